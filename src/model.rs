@@ -1,0 +1,19 @@
+//! The nouns of the mirror, and nothing else.
+//!
+//! Owns: names, digests, ids, assets, fields and stamps as plain values with their parsing and printing.
+//! Never does: I/O, clocks, logging, configuration.
+//! Called by: every other room. Imports nothing of ours.
+
+mod asset;
+mod digest;
+mod field;
+mod path;
+mod stamp;
+mod upload_id;
+
+pub use asset::{Asset, CollectionId, Site};
+pub use digest::{Md5, Md5Hasher, ParseMd5Error};
+pub use field::{FieldKey, Fields};
+pub use path::{PathError, RelPath};
+pub use stamp::{MirrorStamp, STAMP_KEY, Stamp};
+pub use upload_id::{PathDigest, UploadId};

@@ -1,0 +1,66 @@
+//! An asset and a project as the mirror sees them.
+//!
+//! Owns: the values. Never does: wire shapes (that is `remote::wire`).
+
+use super::{Fields, Md5, Stamp, UploadId};
+
+/// The id of an upload collection (a folder of the media area).
+pub type CollectionId = String;
+
+/// One asset of the media area.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asset {
+    /// Its id, the same in forked environments.
+    pub id: UploadId,
+    /// Digest of its content; `None` while the service has not told one.
+    pub md5: Option<Md5>,
+    /// Bytes.
+    pub size: u64,
+    /// Its place in the bucket, which makes its URL.
+    pub path: String,
+    /// Where it is served.
+    pub url: String,
+    /// The name shown in the media area.
+    pub filename: String,
+    /// File format as the service names it (`png`, `jpg`, `svg` …).
+    pub format: Option<String>,
+    /// MIME type as the service names it.
+    pub mime_type: Option<String>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// A compact placeholder image.
+    pub blurhash: Option<String>,
+    /// Tags in the service's order.
+    pub tags: Vec<String>,
+    /// All other metadata, the collection among it; never the stamp.
+    pub fields: Fields,
+    /// The mirror's own record on the asset; empty when there is none.
+    pub stamp: Stamp,
+    /// RFC 3339 time of the last change, by the service's clock; compares as text.
+    pub updated_at: String,
+}
+
+/// What the mirror needs to know of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its id; part of every derived upload id.
+    pub id: String,
+    /// The project's name, for people.
+    pub name: String,
+    /// Locales, the main one first.
+    pub locales: Vec<String>,
+    /// `meta.non_localized_focal_points`: the newer of the two metadata shapes.
+    pub by_field: bool,
+    /// `meta.custom_upload_storage_settings`: no `keep_url` here.
+    pub custom_storage: bool,
+}
+
+impl Site {
+    /// The locale that holds the stamp.
+    #[must_use]
+    pub fn main_locale(&self) -> &str {
+        self.locales.first().map_or("en", String::as_str)
+    }
+}

@@ -1,0 +1,127 @@
+//! What the mirror writes on an asset so that the media area itself is the record.
+//!
+//! Owns: the JSON under `custom_data[main locale]["dato-mirror"]`: per mirror, the paths that share the asset, the
+//! digest and the metadata it last pushed. With it, a machine that has never seen the folder can tell "changed
+//! here" from "changed by an editor". A foreign or damaged stamp reads as "no stamp", never as an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{FieldKey, Fields, Md5, Md5Hasher};
+
+/// The custom data key that holds the stamp.
+pub const STAMP_KEY: &str = "dato-mirror";
+
+/// The stamp of one asset: one entry for each mirror that uses it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stamp(pub BTreeMap<String, MirrorStamp>);
+
+/// What one mirror knows of one asset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStamp {
+    /// Keys of the paths that share the asset (or their digests, with `stamp = "digest"`), sorted.
+    pub paths: BTreeSet<String>,
+    /// Hexadecimal MD5 of the content last pushed (or adopted).
+    pub md5: String,
+    /// Hexadecimal MD5 of an editor's replacement that `on_remote_change = "accept"` let stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// True when this mirror created the asset; only such an asset may ever be renamed or deleted by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
+    /// The tags last pushed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// The other fields last pushed: name → short digest of the value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Stamp {
+    /// Reads the value under [`STAMP_KEY`]; anything that is no stamp is an empty one.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Self {
+        serde_json::from_value(value.clone()).unwrap_or_default()
+    }
+
+    /// The value to store under [`STAMP_KEY`].
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    /// How many paths, over all mirrors, share the asset.
+    #[must_use]
+    pub fn owners(&self) -> usize {
+        self.0.values().map(|mirror| mirror.paths.len()).sum()
+    }
+}
+
+impl MirrorStamp {
+    /// The content last pushed; `None` when the stamp is damaged.
+    #[must_use]
+    pub fn digest(&self) -> Option<Md5> {
+        self.md5.parse().ok()
+    }
+
+    /// The editor's replacement that was let stand.
+    #[must_use]
+    pub fn accepted_digest(&self) -> Option<Md5> {
+        self.accepted.as_deref().and_then(|text| text.parse().ok())
+    }
+
+    /// The short digests of `fields`, as kept in a stamp.
+    #[must_use]
+    pub fn digests_of(fields: &Fields) -> BTreeMap<String, String> {
+        fields.iter().map(|(key, value)| (key.to_string(), Self::value_digest(value))).collect()
+    }
+
+    /// The short digest of one value: 12 hexadecimal digits of the MD5 of its canonical JSON.
+    #[must_use]
+    pub fn value_digest(value: &Value) -> String {
+        let mut hasher = Md5Hasher::new();
+        hasher.update(value.to_string().as_bytes());
+        hasher.finish().to_string()[..12].to_owned()
+    }
+
+    /// Whether `value` is what this mirror last pushed into `key`.
+    #[must_use]
+    pub fn pushed(&self, key: &FieldKey, value: &Value) -> bool {
+        self.fields.get(&key.to_string()).is_some_and(|digest| *digest == Self::value_digest(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stamp_reads_back_as_written() {
+        let fields = Fields::from([(FieldKey::Alt("en".into()), json!("A logo"))]);
+        let entry = MirrorStamp {
+            paths: BTreeSet::from(["a.svg".to_owned()]),
+            md5: Md5::of(b"x").to_string(),
+            accepted: None,
+            made: true,
+            tags: BTreeSet::from(["logo".to_owned()]),
+            fields: MirrorStamp::digests_of(&fields),
+        };
+        let stamp = Stamp(BTreeMap::from([("brand".to_owned(), entry.clone())]));
+        assert_eq!(Stamp::from_json(&stamp.to_json()), stamp);
+        assert!(entry.pushed(&FieldKey::Alt("en".into()), &json!("A logo")));
+        assert!(!entry.pushed(&FieldKey::Alt("en".into()), &json!("An editor's words")));
+        assert_eq!(entry.digest(), Some(Md5::of(b"x")));
+    }
+
+    #[test]
+    fn what_is_no_stamp_is_an_empty_one() {
+        for value in [json!(null), json!("x"), json!([1]), json!({"brand": 3}), json!({"brand": {"paths": "a"}})] {
+            assert_eq!(Stamp::from_json(&value), Stamp::default(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The ids of assets, and how the mirror derives the id of a new one.
+//!
+//! Owns: the rule "the id of a new asset is a function of where the file lives". Creating one file twice, from
+//! anywhere, meets the same id, and the service's own uniqueness makes it one asset.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::{Md5, Md5Hasher, RelPath};
+
+/// An upload's id: normally 22 characters of URL-safe base64; short integers on legacy assets.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(String);
+
+impl UploadId {
+    /// An id the service told us.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id of the asset for `path` of `mirror` in the project `site`: a UUIDv4-shaped hash.
+    ///
+    /// `generation` counts up when an id turned out unusable (taken by another's asset, or spent on one since
+    /// deleted). The first bit is cleared, as the official client does, so that the id starts with a letter.
+    #[must_use]
+    pub fn derived(site: &str, mirror: &str, path: &RelPath, generation: u32) -> Self {
+        let digest = digest_of_parts(&[site, mirror, path.key(), &generation.to_string()]);
+        let mut bytes = *digest.as_bytes();
+        bytes[0] &= 0x7f;
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Self(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The id as the service spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadId({})", self.0)
+    }
+}
+
+/// How a stamp names a path without telling it (`stamp = "digest"`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathDigest;
+
+impl PathDigest {
+    /// `#` and 16 hexadecimal digits, the same on every machine for one project, mirror and path.
+    #[must_use]
+    pub fn of(site: &str, mirror: &str, path: &RelPath) -> String {
+        let hex = digest_of_parts(&[site, mirror, path.key()]).to_string();
+        format!("#{}", &hex[..16])
+    }
+}
+
+/// Hashes strings so that no two lists of them run together.
+fn digest_of_parts(parts: &[&str]) -> Md5 {
+    let mut hasher = Md5Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(site: &str, mirror: &str, path: &str, generation: u32) -> UploadId {
+        UploadId::derived(site, mirror, &RelPath::from_key(path).unwrap(), generation)
+    }
+
+    #[test]
+    fn a_derived_id_is_a_uuid_of_version_4_in_22_characters() {
+        for n in 0..200 {
+            let id = derived("1", "brand", &format!("a/{n}.png"), n);
+            assert_eq!(id.as_str().len(), 22);
+            let bytes = URL_SAFE_NO_PAD.decode(id.as_str()).unwrap();
+            assert_eq!(bytes.len(), 16);
+            assert_eq!((bytes[6] >> 4, bytes[8] >> 6, bytes[0] >> 7), (4, 2, 0));
+            assert!(id.as_str().as_bytes()[0].is_ascii_alphabetic());
+        }
+    }
+
+    #[test]
+    fn the_id_depends_on_every_part_and_on_nothing_else() {
+        let base = derived("1", "brand", "a/b.png", 0);
+        assert_eq!(base, derived("1", "brand", "a/b.png", 0));
+        assert_eq!(base.as_str(), "Rlx6fMf4Qy6u8Vae3uNaSA", "ids already in media areas must never change");
+        for other in [
+            derived("2", "brand", "a/b.png", 0),
+            derived("1", "brand2", "a/b.png", 0),
+            derived("1", "brand", "a/c.png", 0),
+            derived("1", "brand", "a/b.png", 1),
+            derived("1b", "rand", "a/b.png", 0),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+}
