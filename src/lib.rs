@@ -4,4 +4,6 @@
 //!
 //! - [`model`]: the nouns.
 
+pub mod disk;
+pub mod index;
 pub mod model;

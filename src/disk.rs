@@ -1,0 +1,3 @@
+//! disk placeholder
+mod fingerprint;
+pub use fingerprint::Fingerprint;

@@ -1,0 +1,344 @@
+//! The local index: a cache of digests and of the media area, and the list of intents.
+//!
+//! Owns: the SQLite file, its one connection, the thread that has it, and the single-instance lock.
+//! Never does: decide anything, or talk to the remote. Losing it costs time only: stamps and ids on the remote
+//! rebuild it.
+//! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
+
+pub mod assets;
+pub mod files;
+mod lock;
+mod schema;
+pub mod settings;
+pub mod sidecars;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::oneshot;
+
+pub use assets::RefreshTally;
+pub use files::{FileRow, FoundFile, KnownFiles, Outcome, Problem, StoredProblem, Tally};
+pub use lock::InstanceLock;
+pub use settings::MirrorRow;
+pub use sidecars::StoredSidecar;
+
+/// Why the index cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Another process has it.
+    #[error("another dato-mirror is using the index {path}")]
+    Locked {
+        /// The index file.
+        path: PathBuf,
+    },
+    /// A newer dato-mirror wrote it.
+    #[error("the index {path} was written by a newer dato-mirror; upgrade, or move the file away to rebuild it")]
+    Newer {
+        /// The index file.
+        path: PathBuf,
+    },
+    /// The folder or file cannot be made or opened.
+    #[error("cannot open the index {path}: {cause}; check that the folder exists and may be written")]
+    Open {
+        /// The index file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// A statement failed: a full or failing disk, or damage.
+    #[error("the index failed: {0}; check the disk that holds it")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The thread that owns the connection is gone.
+    #[error("the index was closed")]
+    Closed,
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A handle to the index; clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Index {
+    jobs: mpsc::Sender<Job>,
+    path: PathBuf,
+}
+
+/// An opened index.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub index: Index,
+    /// Said once, when a damaged file was set aside and a new one begun.
+    pub notice: Option<String>,
+}
+
+impl Index {
+    /// Opens the index at `path`, making it (mode 0600) and its folder when missing. A damaged file is renamed
+    /// aside and a new one begun. Take the [`InstanceLock`] first.
+    ///
+    /// # Errors
+    /// [`IndexError::Newer`] and [`IndexError::Open`].
+    pub fn open(path: &Path) -> Result<Opened, IndexError> {
+        let open_error = |cause: String| IndexError::Open { path: path.to_owned(), cause };
+        make_private(path).map_err(|error| open_error(error.to_string()))?;
+        let (conn, notice) = match connect(path) {
+            Ok(conn) => (conn, None),
+            Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
+                return Err(IndexError::Newer { path: path.to_owned() });
+            }
+            Err(error) if is_damage(&error) => {
+                let aside = set_aside(path).map_err(|error| open_error(error.to_string()))?;
+                make_private(path).map_err(|error| open_error(error.to_string()))?;
+                let conn = connect(path).map_err(|error| open_error(error.to_string()))?;
+                let notice = format!(
+                    "the index {} was damaged ({error}); it was set aside as {} and is being rebuilt from the media \
+                     area, which costs time but loses nothing",
+                    path.display(),
+                    aside.display()
+                );
+                (conn, Some(notice))
+            }
+            Err(error) => return Err(open_error(error.to_string())),
+        };
+        Ok(Opened { index: Self::serve(conn, path)?, notice })
+    }
+
+    /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
+    ///
+    /// # Errors
+    /// [`IndexError::Newer`], or SQLite's.
+    pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
+        let mut conn = Connection::open_in_memory()?;
+        if path.exists() {
+            let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|source| {
+                source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
+            });
+            match source {
+                Ok(source) => {
+                    rusqlite::backup::Backup::new(&source, &mut conn)?
+                        .run_to_completion(4096, Duration::ZERO, None)
+                        .or_else(|error| if is_damage(&error) { Ok(()) } else { Err(error) })?;
+                }
+                Err(error) if is_damage(&error) => {}
+                Err(error) => return Err(IndexError::Open { path: path.to_owned(), cause: error.to_string() }),
+            }
+        }
+        match schema::migrate(&mut conn) {
+            Ok(()) => {}
+            Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
+                return Err(IndexError::Newer { path: path.to_owned() });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Self::serve(conn, path)
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` in one transaction on the index's thread.
+    ///
+    /// # Errors
+    /// What `work` returns; nothing of a failed `work` is kept.
+    pub async fn call<T, F>(&self, work: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.submit(work, move |result| {
+            // The asker may have been cancelled; its work is done all the same.
+            let _ = reply.send(result);
+        })?;
+        answer.await.map_err(|_| IndexError::Closed)?.map_err(IndexError::from)
+    }
+
+    /// [`Index::call`] for threads that are no async tasks.
+    ///
+    /// # Errors
+    /// As [`Index::call`].
+    pub fn call_blocking<T, F>(&self, work: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.submit(work, move |result| {
+            let _ = reply.send(result);
+        })?;
+        answer.recv().map_err(|_| IndexError::Closed)?.map_err(IndexError::from)
+    }
+
+    fn submit<T, F, R>(&self, work: F, reply: R) -> Result<(), IndexError>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        R: FnOnce(rusqlite::Result<T>) + Send + 'static,
+    {
+        let job: Job = Box::new(move |conn| reply(in_transaction(conn, work)));
+        self.jobs.send(job).map_err(|_| IndexError::Closed)
+    }
+
+    fn serve(conn: Connection, path: &Path) -> Result<Self, IndexError> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let mut conn = conn;
+        thread::Builder::new()
+            .name("index".into())
+            .spawn(move || {
+                for job in queue {
+                    job(&mut conn);
+                }
+            })
+            .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
+        Ok(Self { jobs, path: path.to_owned() })
+    }
+}
+
+fn in_transaction<T>(
+    conn: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&tx)?;
+    tx.commit()?;
+    Ok(value)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let mut conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    // FULL: an intent must be on the disk before the call it announces.
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
+    )?;
+    let check: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if check != "ok" {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            Some(check),
+        ));
+    }
+    schema::migrate(&mut conn)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}
+
+/// Makes the folder (0700 when new) and the file (0600), so that SQLite never creates it with a wider mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        fs::create_dir_all(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    }
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Renames a damaged index and its companions; returns the new name.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = (1..)
+        .map(|n| name(&format!(".damaged-{n}")))
+        .find(|candidate| !candidate.exists())
+        .unwrap_or_else(|| name(".damaged"));
+    fs::rename(path, &aside)?;
+    for companion in ["-wal", "-shm"] {
+        match fs::remove_file(name(companion)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_and_opens_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/index.sqlite");
+        let opened = Index::open(&path).unwrap();
+        assert!(opened.notice.is_none());
+        opened.index.call_blocking(|conn| settings::set(conn, "k", "v")).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        let again = Index::open(&path).unwrap().index;
+        assert_eq!(again.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_with_a_message_and_rebuilt() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        fs::write(&path, b"this is no database, but long enough to have been one once".repeat(100)).unwrap();
+        let opened = Index::open(&path).unwrap();
+        let notice = opened.notice.unwrap();
+        assert!(notice.contains("damaged-1") && notice.contains("rebuilt"), "{notice}");
+        assert!(dir.path().join("index.sqlite.damaged-1").exists());
+        opened.index.call_blocking(|conn| settings::set(conn, "k", "v")).unwrap();
+    }
+
+    #[test]
+    fn damage_inside_the_file_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        let index = Index::open(&path).unwrap().index;
+        index
+            .call_blocking(|conn| {
+                (0..2_000).try_for_each(|n| settings::set(conn, &format!("key {n}"), &"x".repeat(100)))
+            })
+            .unwrap();
+        drop(index);
+        // The connection closes with its thread; wait for the log to be folded in.
+        let wal = dir.path().join("index.sqlite-wal");
+        while wal.exists() {
+            thread::yield_now();
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 8192].fill(0xaa);
+        fs::write(&path, bytes).unwrap();
+        assert!(Index::open(&path).unwrap().notice.is_some());
+    }
+
+    #[test]
+    fn failed_work_leaves_nothing() {
+        let index = Index::snapshot(Path::new("/nonexistent/index.sqlite")).unwrap();
+        let failed = index.call_blocking(|conn| {
+            settings::set(conn, "k", "v")?;
+            conn.execute("no such statement", [])
+        });
+        assert!(matches!(failed, Err(IndexError::Sqlite(_))));
+        assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_snapshot_changes_nothing_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        let index = Index::open(&path).unwrap().index;
+        index.call_blocking(|conn| settings::set(conn, "k", "v")).unwrap();
+        let copy = Index::snapshot(&path).unwrap();
+        assert_eq!(copy.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+        copy.call_blocking(|conn| settings::set(conn, "k", "w")).unwrap();
+        assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+    }
+}

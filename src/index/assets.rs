@@ -1,0 +1,321 @@
+//! The rows of assets: the media area as last listed, and what each mirror last pushed to them.
+//!
+//! Owns: the SQL over `asset` and `pushed`, and the rule how a listed asset rebuilds lost rows from its stamp.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde_json::Value;
+
+use super::files::{bytes, digest, mark_owners_dirty};
+use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
+
+/// What a look at the remote changed in the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RefreshTally {
+    /// Assets new or changed since last listed.
+    pub changed: u64,
+    /// Assets no longer there.
+    pub gone: u64,
+}
+
+const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
+                       updated_at";
+
+fn asset_of(row: &Row<'_>) -> rusqlite::Result<Asset> {
+    let json = |index: usize| -> rusqlite::Result<Value> {
+        Ok(serde_json::from_str(row.get_ref(index)?.as_str()?).unwrap_or(Value::Null))
+    };
+    Ok(Asset {
+        id: UploadId::new(row.get::<_, String>(0)?),
+        md5: digest(row, 1)?,
+        size: row.get::<_, i64>(2)?.cast_unsigned(),
+        path: row.get(3)?,
+        url: row.get(4)?,
+        filename: row.get(5)?,
+        format: row.get(6)?,
+        mime_type: row.get(7)?,
+        width: row.get(8)?,
+        height: row.get(9)?,
+        blurhash: row.get(10)?,
+        tags: serde_json::from_value(json(11)?).unwrap_or_default(),
+        fields: fields_of(json(12)?),
+        stamp: Stamp::from_json(&json(13)?),
+        updated_at: row.get(14)?,
+    })
+}
+
+fn fields_of(value: Value) -> Fields {
+    let Value::Object(map) = value else { return Fields::new() };
+    map.into_iter().filter_map(|(key, value)| Some((key.parse().ok()?, value))).collect()
+}
+
+fn fields_json(fields: &Fields) -> String {
+    let map: BTreeMap<String, &Value> = fields.iter().map(|(key, value)| (key.to_string(), value)).collect();
+    serde_json::to_string(&map).unwrap_or_else(|_| "{}".into())
+}
+
+/// One asset by id.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_id(conn: &Connection, id: &UploadId) -> rusqlite::Result<Option<Asset>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE id = ?1"))?
+        .query_row([id.as_str()], asset_of)
+        .optional()
+}
+
+/// All assets with this content, in id order.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE md5 = ?1 ORDER BY id"))?
+        .query_map([bytes(Some(&md5))], asset_of)?
+        .collect()
+}
+
+/// How many assets the index knows.
+///
+/// # Errors
+/// SQLite's.
+pub fn count(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("SELECT count(*) FROM asset", [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// The newest change the index knows, by the service's clock.
+///
+/// # Errors
+/// SQLite's.
+pub fn newest_change(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    conn.query_row("SELECT max(updated_at) FROM asset", [], |row| row.get(0))
+}
+
+/// Writes an asset as the service told it. When it differs from what the index had, the paths that share it are
+/// looked at again; its stamps rebuild rows the index has lost. Returns whether it differed.
+///
+/// `listing` numbers the full listing that saw it (see [`sweep`]).
+///
+/// # Errors
+/// SQLite's.
+pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<bool> {
+    if let Some(listing) = listing {
+        conn.prepare_cached("UPDATE asset SET listing = ?2 WHERE id = ?1")?
+            .execute(params![asset.id.as_str(), listing])?;
+    }
+    let before = by_id(conn, &asset.id)?;
+    if before.as_ref() == Some(asset) {
+        return Ok(false);
+    }
+    conn.prepare_cached(&format!(
+        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
+         width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, updated_at = ?15"
+    ))?
+    .execute(params![
+        asset.id.as_str(),
+        bytes(asset.md5.as_ref()),
+        asset.size.cast_signed(),
+        asset.path,
+        asset.url,
+        asset.filename,
+        asset.format,
+        asset.mime_type,
+        asset.width,
+        asset.height,
+        asset.blurhash,
+        serde_json::to_string(&asset.tags).unwrap_or_else(|_| "[]".into()),
+        fields_json(&asset.fields),
+        asset.stamp.to_json().to_string(),
+        asset.updated_at,
+        listing.unwrap_or_default(),
+    ])?;
+    mark_owners_dirty(conn, &asset.id)?;
+    // A path that waits for "some asset with its content" may have met it now.
+    if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
+        conn.prepare_cached("UPDATE file SET dirty = 1 WHERE md5 = ?1")?.execute([bytes(asset.md5.as_ref())])?;
+    }
+    import_stamp(conn, asset, before.as_ref())?;
+    Ok(true)
+}
+
+/// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
+/// index does not know.
+fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rusqlite::Result<()> {
+    for (mirror, entry) in &asset.stamp.0 {
+        if before.and_then(|before| before.stamp.0.get(mirror)) == Some(entry) {
+            continue;
+        }
+        let known = conn
+            .prepare_cached("SELECT id FROM mirror WHERE name = ?1")?
+            .query_row([mirror], |row| row.get::<_, i64>(0))
+            .optional()?;
+        let Some(mirror) = known else { continue };
+        set_pushed(conn, mirror, &asset.id, entry)?;
+        let base = entry.digest();
+        for path in &entry.paths {
+            conn.prepare_cached(
+                "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
+                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1 WHERE asset IS NULL",
+            )?
+            .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes over the stamps of all known assets for one mirror: for a mirror that is new in the configuration.
+///
+/// # Errors
+/// SQLite's.
+pub fn import_stamps(conn: &Connection) -> rusqlite::Result<()> {
+    let assets: Vec<Asset> = conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE stamp <> '{{}}'"))?
+        .query_map([], asset_of)?
+        .collect::<rusqlite::Result<_>>()?;
+    assets.iter().try_for_each(|asset| import_stamp(conn, asset, None))
+}
+
+/// Drops an asset that is no longer there; its paths are looked at again.
+///
+/// # Errors
+/// SQLite's.
+pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM asset WHERE id = ?1")?.execute([id.as_str()])?;
+    mark_owners_dirty(conn, id)
+}
+
+/// Drops all assets that the full listing `listing` did not see; returns how many.
+///
+/// # Errors
+/// SQLite's.
+pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
+    conn.execute("UPDATE file SET dirty = 1 WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)", [listing])?;
+    conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
+}
+
+/// What the mirror last pushed to the asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn pushed(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::Result<Option<MirrorStamp>> {
+    let entry: Option<String> = conn
+        .prepare_cached("SELECT entry FROM pushed WHERE mirror = ?1 AND asset = ?2")?
+        .query_row(params![mirror, asset.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(entry.and_then(|entry| serde_json::from_str(&entry).ok()))
+}
+
+/// Remembers what the mirror pushed to the asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_pushed(conn: &Connection, mirror: i64, asset: &UploadId, entry: &MirrorStamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO pushed VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET entry = ?3")?
+        .execute(params![mirror, asset.as_str(), serde_json::to_string(entry).unwrap_or_default()])
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::index::{files, schema, settings};
+    use crate::model::FieldKey;
+
+    fn index() -> (Connection, i64) {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        let mirror = settings::mirror(&conn, "brand").unwrap().id;
+        (conn, mirror)
+    }
+
+    fn asset(id: &str, content: &str, paths: &[&str]) -> Asset {
+        let mut stamp = Stamp::default();
+        if !paths.is_empty() {
+            let entry = MirrorStamp {
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+                md5: Md5::of(content.as_bytes()).to_string(),
+                tags: BTreeSet::from(["t".to_owned()]),
+                ..MirrorStamp::default()
+            };
+            stamp.0.insert("brand".into(), entry);
+        }
+        Asset {
+            id: UploadId::new(id),
+            md5: Some(Md5::of(content.as_bytes())),
+            size: content.len() as u64,
+            path: format!("/1/{id}.png"),
+            url: format!("https://example.com/1/{id}.png"),
+            filename: format!("{id}.png"),
+            format: Some("png".into()),
+            mime_type: Some("image/png".into()),
+            width: Some(1),
+            height: Some(2),
+            blurhash: None,
+            tags: vec!["t".into(), "editor".into()],
+            fields: Fields::from([(FieldKey::Alt("en".into()), json!("An alt"))]),
+            stamp,
+            updated_at: "2026-01-01T00:00:00.000Z".into(),
+        }
+    }
+
+    #[test]
+    fn an_asset_reads_back_as_written_and_the_same_again_is_no_change() {
+        let (conn, _) = index();
+        let one = asset("u1", "x", &["a.png"]);
+        assert!(upsert(&conn, &one, None).unwrap());
+        assert!(!upsert(&conn, &one, Some(1)).unwrap());
+        assert_eq!(by_id(&conn, &one.id).unwrap(), Some(one.clone()));
+        assert_eq!(by_content(&conn, Md5::of(b"x")).unwrap(), [one]);
+        assert_eq!(count(&conn).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_stamp_rebuilds_lost_rows_but_never_overrules_known_ones() {
+        let (conn, mirror) = index();
+        upsert(&conn, &asset("u1", "x", &["a.png", "b.png"]), None).unwrap();
+        let row = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+        assert_eq!((row.asset, row.base_md5, row.present), (Some(UploadId::new("u1")), Some(Md5::of(b"x")), false));
+        assert_eq!(pushed(&conn, mirror, &UploadId::new("u1")).unwrap().unwrap().tags.len(), 1);
+        upsert(&conn, &asset("u2", "y", &["a.png"]), None).unwrap();
+        assert_eq!(files::by_path(&conn, mirror, "a.png").unwrap().unwrap().asset, Some(UploadId::new("u1")));
+    }
+
+    #[test]
+    fn what_another_writer_pushed_becomes_the_base_and_what_we_pushed_by_bulk_stays() {
+        let (conn, mirror) = index();
+        let id = UploadId::new("u1");
+        upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
+        let mut ours = pushed(&conn, mirror, &id).unwrap().unwrap();
+        ours.tags.insert("bulk".into());
+        set_pushed(&conn, mirror, &id, &ours).unwrap();
+        let mut retagged = asset("u1", "x", &["a.png"]);
+        retagged.tags.push("bulk".into());
+        upsert(&conn, &retagged, None).unwrap();
+        assert_eq!(pushed(&conn, mirror, &id).unwrap(), Some(ours));
+        let theirs = asset("u1", "x", &["a.png", "c.png"]);
+        upsert(&conn, &theirs, None).unwrap();
+        assert_eq!(pushed(&conn, mirror, &id).unwrap().as_ref(), theirs.stamp.0.get("brand"));
+    }
+
+    #[test]
+    fn a_sweep_drops_what_the_listing_did_not_see_and_its_paths_are_looked_at() {
+        let (conn, mirror) = index();
+        upsert(&conn, &asset("u1", "x", &["a.png"]), Some(1)).unwrap();
+        upsert(&conn, &asset("u2", "y", &["b.png"]), Some(1)).unwrap();
+        conn.execute("UPDATE file SET dirty = 0", []).unwrap();
+        upsert(&conn, &asset("u1", "x", &["a.png"]), Some(2)).unwrap();
+        assert_eq!(sweep(&conn, 2).unwrap(), 1);
+        assert_eq!(by_id(&conn, &UploadId::new("u2")).unwrap(), None);
+        let dirty: Vec<String> = files::dirty(&conn, mirror, false, "", 1, 0, 9)
+            .unwrap()
+            .iter()
+            .map(|row| row.path.key().to_owned())
+            .collect();
+        assert_eq!(dirty, ["b.png"]);
+    }
+}

@@ -1,0 +1,140 @@
+//! The shape of the index, as numbered steps.
+//!
+//! Owns: every `CREATE` statement. A released step is never edited; a change is a new step.
+//! Called by: `Index::open`.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The steps, oldest first; `PRAGMA user_version` counts those taken.
+const STEPS: &[&str] = &[r"
+CREATE TABLE setting (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mirror (
+    id     INTEGER PRIMARY KEY,
+    name   TEXT NOT NULL UNIQUE,
+    dev    INTEGER,             -- the root's identity when last seen, for the guard
+    inode  INTEGER,
+    policy TEXT NOT NULL DEFAULT ''  -- digest of the rules that all rows were last planned with
+) STRICT;
+
+-- One row for each path ever seen in a mirror or named by a stamp.
+CREATE TABLE file (
+    id         INTEGER PRIMARY KEY,
+    mirror     INTEGER NOT NULL REFERENCES mirror (id),
+    path       TEXT NOT NULL,        -- RelPath::key
+    raw        BLOB,                 -- the bytes on disk where they differ from the key
+    present    INTEGER NOT NULL,     -- 1: on disk when last looked
+    size       INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, dev INTEGER,
+    read_at_ns INTEGER,              -- when the content was read; an mtime is trusted only if older
+    md5        BLOB,                 -- content on disk
+    embedded   TEXT,                 -- JSON: metadata found inside the file
+    asset      TEXT,                 -- upload id
+    base_md5   BLOB,                 -- content on disk when path and asset were last in step
+    dirty      INTEGER NOT NULL DEFAULT 1,  -- 1: the planner has something to look at
+    pass       INTEGER NOT NULL DEFAULT 0,  -- the pass that last tried it
+    failures   INTEGER NOT NULL DEFAULT 0,
+    retry_at   INTEGER,              -- ms since 1970
+    problem    TEXT,                 -- JSON: action, cause, advice
+    changed_at INTEGER,              -- ms since 1970: the last action that succeeded
+    UNIQUE (mirror, path)
+) STRICT;
+CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
+CREATE INDEX file_md5 ON file (md5) WHERE md5 IS NOT NULL;
+CREATE INDEX file_asset ON file (asset) WHERE asset IS NOT NULL;
+CREATE INDEX file_problem ON file (mirror, path) WHERE problem IS NOT NULL;
+
+-- The media area as last listed.
+CREATE TABLE asset (
+    id         TEXT PRIMARY KEY,
+    md5        BLOB,
+    size       INTEGER NOT NULL,
+    path       TEXT NOT NULL,
+    url        TEXT NOT NULL,
+    filename   TEXT NOT NULL,
+    format     TEXT,
+    mime       TEXT,
+    width      INTEGER, height INTEGER, blurhash TEXT,
+    tags       TEXT NOT NULL,        -- JSON list
+    fields     TEXT NOT NULL,        -- JSON object by FieldKey
+    stamp      TEXT NOT NULL,        -- JSON; '{}' without one
+    updated_at TEXT NOT NULL,
+    listing    INTEGER NOT NULL DEFAULT 0   -- the full listing that last saw it
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_md5 ON asset (md5) WHERE md5 IS NOT NULL;
+
+-- What each mirror last pushed to an asset: the base of every three-way merge.
+CREATE TABLE pushed (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    asset  TEXT NOT NULL,
+    entry  TEXT NOT NULL,            -- JSON MirrorStamp
+    PRIMARY KEY (mirror, asset)
+) STRICT, WITHOUT ROWID;
+
+-- Metadata files of the user beside the mirrored files.
+CREATE TABLE sidecar (
+    mirror   INTEGER NOT NULL REFERENCES mirror (id),
+    path     TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, inode INTEGER NOT NULL,
+    content  BLOB NOT NULL,
+    PRIMARY KEY (mirror, path)
+) STRICT, WITHOUT ROWID;
+
+-- A call that changes the remote is written here before it is made.
+CREATE TABLE intent (
+    id     INTEGER PRIMARY KEY,
+    file   INTEGER NOT NULL,
+    asset  TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    md5    BLOB,
+    job    TEXT,
+    at_ms  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE calls (
+    month TEXT PRIMARY KEY,          -- 2026-11, UTC
+    count INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Brings `conn` to the newest shape, each step in a transaction of its own.
+///
+/// # Errors
+/// SQLite's; [`rusqlite::Error::IntegralValueOutOfRange`] when a newer dato-mirror wrote this file.
+pub fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
+    let taken: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+    if taken > STEPS.len() {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, taken as i64));
+    }
+    for (number, step) in STEPS.iter().enumerate().skip(taken) {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(step)?;
+        tx.pragma_update(None, "user_version", number as i64 + 1)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrating_twice_is_migrating_once() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn).unwrap();
+        migrate(&mut conn).unwrap();
+        let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, STEPS.len() as i64);
+    }
+
+    #[test]
+    fn an_index_of_a_newer_version_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "user_version", 1_000).unwrap();
+        assert!(migrate(&mut conn).is_err());
+    }
+}

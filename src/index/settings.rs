@@ -1,0 +1,161 @@
+//! Small facts kept in the index: project, watermark, mirrors, calls a month.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// What the index remembers of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorRow {
+    /// Row id, the `mirror` of all other tables.
+    pub id: i64,
+    /// Device and inode of the root when last mirrored.
+    pub root: Option<(u64, u64)>,
+    /// Digest of the rules all rows were last planned with.
+    pub policy: String,
+}
+
+/// The value of `key`.
+///
+/// # Errors
+/// SQLite's.
+pub fn get(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT value FROM setting WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()
+}
+
+/// Sets `key`.
+///
+/// # Errors
+/// SQLite's.
+pub fn set(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO setting VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2")?
+        .execute([key, value])
+        .map(drop)
+}
+
+/// Binds the index to a project and environment. An index of another one is emptied first: its rows say nothing
+/// about this one.
+///
+/// # Errors
+/// SQLite's.
+pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
+    let bound = get(conn, "project")?;
+    if bound.as_deref() == Some(project) {
+        return Ok(false);
+    }
+    let emptied = bound.is_some();
+    if emptied {
+        conn.execute_batch(
+            "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset;
+             DELETE FROM setting;
+             UPDATE file SET asset = NULL, base_md5 = NULL, dirty = 1, failures = 0, retry_at = NULL, problem = NULL;
+             DELETE FROM file WHERE present = 0;",
+        )?;
+    }
+    set(conn, "project", project)?;
+    Ok(emptied)
+}
+
+/// The row of the mirror `name`, made when missing.
+///
+/// # Errors
+/// SQLite's.
+pub fn mirror(conn: &Connection, name: &str) -> rusqlite::Result<MirrorRow> {
+    conn.execute("INSERT INTO mirror (name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
+    conn.query_row("SELECT id, dev, inode, policy FROM mirror WHERE name = ?1", [name], |row| {
+        let dev: Option<i64> = row.get(1)?;
+        let inode: Option<i64> = row.get(2)?;
+        Ok(MirrorRow {
+            id: row.get(0)?,
+            root: dev.zip(inode).map(|(dev, inode)| (dev.cast_unsigned(), inode.cast_unsigned())),
+            policy: row.get(3)?,
+        })
+    })
+}
+
+/// Remembers the identity of a mirror's root.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_root(conn: &Connection, mirror: i64, dev: u64, inode: u64) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE mirror SET dev = ?2, inode = ?3 WHERE id = ?1",
+        params![mirror, dev.cast_signed(), inode.cast_signed()],
+    )
+    .map(drop)
+}
+
+/// Remembers the rules; when they differ from before, every file is looked at again.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_policy(conn: &Connection, mirror: &MirrorRow, policy: &str) -> rusqlite::Result<()> {
+    if mirror.policy != policy {
+        conn.execute("UPDATE file SET dirty = 1 WHERE mirror = ?1", [mirror.id])?;
+        conn.execute("UPDATE mirror SET policy = ?2 WHERE id = ?1", params![mirror.id, policy])?;
+    }
+    Ok(())
+}
+
+/// Adds to the calls made in `month` (`2026-11`, UTC) and returns their number.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_calls(conn: &Connection, month: &str, calls: u64) -> rusqlite::Result<u64> {
+    conn.prepare_cached(
+        "INSERT INTO calls VALUES (?1, ?2) ON CONFLICT DO UPDATE SET count = count + ?2 RETURNING count",
+    )?
+    .query_row(params![month, calls.cast_signed()], |row| row.get::<_, i64>(0))
+    .map(i64::cast_unsigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::schema;
+
+    fn index() -> Connection {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        conn
+    }
+
+    #[test]
+    fn an_index_of_another_project_is_emptied_but_keeps_the_digests() {
+        let conn = index();
+        assert!(!bind(&conn, "1/main").unwrap());
+        let mirror = mirror(&conn, "brand").unwrap();
+        conn.execute(
+            "INSERT INTO file (mirror, path, present, md5, asset, dirty) VALUES (?1, 'a', 1, x'00', 'u', 0)",
+            [mirror.id],
+        )
+        .unwrap();
+        assert!(!bind(&conn, "1/main").unwrap());
+        assert!(bind(&conn, "2/main").unwrap());
+        let row: (Option<String>, Option<Vec<u8>>, i64) = conn
+            .query_row("SELECT asset, md5, dirty FROM file", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap();
+        assert_eq!(row, (None, Some(vec![0]), 1));
+    }
+
+    #[test]
+    fn new_rules_mean_every_file_is_looked_at_again_and_old_ones_do_not() {
+        let conn = index();
+        let row = mirror(&conn, "brand").unwrap();
+        conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, 'a', 1, 0)", [row.id]).unwrap();
+        let dirty = |conn: &Connection| -> i64 {
+            conn.query_row("SELECT count(*) FROM file WHERE dirty = 1", [], |row| row.get(0)).unwrap()
+        };
+        set_policy(&conn, &row, "").unwrap();
+        assert_eq!(dirty(&conn), 0);
+        set_policy(&conn, &row, "new").unwrap();
+        assert_eq!(dirty(&conn), 1);
+        assert_eq!(mirror(&conn, "brand").unwrap().policy, "new");
+    }
+
+    #[test]
+    fn calls_add_up_by_month() {
+        let conn = index();
+        assert_eq!(count_calls(&conn, "2026-11", 3).unwrap(), 3);
+        assert_eq!(count_calls(&conn, "2026-11", 4).unwrap(), 7);
+        assert_eq!(count_calls(&conn, "2026-12", 1).unwrap(), 1);
+    }
+}
