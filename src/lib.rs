@@ -4,6 +4,9 @@
 //!
 //! - [`model`]: the nouns.
 
+pub mod config;
 pub mod disk;
 pub mod index;
+pub mod metadata;
 pub mod model;
+pub mod pipeline;

@@ -4,7 +4,7 @@
 //! nothing to do; a pass looks only at dirty rows, so a run with nothing to do costs about a walk.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,3 +1,0 @@
-//! disk placeholder
-mod fingerprint;
-pub use fingerprint::Fingerprint;

@@ -1,0 +1,4 @@
+//! The way through the house.
+
+pub mod edit;
+pub mod plan;

@@ -1,0 +1,241 @@
+//! What a change of metadata looks like: the three-way merge of what the folder wants with what editors did, and
+//! the stamp that goes along.
+//!
+//! Owns: how the desires of all paths that share an asset, the last pushed state and the remote state become one
+//! [`Edit`]. Pure. Called by: `pipeline::plan`.
+
+use std::collections::BTreeSet;
+
+use crate::metadata::{Conflict, Desired, MergeInput, merge, unite};
+use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, Stamp};
+
+use super::plan::Sharer;
+
+/// The tag that `on_delete = "tag"` puts on the asset of a vanished file.
+pub const GONE_TAG: &str = "gone-from-folder";
+
+/// A change of an asset's metadata, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// The whole new list; `None` when the tags stay.
+    pub tags: Option<Vec<String>>,
+    /// Tags of the new list that were not there.
+    pub added_tags: BTreeSet<String>,
+    /// Whether a tag goes.
+    pub removes_tags: bool,
+    /// All fields as they will be, foreign ones among them.
+    pub fields: Fields,
+    /// The fields that change; one that `fields` lacks is emptied.
+    pub write: BTreeSet<FieldKey>,
+    /// The whole new stamp.
+    pub stamp: Stamp,
+    /// This mirror's part of it: the base of the next merge.
+    pub entry: MirrorStamp,
+    /// The stamp says something new that cannot wait for the next change.
+    pub stamp_due: bool,
+    /// What editor and folder both changed, differently; the editor's stays.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Edit {
+    /// The metadata of a new asset for `me`, shared by `followers` from the start.
+    #[must_use]
+    pub fn of_new(mirror: &str, me: &Sharer, followers: &[Sharer], content: Md5) -> Self {
+        let desired = united(me, followers);
+        let entry = MirrorStamp {
+            paths: stamp_names(me, followers),
+            md5: content.to_string(),
+            accepted: None,
+            made: true,
+            tags: desired.tags.clone(),
+            fields: MirrorStamp::digests_of(&desired.fields),
+        };
+        Self {
+            tags: (!desired.tags.is_empty()).then(|| desired.tags.iter().cloned().collect()),
+            added_tags: desired.tags,
+            removes_tags: false,
+            write: desired.fields.keys().cloned().collect(),
+            fields: desired.fields,
+            stamp: Stamp([(mirror.to_owned(), entry.clone())].into()),
+            entry,
+            stamp_due: true,
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// Whether a call is needed for it.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.tags.is_some() || !self.write.is_empty() || self.stamp_due
+    }
+
+    /// The tags it adds, when adding tags is all it does: such edits go through the bulk calls.
+    #[must_use]
+    pub fn only_adds_tags(&self) -> bool {
+        !self.added_tags.is_empty() && !self.removes_tags && self.write.is_empty() && !self.stamp_due
+    }
+
+    /// In plain words, for the plan.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.added_tags.is_empty() {
+            parts.push(format!("add tags {}", list(self.added_tags.iter())));
+        }
+        if self.removes_tags {
+            parts.push("remove tags that no longer apply".into());
+        }
+        if !self.write.is_empty() {
+            parts.push(format!("write {}", list(self.write.iter().map(ToString::to_string))));
+        }
+        if parts.is_empty() {
+            parts.push("write the mirror's stamp".into());
+        }
+        parts.join("; ")
+    }
+}
+
+fn list(items: impl Iterator<Item = impl AsRef<str>>) -> String {
+    items.map(|item| item.as_ref().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+/// What an edit is made from.
+#[derive(Debug, Clone)]
+pub struct EditInput<'a> {
+    /// The mirror's name.
+    pub mirror: &'a str,
+    /// The path that asks.
+    pub me: &'a Sharer,
+    /// The other paths on disk that share the asset.
+    pub sharers: &'a [Sharer],
+    /// The asset as last listed.
+    pub asset: &'a Asset,
+    /// What the mirror last pushed to it.
+    pub pushed: Option<&'a MirrorStamp>,
+    /// A path that leaves the asset, as stamps name it.
+    pub leaving: Option<&'a str>,
+    /// New content that goes along.
+    pub content: Option<Md5>,
+    /// The file is gone: only add the tag that says so.
+    pub gone: bool,
+}
+
+impl<'a> EditInput<'a> {
+    /// The plain case: bring the asset's metadata in step.
+    #[must_use]
+    pub const fn new(
+        mirror: &'a str,
+        me: &'a Sharer,
+        sharers: &'a [Sharer],
+        asset: &'a Asset,
+        pushed: Option<&'a MirrorStamp>,
+    ) -> Self {
+        Self { mirror, me, sharers, asset, pushed, leaving: None, content: None, gone: false }
+    }
+
+    /// `path` no longer shares the asset.
+    #[must_use]
+    pub const fn leaving(mut self, stamp_name: &'a str) -> Self {
+        self.leaving = Some(stamp_name);
+        self
+    }
+
+    /// The asset gets new content in the same call.
+    #[must_use]
+    pub const fn with_content(mut self, content: Md5) -> Self {
+        self.content = Some(content);
+        self
+    }
+
+    /// The file is gone.
+    #[must_use]
+    pub const fn tagging_gone(mut self) -> Self {
+        self.gone = true;
+        self
+    }
+}
+
+/// Makes the edit; [`Edit::is_due`] tells whether there is anything to write.
+#[must_use]
+pub fn edit(input: &EditInput<'_>) -> Edit {
+    let empty = MirrorStamp::default();
+    let base = input.pushed.unwrap_or(&empty);
+    let desired = if input.gone { gone_desired(base) } else { united(input.me, input.sharers) };
+    let wanted_fields = if input.gone { pushed_fields(base, &input.asset.fields) } else { desired.fields };
+    let merged = merge(&MergeInput {
+        base_tags: &base.tags,
+        base_fields: &base.fields,
+        desired_tags: &desired.tags,
+        desired_fields: &wanted_fields,
+        remote_tags: &input.asset.tags,
+        remote_fields: &input.asset.fields,
+    });
+    let mut entry = MirrorStamp {
+        paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
+        md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
+        accepted: if input.content.is_some() { None } else { base.accepted.clone() },
+        made: base.made,
+        tags: merged.pushed_tags,
+        fields: merged.pushed_fields,
+    };
+    if let Some(leaving) = input.leaving {
+        entry.paths.remove(leaving);
+    }
+    if entry.accepted.is_some() {
+        entry.md5.clone_from(&base.md5);
+    }
+    let stamped = input.asset.stamp.0.get(input.mirror);
+    let stamp_due = input.content.is_some()
+        || !stamped.is_some_and(|stamped| {
+            entry.paths.is_subset(&stamped.paths)
+                && input.leaving.is_none_or(|leaving| !stamped.paths.contains(leaving))
+        });
+    let mut stamp = input.asset.stamp.clone();
+    stamp.0.insert(input.mirror.to_owned(), entry.clone());
+    let before: BTreeSet<String> = input.asset.tags.iter().cloned().collect();
+    let after: BTreeSet<String> = merged.tags.iter().cloned().collect();
+    let mut fields = input.asset.fields.clone();
+    let mut write = BTreeSet::new();
+    for (key, value) in merged.set {
+        write.insert(key.clone());
+        fields.insert(key, value);
+    }
+    for key in merged.clear {
+        fields.remove(&key);
+        write.insert(key);
+    }
+    Edit {
+        tags: (before != after).then_some(merged.tags),
+        added_tags: after.difference(&before).cloned().collect(),
+        removes_tags: !before.is_subset(&after),
+        fields,
+        write,
+        stamp,
+        entry,
+        stamp_due,
+        conflicts: merged.conflicts,
+    }
+}
+
+fn united(me: &Sharer, others: &[Sharer]) -> Desired {
+    let mut all: Vec<&Sharer> = others.iter().chain([me]).collect();
+    all.sort_by(|a, b| a.path.key().cmp(b.path.key()));
+    let all: Vec<Desired> = all.into_iter().map(|sharer| sharer.desired.clone()).collect();
+    unite(&all)
+}
+
+fn stamp_names(me: &Sharer, others: &[Sharer]) -> BTreeSet<String> {
+    others.iter().chain([me]).map(|sharer| sharer.stamp_name.clone()).collect()
+}
+
+/// For a vanished file: what was pushed stays, and the tag that says so joins it.
+fn gone_desired(base: &MirrorStamp) -> Desired {
+    let mut tags = base.tags.clone();
+    tags.insert(GONE_TAG.to_owned());
+    Desired { tags, ..Desired::default() }
+}
+
+/// The fields on the remote that are still as pushed.
+fn pushed_fields(base: &MirrorStamp, remote: &Fields) -> Fields {
+    remote.iter().filter(|(key, value)| base.pushed(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}

@@ -1,0 +1,275 @@
+//! Gathers all that is known of one path.
+//!
+//! Owns: the rules which asset is a path's own, what counts as its base, and who its twins are. Reads the index;
+//! never the network, never decides. Called by: `pipeline::pass`, inside one index transaction a page.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+
+use crate::index::FileRow;
+use crate::index::{assets, files};
+use crate::model::{Asset, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
+
+use super::desire::Desires;
+use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
+
+/// What observing needs beside the index.
+#[derive(Debug)]
+pub struct Scope {
+    /// The mirror's row in the index.
+    pub mirror: i64,
+    /// The mirror's name.
+    pub name: String,
+    /// The project.
+    pub site: Site,
+    /// `stamp = "digest"`: stamps hide paths.
+    pub hide_paths: bool,
+    /// `duplicates = "share"`.
+    pub share: bool,
+    /// What the folder wants for each path.
+    pub desires: Desires,
+}
+
+impl Scope {
+    /// How a stamp names `path`.
+    #[must_use]
+    pub fn stamp_name(&self, path: &RelPath) -> String {
+        if self.hide_paths { PathDigest::of(&self.site.id, &self.name, path) } else { path.key().to_owned() }
+    }
+
+    fn sharer(&self, row: &FileRow) -> Sharer {
+        Sharer {
+            path: row.path.clone(),
+            stamp_name: self.stamp_name(&row.path),
+            desired: self.desires.of(&row.path, row.embedded.as_deref()),
+        }
+    }
+
+    fn candidate(&self, conn: &Connection, asset: Asset) -> rusqlite::Result<Candidate> {
+        let pushed = self.pushed(conn, &asset)?;
+        Ok(Candidate { asset: Box::new(asset), pushed })
+    }
+
+    /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
+    fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
+        Ok(assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned()))
+    }
+}
+
+/// Observes the path of `row`. Rows in `failed` could not be mirrored in this pass: nobody waits for them.
+///
+/// # Errors
+/// SQLite's.
+pub fn observe(
+    conn: &Connection,
+    scope: &Scope,
+    row: &FileRow,
+    failed: &HashSet<i64>,
+) -> rusqlite::Result<Observation> {
+    let local = row.md5.filter(|_| row.present);
+    let (known, new_id) = own_asset(conn, scope, row)?;
+    let mut seen = Observation {
+        me: scope.sharer(row),
+        local,
+        base: row.base_md5,
+        known,
+        pushed: None,
+        sharers: Vec::new(),
+        foreign_sharers: 0,
+        gone_twin: None,
+        live_twin: None,
+        remote_twin: None,
+        followers: Vec::new(),
+        new_id,
+    };
+    if let Known::There(asset) = &seen.known {
+        seen.pushed = scope.pushed(conn, asset)?;
+        seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
+        for (mirror, owner) in files::owners(conn, &asset.id)? {
+            if !owner.present || owner.id == row.id {
+                continue;
+            }
+            if mirror == scope.name {
+                seen.sharers.push(scope.sharer(&owner));
+            } else {
+                seen.foreign_sharers += 1;
+            }
+        }
+        seen.foreign_sharers += unknown_sharers(conn, scope, asset)?;
+    }
+    if let Some(content) = local {
+        let placed = matches!(seen.known, Known::There(_)) && seen.sharers.is_empty() && seen.foreign_sharers == 0;
+        if !placed {
+            find_twins(conn, scope, row, content, failed, &mut seen)?;
+        }
+    }
+    Ok(seen)
+}
+
+/// The content when path and asset were last in step, from what the index (`I`) and the stamp (`S`) say.
+///
+/// The stamp knows better when the index is an old one: the file changed since the index's word, and the asset is
+/// as a stamp left it. For a file that did not change here, the index's word stands: then another writer changed the
+/// asset.
+fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: Option<Md5>) -> Option<Md5> {
+    match index {
+        Some(_) if local.is_some() && local != index && stamp.is_some() && stamp == remote => stamp,
+        Some(_) => index,
+        None => stamp,
+    }
+}
+
+/// The asset of a path, by index (which stamps have filled) or by derived id; and the id for a new one.
+fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<(Known, UploadId)> {
+    let indexed = match &row.asset {
+        Some(id) => Some(match assets::by_id(conn, id)? {
+            Some(asset) => Known::There(Box::new(asset)),
+            None => Known::Gone(id.clone()),
+        }),
+        None => None,
+    };
+    let mut generation = 0;
+    loop {
+        let id = UploadId::derived(&scope.site.id, &scope.name, &row.path, generation);
+        let Some(asset) = assets::by_id(conn, &id)? else {
+            return Ok((indexed.unwrap_or(Known::Never), id));
+        };
+        if indexed.is_none() && is_own(conn, scope, row, &asset)? {
+            return Ok((Known::There(Box::new(asset)), id));
+        }
+        generation += 1;
+    }
+}
+
+/// Whether the asset with an id derived from this path still belongs to it: it may have moved on to another path.
+fn is_own(conn: &Connection, scope: &Scope, row: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
+    if let Some(entry) = asset.stamp.0.get(&scope.name) {
+        return Ok(entry.paths.contains(&scope.stamp_name(&row.path)));
+    }
+    Ok(files::owners(conn, &asset.id)?.is_empty())
+}
+
+/// Paths of mirrors that this index does not have: only the stamp tells of them.
+fn unknown_sharers(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<usize> {
+    let mut count = 0;
+    for (name, entry) in &asset.stamp.0 {
+        let known: bool =
+            conn.query_row("SELECT EXISTS (SELECT 1 FROM mirror WHERE name = ?1)", [name], |row| row.get(0))?;
+        if *name != scope.name && !known {
+            count += entry.paths.len();
+        }
+    }
+    Ok(count)
+}
+
+fn find_twins(
+    conn: &Connection,
+    scope: &Scope,
+    row: &FileRow,
+    content: Md5,
+    failed: &HashSet<i64>,
+    seen: &mut Observation,
+) -> rusqlite::Result<()> {
+    let mut waiting: Vec<FileRow> = Vec::new();
+    let mut live: Option<(FileRow, Candidate)> = None;
+    let mut gone: Option<(FileRow, Candidate)> = None;
+    for twin in files::with_content(conn, scope.mirror, content)? {
+        if twin.id == row.id {
+            continue;
+        }
+        let asset = match &twin.asset {
+            Some(id) => assets::by_id(conn, id)?.filter(|asset| asset.md5 == Some(content)),
+            None => None,
+        };
+        match (twin.present, asset) {
+            (true, Some(asset)) if live.is_none() => live = Some((twin, scope.candidate(conn, asset)?)),
+            (true, None) if twin.asset.is_none() && !failed.contains(&twin.id) => waiting.push(twin),
+            (false, Some(asset)) => {
+                // Of several vanished paths, the one with the same file name is the likeliest origin.
+                let same_name = twin.path.file_name() == row.path.file_name();
+                if (gone.is_none() || same_name) && movable(conn, scope, &asset)? {
+                    gone = Some((twin, scope.candidate(conn, asset)?));
+                }
+            }
+            _ => {}
+        }
+    }
+    if let Some((twin, candidate)) = gone {
+        let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
+        seen.gone_twin =
+            Some(GoneTwin { row: twin.id, stamp_name: scope.stamp_name(&twin.path), path: twin.path, candidate, sharers });
+    }
+    if let Some((twin, candidate)) = live {
+        let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
+        seen.live_twin = Some(LiveTwin { path: twin.path, candidate: Some(candidate), sharers });
+    } else if let Some(first) = waiting.first().filter(|first| first.path.key() < row.path.key()) {
+        seen.live_twin = Some(LiveTwin { path: first.path.clone(), candidate: None, sharers: Vec::new() });
+    }
+    seen.followers =
+        waiting.iter().filter(|twin| twin.path.key() > row.path.key()).map(|twin| scope.sharer(twin)).collect();
+    seen.remote_twin = remote_twin(conn, scope, row, content)?;
+    Ok(())
+}
+
+/// Whether a vanished path's asset may go to another path: with assets of their own, not while others have it.
+fn movable(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<bool> {
+    Ok(scope.share || files::owners(conn, &asset.id)?.iter().all(|(_, owner)| !owner.present))
+}
+
+fn present_sharers(conn: &Connection, scope: &Scope, asset: &UploadId, me: i64) -> rusqlite::Result<Vec<Sharer>> {
+    Ok(files::owners(conn, asset)?
+        .into_iter()
+        .filter(|(mirror, owner)| *mirror == scope.name && owner.present && owner.id != me)
+        .map(|(_, owner)| scope.sharer(&owner))
+        .collect())
+}
+
+/// An asset with this content that no path on disk of this mirror has: one that has it is about to be replaced, or
+/// is a live twin.
+fn remote_twin(
+    conn: &Connection,
+    scope: &Scope,
+    row: &FileRow,
+    content: Md5,
+) -> rusqlite::Result<Option<Candidate>> {
+    let mut best: Option<(bool, Asset)> = None;
+    for asset in assets::by_content(conn, content)? {
+        let owners = files::owners(conn, &asset.id)?;
+        if owners.iter().any(|(mirror, owner)| *mirror == scope.name && owner.present) {
+            continue;
+        }
+        if !scope.share && (!owners.is_empty() || asset.stamp.owners() > 0) {
+            continue;
+        }
+        let same_name = asset.filename == row.path.file_name();
+        if best.as_ref().is_none_or(|(named, _)| same_name && !named) {
+            best = Some((same_name, asset));
+        }
+    }
+    best.map(|(_, asset)| scope.candidate(conn, asset)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_the_indexs_word_unless_the_stamp_knows_better() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| Some(Md5::of(text.as_bytes())));
+        // (index, local, remote, stamp) → base
+        let cases = [
+            ((a, a, a, a), a, "all in step"),
+            ((None, a, b, b), b, "no index: the stamp is the record"),
+            ((None, a, b, None), None, "nothing tells"),
+            ((a, c, b, b), b, "an old index: changed here since the stamp"),
+            ((a, a, b, b), a, "another writer changed the asset: not ours to overwrite"),
+            ((a, c, b, a), a, "an editor replaced it and it changed here"),
+            ((a, None, b, b), a, "a vanished file never borrows another writer's base"),
+            ((a, c, a, None), a, "an editor emptied the stamp"),
+        ];
+        for ((index, local, remote, stamp), base, why) in cases {
+            assert_eq!(base_of(index, local, remote, stamp), base, "{why}");
+        }
+    }
+}
