@@ -7,6 +7,7 @@
 
 pub mod assets;
 pub mod files;
+pub mod intents;
 mod lock;
 mod schema;
 pub mod settings;

@@ -2,7 +2,8 @@
 //!
 //! Start reading here, then `pipeline.rs`, then `pipeline/plan.rs`. The rooms, from the edge inwards:
 //!
-//! - [`model`]: the nouns.
+//! - [`model`]: the nouns;
+//! - [`disk`]: the folder as it is.
 
 pub mod config;
 pub mod disk;

@@ -194,6 +194,23 @@ pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
     conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
 }
 
+/// Remembers that the service refuses this id although no asset has it.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_spent(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
+    conn.execute("INSERT INTO spent VALUES (?1) ON CONFLICT DO NOTHING", [id.as_str()]).map(drop)
+}
+
+/// Whether the id is of no use for a new asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_spent(conn: &Connection, id: &UploadId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM spent WHERE id = ?1)")?
+        .query_row([id.as_str()], |row| row.get(0))
+}
+
 /// What the mirror last pushed to the asset.
 ///
 /// # Errors

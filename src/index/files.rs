@@ -3,9 +3,7 @@
 //! Owns: the SQL over `file`. A row is `dirty` when something it depends on changed since the planner last found
 //! nothing to do; a pass looks only at dirty rows, so a run with nothing to do costs about a walk.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -371,8 +369,6 @@ pub enum Seen {
     Unchanged,
     /// New, or to be read again.
     Read,
-    /// Another name with the same key was seen before in this walk.
-    Twin,
 }
 
 /// The fingerprints of a mirror's files, 24 bytes a file, for comparing a walk without a query a file.
@@ -381,21 +377,20 @@ pub struct KnownFiles {
     /// Sorted (hash of the path, hash of the fingerprint, row id).
     entries: Vec<(u64, u64, i64)>,
     seen: Vec<AtomicU64>,
-    new: Mutex<HashSet<u64>>,
 }
 
 impl KnownFiles {
-    /// Reads the mirror's present rows.
+    /// Reads the mirror's present rows, or those of the folder (or file) `under`.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn load(conn: &Connection, mirror: i64) -> rusqlite::Result<Self> {
+    pub fn load(conn: &Connection, mirror: i64, under: Option<&str>) -> rusqlite::Result<Self> {
         let mut entries = Vec::new();
         let mut statement = conn.prepare_cached(
             "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file
-             WHERE mirror = ?1 AND present = 1",
+             WHERE mirror = ?1 AND present = 1 AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
         )?;
-        let mut found = statement.query([mirror])?;
+        let mut found = statement.query(params![mirror, under])?;
         while let Some(row) = found.next()? {
             let path = hash_of(&row.get_ref(0)?.as_str()?);
             let print = match row.get::<_, Option<i64>>(1)? {
@@ -407,7 +402,7 @@ impl KnownFiles {
                         inode: row.get::<_, i64>(4)?.cast_unsigned(),
                         dev: row.get::<_, i64>(5)?.cast_unsigned(),
                     };
-                    if print.racy(row.get(6)?) { 0 } else { hash_of(&print) }
+                    if print.racy(row.get(6)?) { 0 } else { print_hash(&print) }
                 }
                 None => 0,
             };
@@ -415,22 +410,16 @@ impl KnownFiles {
         }
         entries.sort_unstable();
         let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { entries, seen, new: Mutex::default() })
+        Ok(Self { entries, seen })
     }
 
     /// Compares one walked file; safe from several threads.
     pub fn see(&self, path: &RelPath, print: &Fingerprint) -> Seen {
         let key = hash_of(&path.key());
         let start = self.entries.partition_point(|entry| entry.0 < key);
-        let Some(entry) = self.entries.get(start).filter(|entry| entry.0 == key) else {
-            let fresh = self.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key);
-            return if fresh { Seen::Read } else { Seen::Twin };
-        };
-        let bit = 1 << (start % 64);
-        if self.seen[start / 64].fetch_or(bit, Ordering::Relaxed) & bit != 0 {
-            return Seen::Twin;
-        }
-        if entry.1 == hash_of(print) { Seen::Unchanged } else { Seen::Read }
+        let Some(entry) = self.entries.get(start).filter(|entry| entry.0 == key) else { return Seen::Read };
+        self.seen[start / 64].fetch_or(1 << (start % 64), Ordering::Relaxed);
+        if entry.1 == print_hash(print) { Seen::Unchanged } else { Seen::Read }
     }
 
     /// Rows not seen in the walk.
@@ -441,6 +430,11 @@ impl KnownFiles {
             .filter(|(place, _)| self.seen[place / 64].load(Ordering::Relaxed) & (1 << (place % 64)) == 0)
             .map(|(_, entry)| entry.2)
     }
+}
+
+/// Without the device: a share gets another number each time it is mounted.
+fn print_hash(print: &Fingerprint) -> u64 {
+    hash_of(&Fingerprint { dev: 0, ..*print })
 }
 
 fn hash_of(value: &impl std::hash::Hash) -> u64 {
@@ -516,13 +510,11 @@ mod tests {
     fn a_walk_is_compared_without_queries() {
         let (conn, mirror) = index();
         found(&conn, mirror, &[file("a", "1"), file("b", "2"), file("c", "3")]).unwrap();
-        let known = KnownFiles::load(&conn, mirror).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
         let path = |key: &str| RelPath::from_key(key).unwrap();
         assert_eq!(known.see(&path("a"), &print(1)), Seen::Unchanged);
         assert_eq!(known.see(&path("b"), &print(9)), Seen::Read);
         assert_eq!(known.see(&path("new"), &print(1)), Seen::Read);
-        assert_eq!(known.see(&path("new"), &print(1)), Seen::Twin);
-        assert_eq!(known.see(&path("a"), &print(1)), Seen::Twin);
         let unseen: Vec<i64> = known.unseen().collect();
         assert_eq!(unseen, [by_path(&conn, mirror, "c").unwrap().unwrap().id]);
         vanished(&conn, &unseen).unwrap();
@@ -535,7 +527,7 @@ mod tests {
         let mut racy = file("a", "1");
         racy.read_at_ns = racy.print.mtime_ns;
         found(&conn, mirror, &[racy]).unwrap();
-        let known = KnownFiles::load(&conn, mirror).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
         assert_eq!(known.see(&RelPath::from_key("a").unwrap(), &print(1)), Seen::Read);
     }
 

@@ -15,8 +15,7 @@ CREATE TABLE setting (
 CREATE TABLE mirror (
     id     INTEGER PRIMARY KEY,
     name   TEXT NOT NULL UNIQUE,
-    dev    INTEGER,             -- the root's identity when last seen, for the guard
-    inode  INTEGER,
+    root   TEXT,                     -- JSON: the root's identity when last mirrored, for the guard
     policy TEXT NOT NULL DEFAULT ''  -- digest of the rules that all rows were last planned with
 ) STRICT;
 
@@ -92,6 +91,11 @@ CREATE TABLE intent (
     job    TEXT,
     at_ms  INTEGER NOT NULL
 ) STRICT;
+
+-- Ids the service refuses although no asset has them: each was spent on an asset since deleted.
+CREATE TABLE spent (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE calls (
     month TEXT PRIMARY KEY,          -- 2026-11, UTC

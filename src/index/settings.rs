@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 pub struct MirrorRow {
     /// Row id, the `mirror` of all other tables.
     pub id: i64,
-    /// Device and inode of the root when last mirrored.
-    pub root: Option<(u64, u64)>,
+    /// JSON: what made the root the same folder when last mirrored.
+    pub root: Option<String>,
     /// Digest of the rules all rows were last planned with.
     pub policy: String,
 }
@@ -60,14 +60,8 @@ pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
 /// SQLite's.
 pub fn mirror(conn: &Connection, name: &str) -> rusqlite::Result<MirrorRow> {
     conn.execute("INSERT INTO mirror (name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
-    conn.query_row("SELECT id, dev, inode, policy FROM mirror WHERE name = ?1", [name], |row| {
-        let dev: Option<i64> = row.get(1)?;
-        let inode: Option<i64> = row.get(2)?;
-        Ok(MirrorRow {
-            id: row.get(0)?,
-            root: dev.zip(inode).map(|(dev, inode)| (dev.cast_unsigned(), inode.cast_unsigned())),
-            policy: row.get(3)?,
-        })
+    conn.query_row("SELECT id, root, policy FROM mirror WHERE name = ?1", [name], |row| {
+        Ok(MirrorRow { id: row.get(0)?, root: row.get(1)?, policy: row.get(2)? })
     })
 }
 
@@ -75,12 +69,8 @@ pub fn mirror(conn: &Connection, name: &str) -> rusqlite::Result<MirrorRow> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn set_root(conn: &Connection, mirror: i64, dev: u64, inode: u64) -> rusqlite::Result<()> {
-    conn.execute(
-        "UPDATE mirror SET dev = ?2, inode = ?3 WHERE id = ?1",
-        params![mirror, dev.cast_signed(), inode.cast_signed()],
-    )
-    .map(drop)
+pub fn set_root(conn: &Connection, mirror: i64, root: &str) -> rusqlite::Result<()> {
+    conn.execute("UPDATE mirror SET root = ?2 WHERE id = ?1", params![mirror, root]).map(drop)
 }
 
 /// Remembers the rules; when they differ from before, every file is looked at again.

@@ -133,6 +133,10 @@ fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
     loop {
         let id = UploadId::derived(&scope.site.id, &scope.name, &row.path, generation);
         let Some(asset) = assets::by_id(conn, &id)? else {
+            if assets::is_spent(conn, &id)? {
+                generation += 1;
+                continue;
+            }
             return Ok((indexed.unwrap_or(Known::Never), id));
         };
         if indexed.is_none() && is_own(conn, scope, row, &asset)? {

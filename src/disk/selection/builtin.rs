@@ -1,0 +1,188 @@
+//! Names that are never assets.
+//!
+//! Owns: the built-in skip list, each entry with its reason. It looks at one name at a time, of a file or of a folder on
+//! the way, without regard to case.
+//! Never does: user patterns.
+
+/// How an entry describes a name; every text is lower case.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Is(&'static str),
+    Starts(&'static str),
+    Ends(&'static str),
+    Around(&'static str, &'static str),
+    Contains(&'static str),
+}
+
+use Shape::{Around, Contains, Ends, Is, Starts};
+
+/// The first entry that fits gives the reason, so the particular ones stand before the general ones.
+const SKIPPED: &[(Shape, &str)] = &[
+    (Is(".ds_store"), "macOS Finder keeps a folder's view settings in it"),
+    (Starts("._"), "macOS keeps a file's resource fork in it on foreign disks"),
+    (Is("icon\r"), "macOS keeps a folder's icon in it"),
+    (Is("__macosx"), "macOS adds it to ZIP archives"),
+    (Is("temporary items"), "macOS keeps files there while they are saved to a share"),
+    (Is("network trash folder"), "macOS keeps deleted files of a share there"),
+    (Starts("(a document being saved by "), "macOS applications build the new version there while saving"),
+    (Contains(".sb-"), "macOS applications write it while saving and rename it afterwards"),
+    (Is("thumbs.db"), "Windows keeps thumbnails in it"),
+    (Is("ehthumbs.db"), "Windows keeps thumbnails in it"),
+    (Is("desktop.ini"), "Windows keeps a folder's view settings in it"),
+    (Is("$recycle.bin"), "Windows keeps deleted files there"),
+    (Is("recycler"), "Windows keeps deleted files there"),
+    (Is("system volume information"), "Windows keeps file system records there"),
+    (Is("@eadir"), "a Synology server keeps thumbnails there"),
+    (Is("#recycle"), "a Synology server keeps deleted files there"),
+    (Is("#snapshot"), "a Synology server shows snapshots there"),
+    (Is("@recycle"), "a QNAP server keeps deleted files there"),
+    (Is("@recently-snapshot"), "a QNAP server shows snapshots there"),
+    (Is("lost+found"), "the file system check keeps what it rescued there"),
+    (Starts("~$"), "Microsoft Office's lock file while a document is open"),
+    (Around(".~lock.", "#"), "LibreOffice's lock file while a document is open"),
+    (Ends(".idlk"), "Adobe InDesign's lock file while a document is open"),
+    (Ends(".prlock"), "Adobe Premiere's lock file while a project is open"),
+    (Ends("~lock~"), "Affinity's lock file while a document is open"),
+    (Ends(".lck"), "a lock file"),
+    (Ends(".dwl"), "AutoCAD's lock file while a drawing is open"),
+    (Ends(".dwl2"), "AutoCAD's lock file while a drawing is open"),
+    (Starts("photoshop temp"), "Adobe Photoshop's scratch file"),
+    (Ends(".swp"), "vim's swap file"),
+    (Ends(".swo"), "vim's swap file"),
+    (Ends(".swx"), "vim's swap file"),
+    (Around("#", "#"), "Emacs' auto-save file"),
+    (Ends("~"), "an editor's backup"),
+    (Ends(".tmp"), "a temporary file"),
+    (Ends(".temp"), "a temporary file"),
+    (Ends(".part"), "a download that is not finished"),
+    (Ends(".partial"), "a download that is not finished"),
+    (Ends(".crdownload"), "a download that is not finished (Chrome)"),
+    (Ends(".download"), "a download that is not finished (Safari)"),
+    (Ends(".opdownload"), "a download that is not finished (Opera)"),
+    (Ends(".filepart"), "a transfer that is not finished (WinSCP)"),
+    (Ends(".aria2"), "a download that is not finished (aria2)"),
+    (Ends(".drivedownload"), "a download that is not finished (Google Drive)"),
+    (Starts(".fuse_hidden"), "a deleted file that some program still has open"),
+    (Starts(".nfs"), "a deleted file that some program still has open"),
+    (Starts("."), "hidden files and folders are not mirrored; rsync, Syncthing and others keep unfinished files there"),
+];
+
+/// Why a file or folder with this name is skipped; `None` when it is not.
+pub(super) fn reason(name: &str) -> Option<&'static str> {
+    let lower;
+    let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        lower = name.to_ascii_lowercase();
+        &lower
+    } else {
+        name
+    };
+    SKIPPED.iter().find(|(shape, _)| shape.fits(name)).map(|(_, reason)| *reason)
+}
+
+impl Shape {
+    fn fits(self, name: &str) -> bool {
+        match self {
+            Is(whole) => name == whole,
+            Starts(start) => name.starts_with(start),
+            // `.part` alone is a hidden file, not an unfinished one; `~` alone is a name like any other.
+            Ends(end) => name.len() > end.len() && name.ends_with(end),
+            Around(start, end) => {
+                name.len() > start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+            }
+            Contains(part) => name.contains(part),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_on_the_list_are_skipped() {
+        let skipped = [
+            ".DS_Store",
+            "._logo.svg",
+            "Icon\r",
+            "Thumbs.db",
+            "THUMBS.DB",
+            "desktop.ini",
+            "~$Brand.pptx",
+            ".~lock.Brand.odp#",
+            ".logo.svg.swp",
+            "logo.svg.swp",
+            "a.tmp",
+            ".a.tmp",
+            "logo.svg~",
+            "film.mp4.part",
+            "film.mp4.crdownload",
+            "film.mp4.download",
+            "#recycle",
+            "@eaDir",
+            "__MACOSX",
+            ".logo.png.Xa81Zq",
+            "ps7F2A.tmp",
+            "Photoshop Temp2481220",
+            "Logo.afdesign~lock~",
+            "logo.sketch.sb-1c0a2b3d-Yd3k1a",
+            "(A Document Being Saved By Sketch)",
+            "~WRD0001.tmp",
+            "#logo.svg#",
+            ".#logo.svg",
+            ".git",
+            ".x",
+            "~brand~k2x8.idlk",
+            ".fuse_hidden0001",
+            ".nfs000001",
+            "lost+found",
+            "$RECYCLE.BIN",
+            ".syncthing.a.png.tmp",
+        ];
+        for name in skipped {
+            assert!(reason(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names_are_not_skipped() {
+        let ordinary = [
+            "logo.svg",
+            "a.b.png",
+            "~",
+            "part",
+            "tmp",
+            "#",
+            "##",
+            "thumbs.png",
+            "recycle",
+            "Icon",
+            "icon.png",
+            "a#b.png",
+            "_cover.jpg",
+            "download",
+            "ds_store",
+            "20250101",
+            "Präsentation.pdf",
+            "lock.svg",
+            "~a.png",
+            "-.png",
+            "a.template",
+        ];
+        for name in ordinary {
+            assert_eq!(reason(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_particular_reason_comes_before_the_general_one_and_every_entry_is_lower_case() {
+        assert!(reason(".DS_Store").is_some_and(|text| text.contains("Finder")));
+        assert!(reason(".~lock.a.odt#").is_some_and(|text| text.contains("LibreOffice")));
+        for (shape, _) in SKIPPED {
+            let text = match shape {
+                Is(text) | Starts(text) | Ends(text) | Contains(text) => (*text).to_owned(),
+                Around(start, end) => format!("{start}{end}"),
+            };
+            assert_eq!(text, text.to_lowercase());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Calls that change the remote, written before they are made.
+//!
+//! Owns: the SQL over `intent`. On start, open intents are settled by asking the remote, never by guessing.
+
+use rusqlite::{Connection, params};
+
+use super::files::{bytes, digest};
+use crate::model::{Md5, UploadId};
+
+/// What was about to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentKind {
+    /// An asset made.
+    Create,
+    /// An asset's file replaced.
+    Replace,
+    /// An asset deleted.
+    Delete,
+}
+
+impl IntentKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// An intent without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Row id.
+    pub id: i64,
+    /// The file's row.
+    pub file: i64,
+    /// The asset.
+    pub asset: UploadId,
+    /// What was about to be done.
+    pub kind: IntentKind,
+    /// The content sent.
+    pub md5: Option<Md5>,
+    /// The job that does it, once the service has told.
+    pub job: Option<String>,
+}
+
+/// Writes an intent; on disk before this returns.
+///
+/// # Errors
+/// SQLite's.
+pub fn begin(
+    conn: &Connection,
+    file: i64,
+    asset: &UploadId,
+    kind: IntentKind,
+    md5: Option<Md5>,
+    at_ms: i64,
+) -> rusqlite::Result<i64> {
+    conn.prepare_cached("INSERT INTO intent (file, asset, kind, md5, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
+        params![file, asset.as_str(), kind.as_str(), bytes(md5.as_ref()), at_ms],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// Remembers the job that does it.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_job(conn: &Connection, id: i64, job: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE intent SET job = ?2 WHERE id = ?1")?.execute(params![id, job]).map(drop)
+}
+
+/// Its outcome is known.
+///
+/// # Errors
+/// SQLite's.
+pub fn end(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM intent WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+/// All intents without an outcome, oldest first.
+///
+/// # Errors
+/// SQLite's.
+pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
+    conn.prepare_cached("SELECT id, file, asset, kind, md5, job FROM intent ORDER BY id")?
+        .query_map([], |row| {
+            let kind: String = row.get(3)?;
+            Ok(Intent {
+                id: row.get(0)?,
+                file: row.get(1)?,
+                asset: UploadId::new(row.get::<_, String>(2)?),
+                kind: match kind.as_str() {
+                    "create" => IntentKind::Create,
+                    "replace" => IntentKind::Replace,
+                    _ => IntentKind::Delete,
+                },
+                md5: digest(row, 4)?,
+                job: row.get(5)?,
+            })
+        })?
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::schema;
+
+    #[test]
+    fn an_intent_is_open_until_it_ends() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        let asset = UploadId::new("u");
+        let id = begin(&conn, 7, &asset, IntentKind::Replace, Some(Md5::of(b"x")), 5).unwrap();
+        set_job(&conn, id, "job").unwrap();
+        let expected = Intent {
+            id,
+            file: 7,
+            asset,
+            kind: IntentKind::Replace,
+            md5: Some(Md5::of(b"x")),
+            job: Some("job".into()),
+        };
+        assert_eq!(open(&conn).unwrap(), [expected]);
+        end(&conn, id).unwrap();
+        assert!(open(&conn).unwrap().is_empty());
+    }
+}

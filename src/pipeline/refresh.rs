@@ -1,0 +1,272 @@
+//! Brings the index in step with the media area, with as few calls as possible.
+//!
+//! Owns: which listing is asked: only what changed since the last time when the index has listed everything once;
+//! all of it, or just our own ids and digests, whichever is cheaper, when it has not. Deletions are told by the count.
+//! Never does: deciding, or changing the remote. Called by: `pipeline::pass`.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+
+use crate::index::{Index, IndexError, assets, files, settings};
+use crate::model::{Asset, Md5, UploadId};
+use crate::remote::{ApiError, ListFilter, ListQuery, Order, PAGE_LIMIT, Remote};
+
+/// The service may show a write late; this much of what was already seen is looked at again.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+/// A listing during which assets came or went is begun again, so many times.
+const ATTEMPTS: u32 = 3;
+/// Setting: the index has seen every asset once.
+const COMPLETE: &str = "listed";
+/// Setting: number of the last full listing.
+const LISTING: &str = "listing";
+
+/// Why the remote could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The API failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// Looks at the remote before a pass: changes and deletions.
+///
+/// # Errors
+/// The API's and the index's.
+pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError> {
+    if index.call(is_complete).await? {
+        let total = changes(index, remote).await?;
+        let known = index.call(assets::count).await?;
+        if known != total {
+            tracing::debug!(known, total, "the number of assets differs: listing all");
+            list_all(index, remote, None).await?;
+        }
+        return Ok(());
+    }
+    let first = remote.list(&ListQuery::all(0)).await?;
+    let pages = first.total.div_ceil(u64::from(PAGE_LIMIT));
+    let asks = index.call(|conn| Asks::of(conn)).await?;
+    if pages.saturating_sub(1) <= asks.calls(remote) || !ask(index, remote, asks).await? {
+        list_all(index, remote, Some(first)).await?;
+    }
+    Ok(())
+}
+
+/// Looks at what changed just now, before something is overwritten: one call, as a rule.
+///
+/// # Errors
+/// The API's and the index's.
+pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError> {
+    let newest = index.call(assets::newest_change).await?;
+    let horizon = newest.as_deref().and_then(|text| text.parse::<Timestamp>().ok()).map(|time| time - OVERLAP);
+    for attempt in 1.. {
+        let mut offset = 0;
+        let mut total = None;
+        let mut shifted = false;
+        loop {
+            let query =
+                ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit: PAGE_LIMIT };
+            let page = remote.list(&query).await?;
+            shifted |= total.is_some_and(|total| total != page.total);
+            total = Some(page.total);
+            let count = page.assets.len() as u64;
+            let reached = count == 0
+                || offset + count >= page.total
+                || page.assets.iter().any(|asset| is_before(asset, horizon));
+            store(index, page.assets, None).await?;
+            if reached {
+                break;
+            }
+            offset += count;
+        }
+        // An asset deleted while paging moves others to a page already read.
+        if !shifted || attempt >= ATTEMPTS {
+            return Ok(total.unwrap_or_default());
+        }
+    }
+    Ok(0)
+}
+
+/// Looks at these assets only.
+///
+/// # Errors
+/// The API's and the index's.
+pub async fn by_id(index: &Index, remote: &Remote, ids: Vec<UploadId>) -> Result<(), RefreshError> {
+    for chunk in ids.chunks(remote.batch_limits().ids) {
+        let found = remote.list(&ListQuery::ids(chunk.to_vec())).await?.assets;
+        let missing: Vec<UploadId> =
+            chunk.iter().filter(|id| !found.iter().any(|asset| asset.id == **id)).cloned().collect();
+        store(index, found, None).await?;
+        index
+            .call(move |conn| {
+                missing.iter().try_for_each(|id| match assets::by_id(conn, id)? {
+                    Some(_) => assets::remove(conn, id),
+                    None => Ok(()),
+                })
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+fn is_before(asset: &Asset, horizon: Option<Timestamp>) -> bool {
+    match (asset.updated_at.parse::<Timestamp>(), horizon) {
+        (Ok(time), Some(horizon)) => time < horizon,
+        _ => false,
+    }
+}
+
+fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {
+    Ok(settings::get(conn, COMPLETE)?.is_some())
+}
+
+async fn store(index: &Index, found: Vec<Asset>, listing: Option<i64>) -> Result<(), IndexError> {
+    index
+        .call(move |conn| found.iter().try_for_each(|asset| assets::upsert(conn, asset, listing).map(drop)))
+        .await
+}
+
+/// Lists every asset; those not seen are gone. `first` is the first page where it has been read already.
+async fn list_all(
+    index: &Index,
+    remote: &Remote,
+    first: Option<crate::remote::Page>,
+) -> Result<(), RefreshError> {
+    let mut first = first;
+    for attempt in 1.. {
+        let listing = index.call(next_listing).await?;
+        let (mut offset, mut total) = (0, None);
+        let mut shifted = false;
+        loop {
+            let page = match first.take() {
+                Some(page) => page,
+                None => remote.list(&ListQuery::all(offset)).await?,
+            };
+            shifted |= total.is_some_and(|total| total != page.total);
+            total = Some(page.total);
+            let count = page.assets.len() as u64;
+            store(index, page.assets, Some(listing)).await?;
+            offset += count;
+            if count == 0 || offset >= page.total {
+                break;
+            }
+        }
+        if !shifted {
+            index
+                .call(move |conn| {
+                    assets::sweep(conn, listing)?;
+                    settings::set(conn, COMPLETE, "1")
+                })
+                .await?;
+            return Ok(());
+        }
+        if attempt >= ATTEMPTS {
+            // A media area in constant motion: what was seen counts, nothing is taken for gone.
+            index.call(|conn| settings::set(conn, COMPLETE, "1")).await?;
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn next_listing(conn: &Connection) -> rusqlite::Result<i64> {
+    let last = settings::get(conn, LISTING)?.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+    settings::set(conn, LISTING, &(last + 1).to_string())?;
+    Ok(last + 1)
+}
+
+/// What would have to be asked to know the assets of all files.
+#[derive(Debug, Default)]
+struct Asks {
+    ids: Vec<UploadId>,
+    /// Files without an asset: the id it would have, and their content.
+    unplaced: Vec<(UploadId, Md5)>,
+    /// Files that were in step once: their assets are known by id.
+    placed: usize,
+}
+
+impl Asks {
+    fn of(conn: &Connection) -> rusqlite::Result<Self> {
+        let project = settings::get(conn, "project")?.unwrap_or_default();
+        let site = project.split('/').next().unwrap_or_default().to_owned();
+        let mirrors: Vec<(i64, String)> = conn
+            .prepare("SELECT id, name FROM mirror")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut asks = Self::default();
+        for (mirror, name) in mirrors {
+            for row in files::below(conn, mirror, "")? {
+                match row.asset {
+                    Some(id) => {
+                        asks.placed += 1;
+                        asks.ids.push(id);
+                    }
+                    None => {
+                        let id = UploadId::derived(&site, &name, &row.path, 0);
+                        asks.unplaced.extend(row.md5.map(|md5| (id.clone(), md5)));
+                        asks.ids.push(id);
+                    }
+                }
+            }
+        }
+        asks.ids.sort_unstable();
+        asks.ids.dedup();
+        Ok(asks)
+    }
+
+    fn calls(&self, remote: &Remote) -> u64 {
+        let limits = remote.batch_limits();
+        (self.ids.len().div_ceil(limits.ids) + self.unplaced.len().div_ceil(limits.md5s)) as u64
+    }
+}
+
+/// Asks for our own ids, then for the contents still without an asset. Answers whether that settled everything: a
+/// file that no id and no content finds may be new, or may have moved and changed since an index was lost, and only a
+/// stamp somewhere in the whole listing can tell. An index that once placed all its files needs no such listing.
+async fn ask(index: &Index, remote: &Remote, asks: Asks) -> Result<bool, RefreshError> {
+    let placed_before = asks.placed > 0;
+    by_id(index, remote, asks.ids).await?;
+    let unplaced = index.call(move |conn| unknown_ids(conn, asks.unplaced)).await?;
+    let mut md5s: Vec<Md5> = unplaced.iter().map(|(_, md5)| *md5).collect();
+    md5s.sort_unstable();
+    md5s.dedup();
+    for chunk in md5s.chunks(remote.batch_limits().md5s) {
+        let mut offset = 0;
+        loop {
+            let query = ListQuery { offset, ..ListQuery::md5s(chunk.to_vec()) };
+            let page = remote.list(&query).await?;
+            let count = page.assets.len() as u64;
+            store(index, page.assets, None).await?;
+            offset += count;
+            if count == 0 || offset >= page.total {
+                break;
+            }
+        }
+    }
+    if placed_before {
+        return Ok(true);
+    }
+    let found = index
+        .call(move |conn| {
+            for md5 in &md5s {
+                if assets::by_content(conn, *md5)?.is_empty() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await?;
+    Ok(found)
+}
+
+fn unknown_ids(conn: &Connection, files: Vec<(UploadId, Md5)>) -> rusqlite::Result<Vec<(UploadId, Md5)>> {
+    let mut unknown = Vec::new();
+    for (id, md5) in files {
+        if assets::by_id(conn, &id)?.is_none() {
+            unknown.push((id, md5));
+        }
+    }
+    Ok(unknown)
+}

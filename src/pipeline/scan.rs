@@ -1,0 +1,478 @@
+//! Brings the index in step with the disk: what is new, changed, gone.
+//!
+//! Owns: the walk compared with the index, reading what changed on all cores, waiting for files that are still being
+//! written, and telling "gone" from "could not look". Never does: deciding, or talking to the remote.
+//! Called by: `pipeline::pass` for the whole tree, and for the paths a watcher or `--files-from` named.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::disk::{DigestError, Digested, Fingerprint, Found, Job, Selection, WalkError, Walked, digest_all, walk};
+use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
+use crate::index::sidecars::StoredSidecar;
+use crate::index::{Index, IndexError, files, sidecars};
+use crate::model::RelPath;
+
+/// A file of more bytes than this is refused by the service.
+pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
+/// Files written to the index at once.
+const BATCH: usize = 500;
+/// Walked files that wait for a digest thread.
+const QUEUE: usize = 4096;
+/// A metadata file of more bytes than this is not one.
+const MAX_SIDECAR_BYTES: u64 = 1024 * 1024;
+
+/// What to scan and how.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    /// The mirror's row in the index.
+    pub mirror: i64,
+    /// Its root.
+    pub root: PathBuf,
+    /// Which names count.
+    pub selection: Arc<Selection>,
+    /// How long a file must be quiet before it is read.
+    pub settle: Duration,
+    /// Only these files and folders; `None`: everything.
+    pub only: Option<Vec<RelPath>>,
+    /// Reads metadata from inside the file; JSON for the index.
+    pub embedded: Option<fn(&Path, &RelPath, u64) -> Option<String>>,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// Files that are to be mirrored.
+    pub files: u64,
+    /// Of these, those read because they were new or looked changed.
+    pub read: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Files that were known and are gone.
+    pub vanished: u64,
+    /// What is there but cannot be mirrored as it is.
+    pub problems: Vec<(RelPath, Problem, Severity)>,
+    /// Files still being written when the scan ended.
+    pub unsettled: Vec<RelPath>,
+    /// `_remote.toml` and other sidecars that changed.
+    pub sidecars_changed: u64,
+    /// Every folder could be listed.
+    pub complete: bool,
+}
+
+/// Whether something found on disk counts as a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing that could be mirrored: a pipe, a link out of the root, a file that went away.
+    Skipped,
+    /// A file that should be mirrored and is not.
+    Failed,
+}
+
+/// Why a scan could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The root cannot be listed.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// It was stopped.
+    #[error("stopped during the scan")]
+    Stopped,
+}
+
+/// Scans. Blocks: run it off the runtime. `stop` ends it early, with nothing taken for vanished.
+///
+/// # Errors
+/// When the root cannot be listed, the index fails, or `stop` is set.
+pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Result<Scanned, ScanError> {
+    let parts: Vec<Option<&RelPath>> = match &request.only {
+        None => vec![None],
+        Some(paths) => paths.iter().map(Some).collect(),
+    };
+    let mut scan = Scan::new(index.clone(), request.clone(), stop.clone());
+    for part in parts {
+        scan.part(part)?;
+        if stop.load(Ordering::Relaxed) {
+            return Err(ScanError::Stopped);
+        }
+    }
+    scan.wait_for_quiet()?;
+    scan.finish()
+}
+
+/// Nanoseconds since 1970 by the wall clock.
+fn now_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+struct Scan {
+    index: Index,
+    request: ScanRequest,
+    stop: Arc<AtomicBool>,
+    totals: Scanned,
+    restless: Vec<(RelPath, Fingerprint)>,
+}
+
+/// What the threads of one part share.
+struct Shared<'a> {
+    scan: &'a Scan,
+    known: &'a KnownFiles,
+    jobs: SyncSender<Job>,
+    files: AtomicU64,
+    restless: Mutex<Vec<(RelPath, Fingerprint)>>,
+    sidecars: Mutex<Vec<(RelPath, Fingerprint)>>,
+    problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
+}
+
+/// What the digest threads have read and not yet written.
+struct Reading<'a> {
+    scan: &'a Scan,
+    started_ns: i64,
+    pending: Mutex<Vec<FoundFile>>,
+    read: AtomicU64,
+    bytes: AtomicU64,
+    restless: Mutex<Vec<(RelPath, Fingerprint)>>,
+    problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
+    failure: Mutex<Option<IndexError>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Scan {
+    fn new(index: Index, request: ScanRequest, stop: Arc<AtomicBool>) -> Self {
+        Self { index, request, stop, totals: Scanned { complete: true, ..Scanned::default() }, restless: Vec::new() }
+    }
+
+    /// Walks one part of the tree and reads what changed.
+    fn part(&mut self, under: Option<&RelPath>) -> Result<(), ScanError> {
+        let (mirror, key) = (self.request.mirror, under.map(|path| path.key().to_owned()));
+        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, key.as_deref()))?;
+        let (jobs, queue) = sync_channel(QUEUE);
+        let shared = Shared {
+            scan: self,
+            known: &known,
+            jobs,
+            files: AtomicU64::new(0),
+            restless: Mutex::default(),
+            sidecars: Mutex::default(),
+            problems: Mutex::default(),
+        };
+        let reading = Reading::new(self);
+        let walked = thread::scope(|scope| {
+            scope.spawn(|| reading.read_all(queue));
+            let walked =
+                walk(&self.request.root, under, &self.request.selection, 0, &|batch| shared.take(batch));
+            let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
+            // The digest threads end when no more jobs can come.
+            drop(jobs);
+            walked.map(|walked| (walked, files, restless, sidecars, problems))
+        });
+        let (walked, files, restless, sidecars, problems) = walked?;
+        let Reading { read, bytes, restless: changed, problems: unreadable, failure, pending, .. } = reading;
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error.into());
+        }
+        let pending = pending.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.index.call_blocking(move |conn| files::found(conn, mirror, &pending))?;
+        self.totals.files += files.into_inner();
+        self.totals.read += read.into_inner();
+        self.totals.bytes_read += bytes.into_inner();
+        for found in [problems, unreadable] {
+            self.totals.problems.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+        }
+        for found in [restless, changed] {
+            self.restless.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+        }
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(ScanError::Stopped);
+        }
+        self.sidecars(under, sidecars.into_inner().unwrap_or_else(PoisonError::into_inner), &walked)?;
+        self.vanished(&known, &walked)
+    }
+
+    /// What the walk did not meet is gone, unless the walk could not look there.
+    fn vanished(&mut self, known: &KnownFiles, walked: &Walked) -> Result<(), ScanError> {
+        self.totals.complete &= walked.complete;
+        if !walked.complete && walked.unreadable_dirs.is_empty() {
+            return Ok(());
+        }
+        let unseen: Vec<i64> = known.unseen().collect();
+        let hidden: Vec<String> = walked.unreadable_dirs.iter().map(|dir| format!("{}/", dir.key())).collect();
+        let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
+        for chunk in unseen.chunks(BATCH) {
+            let (chunk, hidden, unreadable) = (chunk.to_vec(), hidden.clone(), unreadable.clone());
+            self.totals.vanished += self.index.call_blocking(move |conn| {
+                let mut gone = Vec::new();
+                for id in chunk {
+                    let path: String =
+                        conn.prepare_cached("SELECT path FROM file WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+                    if !unreadable.contains(&path) && !hidden.iter().any(|dir| path.starts_with(dir)) {
+                        gone.push(id);
+                    }
+                }
+                files::vanished(conn, &gone)?;
+                Ok(gone.len() as u64)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Remembers metadata files; the files they tell about are looked at again when one changed.
+    fn sidecars(
+        &mut self,
+        under: Option<&RelPath>,
+        found: Vec<(RelPath, Fingerprint)>,
+        walked: &Walked,
+    ) -> Result<(), ScanError> {
+        let mirror = self.request.mirror;
+        let stored = self.index.call_blocking(move |conn| sidecars::all(conn, mirror))?;
+        let mut gone: HashSet<String> = stored
+            .iter()
+            .map(|sidecar| sidecar.path.clone())
+            .filter(|path| under.is_none_or(|under| path == under.key() || path.starts_with(&format!("{}/", under.key()))))
+            .collect();
+        for (path, print) in found {
+            gone.remove(path.key());
+            let known = stored.iter().find(|sidecar| sidecar.path == path.key());
+            if known.is_some_and(|known| {
+                (known.mtime_ns, known.size, known.inode) == (print.mtime_ns, print.size, print.inode)
+                    && print.quiet_for(now_ns()).is_some_and(|quiet| quiet > Duration::from_secs(3))
+            }) {
+                continue;
+            }
+            let content = if print.size > MAX_SIDECAR_BYTES {
+                self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
+                Vec::new()
+            } else {
+                match std::fs::read(path.below(&self.request.root)) {
+                    Ok(content) => content,
+                    Err(error) => {
+                        let cause = format!("the metadata file cannot be read: {error}");
+                        self.problem(&path, "read", &cause, "check its permissions");
+                        continue;
+                    }
+                }
+            };
+            if known.is_some_and(|known| known.content == content) {
+                continue;
+            }
+            self.totals.sidecars_changed += 1;
+            let sidecar = StoredSidecar {
+                path: path.key().to_owned(),
+                mtime_ns: print.mtime_ns,
+                size: print.size,
+                inode: print.inode,
+                content,
+            };
+            self.index.call_blocking(move |conn| {
+                sidecars::put(conn, mirror, &sidecar)?;
+                touch_subjects(conn, mirror, &sidecar.path)
+            })?;
+        }
+        if walked.complete {
+            for path in gone {
+                self.totals.sidecars_changed += 1;
+                self.index.call_blocking(move |conn| {
+                    sidecars::remove(conn, mirror, &path)?;
+                    touch_subjects(conn, mirror, &path)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {
+        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
+        self.totals.problems.push((path.clone(), problem, Severity::Failed));
+    }
+
+    /// Files that were being written: looked at again when they could be quiet, a few times.
+    fn wait_for_quiet(&mut self) -> Result<(), ScanError> {
+        // Long enough for a save to end, short enough that a log file in the folder cannot hold up a run.
+        let give_up = std::time::Instant::now() + (self.request.settle * 5).max(Duration::from_secs(10));
+        while !self.restless.is_empty() && std::time::Instant::now() < give_up {
+            thread::sleep(self.request.settle.min(Duration::from_millis(100)).max(Duration::from_millis(10)));
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(ScanError::Stopped);
+            }
+            let now = now_ns();
+            let (quiet, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.restless)
+                .into_iter()
+                .filter_map(|(path, _)| {
+                    let metadata = std::fs::metadata(path.below(&self.request.root)).ok()?;
+                    Some((path, Fingerprint::from(&metadata)))
+                })
+                .partition(|(_, print)| is_quiet(print, now, self.request.settle));
+            self.restless = still;
+            self.read_now(quiet)?;
+        }
+        self.totals.unsettled = std::mem::take(&mut self.restless).into_iter().map(|(path, _)| path).collect();
+        Ok(())
+    }
+
+    fn read_now(&mut self, files: Vec<(RelPath, Fingerprint)>) -> Result<(), ScanError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let reading = Reading::new(self);
+        let (jobs, queue) = sync_channel(files.len());
+        for (path, print) in files {
+            // The queue holds them all.
+            let _ = jobs.send(Job { path, print });
+        }
+        drop(jobs);
+        reading.read_all(queue);
+        let Reading { read, bytes, restless, problems, failure, pending, .. } = reading;
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error.into());
+        }
+        let (mirror, pending) = (self.request.mirror, pending.into_inner().unwrap_or_else(PoisonError::into_inner));
+        self.index.call_blocking(move |conn| files::found(conn, mirror, &pending))?;
+        self.totals.read += read.into_inner();
+        self.totals.bytes_read += bytes.into_inner();
+        self.restless.extend(restless.into_inner().unwrap_or_else(PoisonError::into_inner));
+        self.totals.problems.extend(problems.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Scanned, ScanError> {
+        for path in self.totals.unsettled.clone() {
+            self.problem(
+                &path,
+                "read",
+                "the file is still being written",
+                "it is mirrored when it has been quiet for `settle`; run again, or exclude it if it never is",
+            );
+        }
+        Ok(self.totals)
+    }
+}
+
+/// A file is read when it has not been changed for `settle`; one from the future counts as quiet.
+fn is_quiet(print: &Fingerprint, now: i64, settle: Duration) -> bool {
+    print.quiet_for(now).is_none_or(|quiet| quiet >= settle)
+}
+
+/// Looks again at the files a sidecar tells about.
+fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> rusqlite::Result<()> {
+    let (folder, name) = sidecar.rsplit_once('/').unwrap_or(("", sidecar));
+    if name == "_folder.meta.toml" {
+        return sidecars::mark_dirty(conn, mirror, folder, true);
+    }
+    if let Some(subject) = sidecar.strip_suffix(".meta.toml").or_else(|| sidecar.strip_suffix(".xmp")) {
+        sidecars::mark_dirty(conn, mirror, subject, false)?;
+        // `name.xmp` tells about `name.jpg`, whatever the extension.
+        conn.execute(
+            "UPDATE file SET dirty = 1 WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/'",
+            rusqlite::params![mirror, subject],
+        )?;
+    }
+    Ok(())
+}
+
+impl Shared<'_> {
+    fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
+        let request = &self.scan.request;
+        let now = now_ns();
+        for found in batch {
+            match found {
+                Found::File { path, print } => {
+                    self.files.fetch_add(1, Ordering::Relaxed);
+                    if self.known.see(&path, &print) == Seen::Unchanged {
+                        continue;
+                    }
+                    if print.size > MAX_FILE_BYTES {
+                        self.note(path, Severity::Failed, "read", "it is larger than 1 GB, the service's limit", "make it smaller, or exclude it");
+                    } else if !is_quiet(&print, now, request.settle) {
+                        lock(&self.restless).push((path, print));
+                    } else if self.jobs.send(Job { path, print }).is_err() {
+                        return ControlFlow::Break(());
+                    }
+                }
+                Found::Sidecar { path, print, .. } => lock(&self.sidecars).push((path, print)),
+                Found::Skipped { path, why } => {
+                    self.note(path, Severity::Skipped, "skip", &why.to_string(), "exclude it, or put a regular file there");
+                }
+                Found::Unreadable { path, cause } => {
+                    let cause = format!("it cannot be read: {cause}");
+                    self.note(path, Severity::Failed, "read", &cause, "check its permissions and the disk");
+                }
+            }
+        }
+        if self.scan.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn note(&self, path: RelPath, severity: Severity, action: &str, cause: &str, advice: &str) {
+        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
+        lock(&self.problems).push((path, problem, severity));
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn new(scan: &'a Scan) -> Self {
+        Self {
+            scan,
+            started_ns: now_ns(),
+            pending: Mutex::default(),
+            read: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            restless: Mutex::default(),
+            problems: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    fn read_all(&self, queue: Receiver<Job>) {
+        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| self.done(job, outcome));
+    }
+
+    fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
+        let Job { path, print } = job;
+        match outcome {
+            Ok(digested) => self.keep(path, print, &digested),
+            Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
+            Err(DigestError::Vanished) => self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone"),
+            Err(error @ DigestError::Unreadable(_)) => {
+                self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
+            }
+            Err(DigestError::Stopped) => {}
+        }
+    }
+
+    fn keep(&self, path: RelPath, print: Fingerprint, digested: &Digested) {
+        let request = &self.scan.request;
+        let embedded = request.embedded.and_then(|read| read(&path.below(&request.root), &path, print.size));
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(print.size, Ordering::Relaxed);
+        let found = FoundFile { path, print, read_at_ns: self.started_ns, md5: digested.md5, embedded };
+        let full = {
+            let mut pending = lock(&self.pending);
+            pending.push(found);
+            (pending.len() >= BATCH).then(|| std::mem::take(&mut *pending))
+        };
+        let Some(full) = full else { return };
+        let mirror = request.mirror;
+        if let Err(error) = self.scan.index.call_blocking(move |conn| files::found(conn, mirror, &full)) {
+            self.scan.stop.store(true, Ordering::Relaxed);
+            lock(&self.failure).get_or_insert(error);
+        }
+    }
+
+    fn note(&self, path: RelPath, severity: Severity, cause: &str, advice: &str) {
+        let problem = Problem { action: "read".into(), cause: cause.into(), advice: advice.into() };
+        lock(&self.problems).push((path, problem, severity));
+    }
+}
