@@ -1,6 +1,6 @@
 //! placeholder
-use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{FieldKey, Fields};
+use std::collections::{BTreeMap, BTreeSet};
 /// d
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Desired {
@@ -49,7 +49,11 @@ pub struct Merged {
 }
 /// m
 #[must_use]
-pub fn merge(_i: &MergeInput<'_>) -> Merged { unimplemented!() }
+pub fn merge(_i: &MergeInput<'_>) -> Merged {
+    unimplemented!()
+}
 /// u
 #[must_use]
-pub fn unite(all: &[Desired]) -> Desired { all[0].clone() }
+pub fn unite(all: &[Desired]) -> Desired {
+    all[0].clone()
+}

@@ -107,6 +107,17 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
     if before.as_ref() == Some(asset) {
         return Ok(false);
     }
+    write(conn, asset, listing)?;
+    mark_owners_dirty(conn, &asset.id)?;
+    // A path that waits for "some asset with its content" may have met it now.
+    if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
+        conn.prepare_cached("UPDATE file SET dirty = 1 WHERE md5 = ?1")?.execute([bytes(asset.md5.as_ref())])?;
+    }
+    import_stamp(conn, asset, before.as_ref())?;
+    Ok(true)
+}
+
+fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
         "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
@@ -129,14 +140,21 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
         asset.stamp.to_json().to_string(),
         asset.updated_at,
         listing.unwrap_or_default(),
-    ])?;
-    mark_owners_dirty(conn, &asset.id)?;
-    // A path that waits for "some asset with its content" may have met it now.
-    if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
-        conn.prepare_cached("UPDATE file SET dirty = 1 WHERE md5 = ?1")?.execute([bytes(asset.md5.as_ref())])?;
+    ])
+    .map(drop)
+}
+
+/// Writes an asset as one of our own calls left it: [`upsert`] without taking anything over from the stamp, which
+/// we wrote ourselves.
+///
+/// # Errors
+/// SQLite's.
+pub fn upsert_own(conn: &Connection, asset: &Asset) -> rusqlite::Result<()> {
+    if by_id(conn, &asset.id)?.as_ref() == Some(asset) {
+        return Ok(());
     }
-    import_stamp(conn, asset, before.as_ref())?;
-    Ok(true)
+    write(conn, asset, None)?;
+    mark_owners_dirty(conn, &asset.id)
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
@@ -207,8 +225,7 @@ pub fn mark_spent(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn is_spent(conn: &Connection, id: &UploadId) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM spent WHERE id = ?1)")?
-        .query_row([id.as_str()], |row| row.get(0))
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM spent WHERE id = ?1)")?.query_row([id.as_str()], |row| row.get(0))
 }
 
 /// What the mirror last pushed to the asset.
@@ -328,11 +345,8 @@ mod tests {
         upsert(&conn, &asset("u1", "x", &["a.png"]), Some(2)).unwrap();
         assert_eq!(sweep(&conn, 2).unwrap(), 1);
         assert_eq!(by_id(&conn, &UploadId::new("u2")).unwrap(), None);
-        let dirty: Vec<String> = files::dirty(&conn, mirror, false, "", 1, 0, 9)
-            .unwrap()
-            .iter()
-            .map(|row| row.path.key().to_owned())
-            .collect();
+        let dirty: Vec<String> =
+            files::dirty(&conn, mirror, false, "", 0, 9).unwrap().iter().map(|row| row.path.key().to_owned()).collect();
         assert_eq!(dirty, ["b.png"]);
     }
 }

@@ -207,7 +207,7 @@ pub fn below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Result<V
     )
 }
 
-/// The next dirty rows after `after` in path order that `pass` has not tried yet and whose time has come.
+/// The next dirty rows after `after` in path order whose time has come.
 ///
 /// # Errors
 /// SQLite's.
@@ -216,17 +216,16 @@ pub fn dirty(
     mirror: i64,
     present: bool,
     after: &str,
-    pass: i64,
     now_ms: i64,
     limit: u32,
 ) -> rusqlite::Result<Vec<FileRow>> {
     rows(
         conn,
         &format!(
-            "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND dirty = 1 AND path > ?2 AND present = ?3 AND pass < ?4
-             AND (retry_at IS NULL OR retry_at <= ?5) ORDER BY path LIMIT ?6"
+            "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND dirty = 1 AND path > ?2 AND present = ?3
+             AND (retry_at IS NULL OR retry_at <= ?4) ORDER BY path LIMIT ?5"
         ),
-        params![mirror, after, present, pass, now_ms, limit],
+        params![mirror, after, present, now_ms, limit],
     )
 }
 
@@ -296,14 +295,6 @@ pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: Option<i6
     )?
     .execute(params![id, serde_json::to_string(problem).unwrap_or_default(), retry_at])
     .map(drop)
-}
-
-/// This pass has tried the row; it is not offered again before the next.
-///
-/// # Errors
-/// SQLite's.
-pub fn tried(conn: &Connection, id: i64, pass: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE file SET pass = ?2 WHERE id = ?1")?.execute([id, pass]).map(drop)
 }
 
 /// Looks at rows again: all that share an asset.
@@ -470,7 +461,7 @@ mod tests {
     }
 
     fn dirty_paths(conn: &Connection, mirror: i64) -> Vec<String> {
-        dirty(conn, mirror, true, "", 1, 0, 100).unwrap().into_iter().map(|row| row.path.key().to_owned()).collect()
+        dirty(conn, mirror, true, "", 0, 100).unwrap().into_iter().map(|row| row.path.key().to_owned()).collect()
     }
 
     #[test]
@@ -497,11 +488,9 @@ mod tests {
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
         let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
         failed(&conn, row.id, &problem, Some(50)).unwrap();
-        assert!(dirty(&conn, mirror, true, "", 1, 49, 10).unwrap().is_empty());
-        assert_eq!(dirty(&conn, mirror, true, "", 1, 50, 10).unwrap().len(), 1);
+        assert!(dirty(&conn, mirror, true, "", 49, 10).unwrap().is_empty());
+        assert_eq!(dirty(&conn, mirror, true, "", 50, 10).unwrap().len(), 1);
         assert_eq!(problems(&conn, mirror).unwrap()[0].problem, problem);
-        tried(&conn, row.id, 1).unwrap();
-        assert!(dirty(&conn, mirror, true, "", 1, 50, 10).unwrap().is_empty(), "tried by this pass");
         clean(&conn, row.id).unwrap();
         assert!(problems(&conn, mirror).unwrap().is_empty());
     }

@@ -57,9 +57,8 @@ pub fn begin(
     md5: Option<Md5>,
     at_ms: i64,
 ) -> rusqlite::Result<i64> {
-    conn.prepare_cached("INSERT INTO intent (file, asset, kind, md5, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-        params![file, asset.as_str(), kind.as_str(), bytes(md5.as_ref()), at_ms],
-    )?;
+    conn.prepare_cached("INSERT INTO intent (file, asset, kind, md5, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![file, asset.as_str(), kind.as_str(), bytes(md5.as_ref()), at_ms])?;
     Ok(conn.last_insert_rowid())
 }
 
@@ -115,14 +114,8 @@ mod tests {
         let asset = UploadId::new("u");
         let id = begin(&conn, 7, &asset, IntentKind::Replace, Some(Md5::of(b"x")), 5).unwrap();
         set_job(&conn, id, "job").unwrap();
-        let expected = Intent {
-            id,
-            file: 7,
-            asset,
-            kind: IntentKind::Replace,
-            md5: Some(Md5::of(b"x")),
-            job: Some("job".into()),
-        };
+        let expected =
+            Intent { id, file: 7, asset, kind: IntentKind::Replace, md5: Some(Md5::of(b"x")), job: Some("job".into()) };
         assert_eq!(open(&conn).unwrap(), [expected]);
         end(&conn, id).unwrap();
         assert!(open(&conn).unwrap().is_empty());

@@ -33,7 +33,6 @@ CREATE TABLE file (
     asset      TEXT,                 -- upload id
     base_md5   BLOB,                 -- content on disk when path and asset were last in step
     dirty      INTEGER NOT NULL DEFAULT 1,  -- 1: the planner has something to look at
-    pass       INTEGER NOT NULL DEFAULT 0,  -- the pass that last tried it
     failures   INTEGER NOT NULL DEFAULT 0,
     retry_at   INTEGER,              -- ms since 1970
     problem    TEXT,                 -- JSON: action, cause, advice

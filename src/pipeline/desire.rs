@@ -7,5 +7,7 @@ pub struct Desires;
 impl Desires {
     /// o
     #[must_use]
-    pub fn of(&self, _path: &RelPath, _embedded: Option<&str>) -> Desired { Desired::default() }
+    pub fn of(&self, _path: &RelPath, _embedded: Option<&str>) -> Desired {
+        Desired::default()
+    }
 }

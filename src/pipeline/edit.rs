@@ -237,5 +237,9 @@ fn gone_desired(base: &MirrorStamp) -> Desired {
 
 /// The fields on the remote that are still as pushed.
 fn pushed_fields(base: &MirrorStamp, remote: &Fields) -> Fields {
-    remote.iter().filter(|(key, value)| base.pushed(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    remote
+        .iter()
+        .filter(|(key, value)| base.pushed(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }

@@ -201,8 +201,13 @@ fn find_twins(
     }
     if let Some((twin, candidate)) = gone {
         let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
-        seen.gone_twin =
-            Some(GoneTwin { row: twin.id, stamp_name: scope.stamp_name(&twin.path), path: twin.path, candidate, sharers });
+        seen.gone_twin = Some(GoneTwin {
+            row: twin.id,
+            stamp_name: scope.stamp_name(&twin.path),
+            path: twin.path,
+            candidate,
+            sharers,
+        });
     }
     if let Some((twin, candidate)) = live {
         let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
@@ -231,12 +236,7 @@ fn present_sharers(conn: &Connection, scope: &Scope, asset: &UploadId, me: i64) 
 
 /// An asset with this content that no path on disk of this mirror has: one that has it is about to be replaced, or
 /// is a live twin.
-fn remote_twin(
-    conn: &Connection,
-    scope: &Scope,
-    row: &FileRow,
-    content: Md5,
-) -> rusqlite::Result<Option<Candidate>> {
+fn remote_twin(conn: &Connection, scope: &Scope, row: &FileRow, content: Md5) -> rusqlite::Result<Option<Candidate>> {
     let mut best: Option<(bool, Asset)> = None;
     for asset in assets::by_content(conn, content)? {
         let owners = files::owners(conn, &asset.id)?;

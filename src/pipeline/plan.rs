@@ -356,7 +356,8 @@ fn create(seen: &Observation, policy: &Policy, content: Md5, why: String) -> Pla
 fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
     let Candidate { asset, pushed } = &gone.candidate;
     let made = pushed.as_ref().is_some_and(|entry| entry.made);
-    let input = EditInput::new(&policy.mirror, &seen.me, &gone.sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
+    let input =
+        EditInput::new(&policy.mirror, &seen.me, &gone.sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
     let renamed = gone.path.stem() != seen.me.path.stem();
     let basename = (policy.on_rename == OnRename::Rename && renamed && made && gone.sharers.is_empty())
         .then(|| seen.me.path.stem().to_owned());
@@ -439,8 +440,10 @@ fn replace(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5, why
         OnChange::KeepUrl if policy.custom_storage => {
             return decide(
                 Action::Report {
-                    cause: "its content changed, and a project with storage of its own cannot keep an asset's URL".into(),
-                    advice: "set on_change = \"new_url\" for this mirror: the asset is replaced and gets a new URL".into(),
+                    cause: "its content changed, and a project with storage of its own cannot keep an asset's URL"
+                        .into(),
+                    advice: "set on_change = \"new_url\" for this mirror: the asset is replaced and gets a new URL"
+                        .into(),
                 },
                 "the URL cannot be kept",
             );
@@ -459,7 +462,8 @@ fn replace(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5, why
         }
         OnChange::KeepUrl => KeepUrl::Yes,
     };
-    let input = EditInput::new(&policy.mirror, &seen.me, &seen.sharers, asset, seen.pushed.as_ref()).with_content(content);
+    let input =
+        EditInput::new(&policy.mirror, &seen.me, &seen.sharers, asset, seen.pushed.as_ref()).with_content(content);
     let why = match keep_url {
         KeepUrl::Yes => format!("{why}: the asset gets the new file at the same URL"),
         KeepUrl::No => format!("{why}: the asset gets the new file and a new URL"),
@@ -491,9 +495,13 @@ fn replaced_by_editor(
     changed_here: bool,
 ) -> Plan {
     match policy.on_remote_change {
-        OnRemoteChange::Overwrite => {
-            replace(seen, policy, asset, local, "the asset's file was replaced in the CMS, and on_remote_change = \"overwrite\"")
-        }
+        OnRemoteChange::Overwrite => replace(
+            seen,
+            policy,
+            asset,
+            local,
+            "the asset's file was replaced in the CMS, and on_remote_change = \"overwrite\"",
+        ),
         OnRemoteChange::Accept if !changed_here => decide(
             Action::Accept { asset: asset.id.clone(), content: remote },
             "an editor replaced the asset's file, and on_remote_change = \"accept\"",

@@ -111,9 +111,7 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
 
 /// Nanoseconds since 1970 by the wall clock.
 fn now_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 struct Scan {
@@ -173,8 +171,7 @@ impl Scan {
         let reading = Reading::new(self);
         let walked = thread::scope(|scope| {
             scope.spawn(|| reading.read_all(queue));
-            let walked =
-                walk(&self.request.root, under, &self.request.selection, 0, &|batch| shared.take(batch));
+            let walked = walk(&self.request.root, under, &self.request.selection, 0, &|batch| shared.take(batch));
             let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
             // The digest threads end when no more jobs can come.
             drop(jobs);
@@ -217,8 +214,9 @@ impl Scan {
             self.totals.vanished += self.index.call_blocking(move |conn| {
                 let mut gone = Vec::new();
                 for id in chunk {
-                    let path: String =
-                        conn.prepare_cached("SELECT path FROM file WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+                    let path: String = conn
+                        .prepare_cached("SELECT path FROM file WHERE id = ?1")?
+                        .query_row([id], |row| row.get(0))?;
                     if !unreadable.contains(&path) && !hidden.iter().any(|dir| path.starts_with(dir)) {
                         gone.push(id);
                     }
@@ -242,7 +240,9 @@ impl Scan {
         let mut gone: HashSet<String> = stored
             .iter()
             .map(|sidecar| sidecar.path.clone())
-            .filter(|path| under.is_none_or(|under| path == under.key() || path.starts_with(&format!("{}/", under.key()))))
+            .filter(|path| {
+                under.is_none_or(|under| path == under.key() || path.starts_with(&format!("{}/", under.key())))
+            })
             .collect();
         for (path, print) in found {
             gone.remove(path.key());
@@ -395,7 +395,13 @@ impl Shared<'_> {
                         continue;
                     }
                     if print.size > MAX_FILE_BYTES {
-                        self.note(path, Severity::Failed, "read", "it is larger than 1 GB, the service's limit", "make it smaller, or exclude it");
+                        self.note(
+                            path,
+                            Severity::Failed,
+                            "read",
+                            "it is larger than 1 GB, the service's limit",
+                            "make it smaller, or exclude it",
+                        );
                     } else if !is_quiet(&print, now, request.settle) {
                         lock(&self.restless).push((path, print));
                     } else if self.jobs.send(Job { path, print }).is_err() {
@@ -404,7 +410,13 @@ impl Shared<'_> {
                 }
                 Found::Sidecar { path, print, .. } => lock(&self.sidecars).push((path, print)),
                 Found::Skipped { path, why } => {
-                    self.note(path, Severity::Skipped, "skip", &why.to_string(), "exclude it, or put a regular file there");
+                    self.note(
+                        path,
+                        Severity::Skipped,
+                        "skip",
+                        &why.to_string(),
+                        "exclude it, or put a regular file there",
+                    );
                 }
                 Found::Unreadable { path, cause } => {
                     let cause = format!("it cannot be read: {cause}");
@@ -436,7 +448,9 @@ impl<'a> Reading<'a> {
     }
 
     fn read_all(&self, queue: Receiver<Job>) {
-        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| self.done(job, outcome));
+        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
+            self.done(job, outcome)
+        });
     }
 
     fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
@@ -444,7 +458,9 @@ impl<'a> Reading<'a> {
         match outcome {
             Ok(digested) => self.keep(path, print, &digested),
             Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
-            Err(DigestError::Vanished) => self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone"),
+            Err(DigestError::Vanished) => {
+                self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone")
+            }
             Err(error @ DigestError::Unreadable(_)) => {
                 self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
             }

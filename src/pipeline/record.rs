@@ -1,0 +1,65 @@
+//! Writes outcomes to the index.
+//!
+//! Owns: what each finished action means for the rows of its path and its asset, one transaction an outcome. The
+//! only writer of outcomes. Never does: calls, decisions. Called by: `pipeline::pass`.
+
+use rusqlite::Connection;
+
+use crate::index::files::Outcome;
+use crate::index::{FileRow, assets, files};
+use crate::model::{Asset, MirrorStamp};
+
+use super::plan::Action;
+
+/// Writes the outcome of `action` on `row`. `asset` is the asset as the service confirmed it; `None` for actions
+/// without one.
+///
+/// # Errors
+/// SQLite's.
+pub fn record(
+    conn: &Connection,
+    mirror: i64,
+    row: &FileRow,
+    action: &Action,
+    asset: Option<&Asset>,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    if let Some(asset) = asset {
+        assets::upsert_own(conn, asset)?;
+    }
+    // A path that leaves an asset to others: they may have less to say about it now.
+    if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left)) {
+        files::mark_owners_dirty(conn, left)?;
+    }
+    let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
+        assets::set_pushed(conn, mirror, asset, entry)?;
+        files::settled(conn, row.id, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
+    };
+    match action {
+        Action::Nothing => files::clean(conn, row.id),
+        Action::Wait | Action::Report { .. } => Ok(()),
+        Action::Forget => files::forget(conn, row.id),
+        Action::Record { asset, entry } => in_step(asset, entry),
+        Action::Accept { asset, content } => {
+            let mut entry = assets::pushed(conn, mirror, asset)?.unwrap_or_default();
+            entry.accepted = Some(content.to_string());
+            in_step(asset, &entry)
+        }
+        Action::Create { id, edit, .. } => in_step(id, &edit.entry),
+        Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),
+        Action::Move { asset, edit, from_row, .. } => {
+            files::forget(conn, *from_row)?;
+            in_step(&asset.id, &edit.entry)
+        }
+        Action::Replace { asset, edit, .. } => in_step(&asset.id, &edit.entry),
+        Action::Retag { asset, edit } if row.present => in_step(&asset.id, &edit.entry),
+        Action::Retag { asset, edit } => {
+            assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
+            files::clean(conn, row.id)
+        }
+        Action::Delete { asset } => {
+            assets::remove(conn, &asset.id)?;
+            files::forget(conn, row.id)
+        }
+    }
+}
