@@ -4,4 +4,7 @@
 //!
 //! - [`model`]: the nouns.
 
+pub mod cli;
+pub mod config;
+pub mod metadata;
 pub mod model;
