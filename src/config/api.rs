@@ -195,7 +195,7 @@ fn token(
         };
     }
     // A token_file that was refused is a problem already; a second one about the same would only confuse.
-    if needed && !findings.any_about("token_file") {
+    if needed && !findings.any_about("api.token_file") {
         let advice = format!(
             "do one of these: name a file that holds it with token_file = \"…\" in [api] (or $DATO_MIRROR_API_TOKEN_FILE); \
              set ${TOKEN_VARIABLE}; under systemd, LoadCredential={TOKEN_CREDENTIAL}:/path"

@@ -265,9 +265,9 @@ fn the_environment_goes_before_the_file_and_hides_no_problem_of_it() {
     assert!(matches!(&config.origins["state.path"], Place::File(place) if place.line == 4));
     assert!(config.origins.contains_key("mirror.brand.root"));
     let wrong = Case::new(&toml.replace("0.5", "5")).with("DATO_MIRROR_API_RATE_SHARE", "1").problems();
-    assert!(wrong.starts_with("dato-mirror.toml:2:14: `rate_share` must be above 0"), "{wrong}");
+    assert!(wrong.starts_with("dato-mirror.toml:2:14: `api.rate_share` must be above 0"), "{wrong}");
     let wrong = Case::new(&toml).with("DATO_MIRROR_STATUS_LISTEN", "here").problems();
-    assert!(wrong.starts_with("$DATO_MIRROR_STATUS_LISTEN: `listen` must be an address"), "{wrong}");
+    assert!(wrong.starts_with("$DATO_MIRROR_STATUS_LISTEN: `status.listen` must be an address"), "{wrong}");
     // An empty variable is as good as none: container files often pass them on.
     assert!(Case::new(&toml).with("DATO_MIRROR_STATUS_LISTEN", "").load().is_ok());
 }
