@@ -5,6 +5,7 @@
 //! - [`model`]: the nouns;
 //! - [`disk`]: the folder as it is.
 
+pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod index;

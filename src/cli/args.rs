@@ -1,0 +1,324 @@
+//! The command line's shape.
+//!
+//! Owns: every flag and subcommand and their help. Wrong usage exits 2, as clap does. There is no flag for the token: it
+//! would show in process lists.
+//! Never does: running anything.
+//! Called by: `main`, and the tests that walk every argument.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  dato-mirror demo                                    see it work: no account, no token, no network
+  dato-mirror --root ./brand --dry-run                what would happen to this folder
+  DATOCMS_API_TOKEN=… dato-mirror --root ./brand --sync-once
+  dato-mirror --config brand.toml                     mirror everything, then watch
+  git diff --name-only HEAD^ -- brand | dato-mirror -c brand.toml --sync-once --files-from -
+  dato-mirror explain logos/logo.svg                  its asset, its URL, and why
+
+Exit codes:
+  0 all mirrored   1 finished, but some files could not be mirrored   2 wrong usage or configuration
+  3 the API refused the token or environment, or could not be reached
+  4 stopped by a safety guard   5 another instance has this index";
+
+/// Mirrors a folder into a DatoCMS project's media area.
+///
+/// Without a command it mirrors everything, then watches for changes. A changed file replaces its asset at the same URL;
+/// what editors typed in the CMS stays; nothing is deleted unless the configuration says so.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "dato-mirror", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+pub struct Args {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What a run takes.
+    #[command(flatten)]
+    pub run: Run,
+    /// The command; none means a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Global {
+    /// Configuration file [default: $DATO_MIRROR_CONFIG, ./dato-mirror.toml,
+    /// $XDG_CONFIG_HOME/dato-mirror/config.toml, /etc/dato-mirror/config.toml]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Mirror one folder with no configuration file; the token comes from the environment
+    #[arg(long, value_name = "DIR", global = true)]
+    pub root: Option<PathBuf>,
+    /// Only the mirror of this name
+    #[arg(long, value_name = "NAME", global = true)]
+    pub mirror: Option<String>,
+    /// What goes to standard output; logs go to standard error
+    #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t)]
+    pub format: Format,
+    /// How logs are written
+    #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t)]
+    pub log_format: LogFormat,
+    /// Say more; twice for every request
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// Flags of a run.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Run {
+    /// Only these paths, one a line (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+    /// Mirror once and exit
+    #[arg(long)]
+    pub sync_once: bool,
+    /// Show the plan and exit; changes nothing, here or there
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Let this run pass the deletion guard
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people and the journal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Show what is mirrored, pending, failed; works while the daemon runs
+    Status,
+    /// Show a file's asset, its URL, the last decision and where each value of its metadata came from
+    Explain {
+        /// The file, relative to the working directory or to the mirror's root
+        path: PathBuf,
+    },
+    /// List the media area, with the local path of what is mirrored
+    Ls(Ls),
+    /// Check token, permissions, environment, locales, limits, watching, disk and index, with a fix for each
+    Doctor,
+    /// Try failed files again now
+    Retry {
+        /// Only these [default: all that failed]
+        paths: Vec<PathBuf>,
+    },
+    /// Mirror a small made-up folder into a sandbox and show what happens
+    Demo(Demo),
+    /// Run a local media area with the same API
+    Sandbox(Sandbox),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+    /// Exit 0 when the daemon's status page says it is healthy
+    #[command(hide = true)]
+    Healthcheck,
+}
+
+/// Flags of `ls`.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Ls {
+    /// Full text, as the media area searches it
+    #[arg(long, value_name = "TEXT")]
+    pub query: Option<String>,
+    /// Only assets with this tag; several times for all of them
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Only assets of this kind: image, video, audio, document …
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Order, such as _created_at_DESC or size_ASC
+    #[arg(long, value_name = "ORDER", value_parser = order_by)]
+    pub order_by: Option<String>,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Demo {
+    /// Leave the folder and the sandbox's data behind
+    #[arg(long)]
+    pub keep: bool,
+    /// Where to make the folder; must be empty or new [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Flags of `sandbox`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Sandbox {
+    /// Address and port; port 0 for any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3999")]
+    pub listen: SocketAddr,
+    /// Where its state is kept [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Requests in each window
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_limit: u32,
+    /// Length of the rate limit's window
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    pub rate_window: std::time::Duration,
+    /// How long a job takes, in milliseconds
+    #[arg(long, value_name = "MIN..MAX", default_value = "50..200", value_parser = latency)]
+    pub job_latency: Latency,
+    /// Metadata by field, then locale: the newer of the two shapes
+    #[arg(long)]
+    pub by_field: bool,
+    /// Locales of the project, the main one first
+    #[arg(long, value_name = "LOCALE", value_delimiter = ',', default_value = "en,it")]
+    pub locales: Vec<String>,
+}
+
+/// A range of milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// The least, in milliseconds.
+    pub min_ms: u64,
+    /// The most, in milliseconds; not below `min_ms`.
+    pub max_ms: u64,
+}
+
+fn latency(text: &str) -> Result<Latency, String> {
+    let number = |text: &str| {
+        let text = text.trim().trim_end_matches("ms").trim();
+        text.parse::<u64>().map_err(|_| "write it as MIN..MAX milliseconds, such as 50..200, or one number".to_owned())
+    };
+    let (min_ms, max_ms) = match text.split_once("..") {
+        Some((min, max)) => (number(min)?, number(max.trim_start_matches('='))?),
+        None => (number(text)?, number(text)?),
+    };
+    if min_ms > max_ms {
+        Err("the first number is above the second".to_owned())
+    } else {
+        Ok(Latency { min_ms, max_ms })
+    }
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::config::value::parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write it with a unit, such as 3s or 500ms".to_owned())
+}
+
+fn order_by(text: &str) -> Result<String, String> {
+    let fine = |part: &str| {
+        let field = part.strip_suffix("_ASC").or_else(|| part.strip_suffix("_DESC"));
+        field.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+    };
+    if text.split(',').all(fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a field and a direction, such as _created_at_DESC or size_ASC".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(words: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(words.split_whitespace())
+    }
+
+    #[test]
+    fn every_argument_is_sound_and_has_help_and_none_takes_a_token() {
+        fn walk(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+                assert!(!arg.get_id().as_str().contains("token"), "{}", arg.get_id());
+                assert!(arg.get_env().is_none(), "variables are the configuration's matter: {}", arg.get_id());
+            }
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{}", sub.get_name());
+                walk(sub);
+            }
+        }
+        let mut command = Args::command();
+        command.clone().debug_assert();
+        command.build();
+        walk(&command);
+    }
+
+    #[test]
+    fn the_help_is_what_the_manual_shows() {
+        insta::assert_snapshot!(Args::command().term_width(100).render_long_help().to_string());
+    }
+
+    #[test]
+    fn the_runs_of_the_manual_parse() {
+        let args = parse("dato-mirror").unwrap();
+        assert!(args.command.is_none() && !args.run.sync_once && args.global.format == Format::Text);
+        let args =
+            parse("dato-mirror --root d --mirror m --sync-once --dry-run --format markdown --force -vv").unwrap();
+        assert!(args.run.sync_once && args.run.dry_run && args.run.force);
+        assert_eq!((args.global.format, args.global.verbose), (Format::Markdown, 2));
+        let args = parse("dato-mirror ls --tag a --tag b --order-by size_ASC,_created_at_DESC --format json").unwrap();
+        assert_eq!(args.global.format, Format::Json);
+        assert!(matches!(args.command, Some(Command::Ls(Ls { tags, .. })) if tags == ["a", "b"]));
+        let args = parse("dato-mirror -c f.toml explain a/b.png").unwrap();
+        assert_eq!(args.global.config, Some(PathBuf::from("f.toml")));
+        let args =
+            parse("dato-mirror sandbox --listen 127.0.0.1:0 --data d --rate-window 1s --job-latency 5..9").unwrap();
+        let Some(Command::Sandbox(sandbox)) = args.command else { panic!("{args:?}") };
+        assert_eq!(sandbox.job_latency, Latency { min_ms: 5, max_ms: 9 });
+        assert_eq!(sandbox.locales, ["en", "it"]);
+        for words in
+            ["status -c x", "doctor", "retry", "retry a b", "demo --keep", "man", "healthcheck", "completions zsh"]
+        {
+            assert!(parse(&format!("dato-mirror {words}")).is_ok(), "{words}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_2() {
+        for words in [
+            "--nope",
+            "-v -q",
+            "--format xml",
+            "explain",
+            "sandbox --job-latency 9..5",
+            "sandbox --job-latency x",
+            "sandbox --rate-window 3",
+            "sandbox --rate-limit 0",
+            "ls --order-by size",
+            "nope",
+        ] {
+            let error = parse(&format!("dato-mirror {words}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{words}");
+        }
+    }
+}

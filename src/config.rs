@@ -1,0 +1,313 @@
+//! The configuration: one validated value from flags, environment, file and defaults, in this order.
+//!
+//! Owns: every key, its default and its rules, and telling all that is wrong at once.
+//! Never does: reading the process environment by itself, touching a mirror's folder (but to tell whether two roots are
+//! one), calling the service.
+//! Called by: `main` at start and on SIGHUP. Start reading: [`load`], then `mirror.rs`.
+
+pub mod api;
+pub mod document;
+pub mod environment;
+mod folders;
+pub mod mirror;
+pub mod pattern;
+pub mod policy;
+pub mod problem;
+pub mod value;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use api::{Api, TokenOrigin};
+pub use environment::Environment;
+pub use mirror::{Mirror, Rule};
+pub use pattern::Pattern;
+pub use problem::{Place, Problem, Problems};
+
+use document::{Document, Findings, Found, Section};
+use folders::Folders;
+use mirror::Placed;
+use value::{Wrong, nearest, shown};
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `--config`.
+    pub config_file: Option<PathBuf>,
+    /// `--root`.
+    pub root: Option<PathBuf>,
+    /// `--mirror`.
+    pub mirror: Option<String>,
+    /// Whether the command calls the service; without a token that is a problem.
+    pub needs_token: bool,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// The user's home, absolute.
+    pub home: Option<PathBuf>,
+}
+
+/// The whole configuration, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the service is reached.
+    pub api: Api,
+    /// The index, absolute.
+    pub state_path: PathBuf,
+    /// Where the status page listens.
+    pub status_listen: Option<SocketAddr>,
+    /// The mirrors, in the file's order; at least one.
+    pub mirrors: Vec<Mirror>,
+    /// The configuration file; `None` when there is none.
+    pub source: Option<PathBuf>,
+    /// Where each value that is no default came from, by its full name: `api.base_url`, `mirror.brand.settle`.
+    pub origins: BTreeMap<String, Place>,
+    /// What is no problem but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// No configuration file is larger, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+/// The variables of mirrors' keys begin so.
+const PREFIX: &str = "DATO_MIRROR_";
+
+/// Reads the configuration.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load(request: &Request, environment: &Environment) -> Result<Config, Problems> {
+    let findings = Findings::default();
+    let mut warnings = Vec::new();
+    let (root, file) = what_to_read(request, environment, &findings, &mut warnings);
+    let document = file.as_ref().and_then(|path| read_file(path, request, &findings));
+    let table = document.as_ref().and_then(|document| document.parse(&findings));
+    if findings.any() {
+        return Err(findings.into_parts().0);
+    }
+    let folders = Folders {
+        cwd: &request.cwd,
+        home: request.home.as_deref(),
+        file: file.as_deref().and_then(Path::parent).map_or_else(|| request.cwd.clone(), Path::to_path_buf),
+    };
+    let mut top = match (&document, &table) {
+        (Some(document), Some(table)) => Section::root(document, table, &findings),
+        _ => Section::absent("the file", "", &findings),
+    };
+    let api = top.table("api", "[api]").with_environment(environment, "DATO_MIRROR_API_");
+    let api = Api::read(api, &folders, environment, request.needs_token);
+    let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
+    let state_path = state.get::<PathBuf>("path").map(|found| folders.absolute(&found));
+    state.finish();
+    let state_path = state_path.or_else(|| folders::state_path(request.home.as_deref(), environment));
+    if state_path.is_none() && !findings.any() {
+        let advice = "set path = \"…\" in [state], or $HOME";
+        findings.add(Place::Everywhere, "no place for the index: neither a state folder nor a home is known", advice);
+    }
+    let mut status = top.table("status", "[status]").with_environment(environment, "DATO_MIRROR_STATUS_");
+    let status_listen = status.check("listen", |text: String| {
+        text.trim().parse::<SocketAddr>().map_err(|_| {
+            Wrong::new(format!("must be an address and a port, but is \"{}\"", shown(&text)), "\"127.0.0.1:7878\"")
+        })
+    });
+    status.finish();
+    let mut mirrors = read_mirrors(&mut top, root, &folders, environment, &findings);
+    top.finish();
+    check_names_and_roots(&mirrors, &findings);
+    pick(&mut mirrors, request.mirror.as_deref(), &findings);
+    warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
+    let (problems, origins) = findings.into_parts();
+    match state_path {
+        Some(state_path) if problems.0.is_empty() => Ok(Config {
+            api,
+            state_path,
+            status_listen: status_listen.map(|found| found.value),
+            mirrors: mirrors.into_iter().map(|placed| placed.mirror).collect(),
+            source: file,
+            origins,
+            warnings,
+        }),
+        _ => Err(problems),
+    }
+}
+
+/// Whether the single mirror comes from `--root` or `$DATO_MIRROR_ROOT`, with no `--config` to overrule the latter.
+fn root_is_set(request: &Request, environment: &Environment) -> bool {
+    request.root.is_some() || (request.config_file.is_none() && environment.path("DATO_MIRROR_ROOT").is_some())
+}
+
+/// The folder given instead of a file's mirrors, and the file to read.
+fn what_to_read(
+    request: &Request,
+    environment: &Environment,
+    findings: &Findings,
+    warnings: &mut Vec<String>,
+) -> (Option<Found<PathBuf>>, Option<PathBuf>) {
+    let named = |path: &Path| folders::normal(&request.cwd.join(path));
+    let flag = request.root.clone().map(|value| Found { value, place: Place::Flag("--root") });
+    let variable = environment
+        .path("DATO_MIRROR_ROOT")
+        .map(|value| Found { value, place: Place::Environment("DATO_MIRROR_ROOT".to_owned()) });
+    if let Some(file) = &request.config_file {
+        if flag.is_none() && variable.is_some() {
+            warnings.push("$DATO_MIRROR_ROOT is not used, because --config names a file".to_owned());
+        }
+        return (flag, Some(named(file)));
+    }
+    let config_variable = environment.path("DATO_MIRROR_CONFIG");
+    if let Some(root) = flag.or(variable) {
+        if config_variable.is_some() {
+            warnings.push(format!("$DATO_MIRROR_CONFIG is not read, because {} names a folder", root.place));
+        }
+        return (Some(root), None);
+    }
+    if let Some(file) = config_variable {
+        return (None, Some(named(&file)));
+    }
+    let candidates = folders::candidates(&request.cwd, request.home.as_deref(), environment);
+    if let Some(file) = candidates.iter().find(|path| path.exists()) {
+        return (None, Some(file.clone()));
+    }
+    let list = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let advice = format!("write one of these files: {list}; or name one with --config; or mirror a folder with --root");
+    findings.add(Place::Everywhere, "no configuration file", advice);
+    (None, None)
+}
+
+fn read_file(path: &Path, request: &Request, findings: &Findings) -> Option<Document> {
+    use std::io::Read as _;
+    let read = || {
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(text)
+    };
+    // Below the working directory the short name is the one people know.
+    let name = path.strip_prefix(&request.cwd).unwrap_or(path).display().to_string();
+    let (why, advice) = match read() {
+        Ok(text) if text.len() as u64 <= MAX_BYTES => return Some(Document::new(name, text)),
+        Ok(_) => ("is larger than 4 MiB".to_owned(), "name the right file"),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound => ("does not exist".to_owned(), "check the path given to --config"),
+            std::io::ErrorKind::PermissionDenied => {
+                ("may not be read by this user".to_owned(), "give the user that runs dato-mirror read permission")
+            }
+            std::io::ErrorKind::InvalidData => ("is not valid UTF-8".to_owned(), "save it as UTF-8 text"),
+            std::io::ErrorKind::IsADirectory => ("is a folder".to_owned(), "name a file"),
+            _ => (format!("cannot be read: {error}"), ""),
+        },
+    };
+    findings.add(Place::Everywhere, format!("configuration file {name} {why}"), advice);
+    None
+}
+
+fn read_mirrors(
+    top: &mut Section<'_>,
+    root: Option<Found<PathBuf>>,
+    folders: &Folders<'_>,
+    environment: &Environment,
+    findings: &Findings,
+) -> Vec<Placed> {
+    let mut mirrors = Vec::new();
+    // With a folder from outside the file's mirrors are not run, but what is wrong with them is still told.
+    for section in top.tables("mirror", "[[mirror]]") {
+        let place = section.place();
+        mirrors.push(Placed { mirror: Mirror::read(section, None, folders), place });
+    }
+    if let Some(root) = root {
+        let place = root.place.clone();
+        if root.value.as_os_str().is_empty() {
+            findings.add(place.clone(), "names no folder", "give it the folder to mirror");
+        }
+        let section = Section::absent("--root", "mirror.", findings).with_environment(environment, PREFIX);
+        mirrors = vec![Placed { mirror: Mirror::read(section, Some(root), folders), place }];
+    } else if mirrors.is_empty() && !findings.any_about("mirror") {
+        let advice = "add one:\n[[mirror]]\nname = \"brand\"\nroot = \"/srv/brand\"";
+        findings.add(top.place(), "there is no [[mirror]]", advice);
+    }
+    mirrors
+}
+
+/// Two mirrors may share neither a name (it is part of the derived ids) nor a folder (each would see the other's
+/// files).
+fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    for (at, Placed { mirror, place }) in mirrors.iter().enumerate() {
+        for Placed { mirror: earlier, .. } in &mirrors[..at] {
+            if mirror.name == earlier.name && !mirror.name.is_empty() && !mirror.root.as_os_str().is_empty() {
+                let message = format!("two mirrors are named \"{}\"", mirror.name);
+                findings.add(place.clone(), message, "give each mirror its own name");
+            }
+            if mirror.root.as_os_str().is_empty() || earlier.root.as_os_str().is_empty() {
+                continue;
+            }
+            let (inner, outer) = (real(&mirror.root), real(&earlier.root));
+            if inner.starts_with(&outer) || outer.starts_with(&inner) {
+                let message = format!(
+                    "the roots of the mirrors \"{}\" ({}) and \"{}\" ({}) overlap",
+                    earlier.name,
+                    earlier.root.display(),
+                    mirror.name,
+                    mirror.root.display()
+                );
+                let advice = "give each mirror its own folder; use rules for what is different inside one";
+                findings.add(place.clone(), message, advice);
+            }
+        }
+    }
+}
+
+/// Leaves only the mirror that `--mirror` names.
+fn pick(mirrors: &mut Vec<Placed>, name: Option<&str>, findings: &Findings) {
+    let Some(name) = name else { return };
+    if mirrors.iter().any(|placed| placed.mirror.name == name) {
+        mirrors.retain(|placed| placed.mirror.name == name);
+        return;
+    }
+    let names: Vec<_> = mirrors.iter().map(|placed| placed.mirror.name.as_str()).collect();
+    let known = names.join(", ");
+    let advice = nearest(name, names).map_or_else(
+        || format!("known mirrors: {known}"),
+        |near| format!("did you mean \"{near}\"? known mirrors: {known}"),
+    );
+    findings.add(Place::Flag("--mirror"), format!("no mirror is named \"{}\"", shown(name)), advice);
+}
+
+/// A variable that begins like ours but is none of ours may be a slip, or another program's: container platforms make
+/// such names for a service called dato-mirror. So it is worth a word, not a refusal.
+fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mut Vec<String>) {
+    const SECTIONS: [&str; 9] = [
+        "DATO_MIRROR_CONFIG",
+        "DATO_MIRROR_API_BASE_URL",
+        "DATO_MIRROR_API_ENVIRONMENT",
+        "DATO_MIRROR_API_TOKEN_FILE",
+        "DATO_MIRROR_API_RATE_SHARE",
+        "DATO_MIRROR_API_MONTHLY_BUDGET",
+        "DATO_MIRROR_API_UPLOAD_BANDWIDTH",
+        "DATO_MIRROR_STATE_PATH",
+        "DATO_MIRROR_STATUS_LISTEN",
+    ];
+    let mirror: Vec<String> =
+        mirror::PLAIN_KEYS.iter().map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase())).collect();
+    for name in environment.names(PREFIX) {
+        if SECTIONS.contains(&name) || name == "DATO_MIRROR_ROOT" {
+            continue;
+        }
+        if mirror.iter().any(|known| known == name) {
+            if !root_is_set {
+                warnings.push(format!("${name} is only used with --root or $DATO_MIRROR_ROOT"));
+            }
+            continue;
+        }
+        let suffix = name.trim_start_matches(PREFIX);
+        let known = SECTIONS.iter().copied().chain(mirror.iter().map(String::as_str));
+        let near = nearest(suffix, known.map(|known| known.trim_start_matches(PREFIX)));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean ${PREFIX}{near}?"));
+        warnings.push(format!("${name} is no variable that dato-mirror reads{near}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

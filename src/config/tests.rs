@@ -1,0 +1,415 @@
+//! Whole configurations: what they resolve to, and all that is said when they are wrong.
+
+use secrecy::ExposeSecret as _;
+
+use super::policy::{Collections, MaxDelete, OnDelete};
+use super::*;
+use crate::metadata::template::Template;
+
+/// A folder with a configuration file, loaded with these variables (a token among them).
+struct Case {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    request: Request,
+}
+
+impl Case {
+    fn new(toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("dato-mirror.toml"), toml).unwrap();
+        let request = Request {
+            cwd: folder.path().to_path_buf(),
+            home: Some("/home/u".into()),
+            needs_token: true,
+            ..Request::default()
+        };
+        let variables = vec![("DATOCMS_API_TOKEN".to_owned(), "sandbox".to_owned())];
+        Self { folder, variables, request }
+    }
+
+    /// No file, one folder by flag.
+    fn rooted() -> Self {
+        let mut case = Self::new("not read");
+        std::fs::create_dir(case.folder.path().join("brand")).unwrap();
+        case.request.root = Some("brand".into());
+        case
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn load(&self) -> Result<Config, Problems> {
+        load(&self.request, &self.variables.iter().cloned().collect())
+    }
+
+    /// All problems, one a line.
+    fn problems(&self) -> String {
+        let lines: Vec<_> = self.load().unwrap_err().0.iter().map(ToString::to_string).collect();
+        lines.join("\n").replace(&self.folder.path().display().to_string(), "DIR")
+    }
+}
+
+const PLAIN: &str = "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\n";
+
+#[test]
+fn the_example_is_every_default() {
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
+    let config = Case::new(&example).load().unwrap();
+    assert_eq!(config.mirrors, [Mirror::new("brand", "/srv/brand")]);
+    assert_eq!(config.api.base_url, api::BASE_URL);
+    assert_eq!((config.api.rate_share, config.api.monthly_budget, config.api.upload_bandwidth), (0.8, None, None));
+    assert_eq!((config.api.environment.as_deref(), config.status_listen), (None, None));
+    assert_eq!(config.state_path, PathBuf::from("/home/u/.local/state/dato-mirror/index.sqlite"));
+    assert!(config.warnings.is_empty());
+    for key in mirror::PLAIN_KEYS {
+        let shown = example.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        assert!(shown, "the example lacks {key}");
+    }
+}
+
+#[test]
+fn the_example_with_its_comments_opened_is_valid_too() {
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
+    let opened: String = example
+        .lines()
+        .map(|line| {
+            let bare = line.trim_start_matches("# ");
+            let is_toml = bare.starts_with('[')
+                || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ') && !key.is_empty());
+            format!("{}\n", if is_toml { bare } else { line })
+        })
+        .collect();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "secret\n").unwrap();
+    let opened = opened.replace("/run/secrets/datocms", token.path().to_str().unwrap());
+    let config = Case::new(&opened).load().unwrap();
+    assert_eq!(config.mirrors[0].rules.len(), 1);
+    assert_eq!(config.mirrors[0].layer.custom_data.len(), 1);
+    assert_eq!(config.api.upload_bandwidth, Some(8_000_000));
+    assert_eq!(config.api.token.expose_secret(), "secret");
+    assert!(!format!("{config:?}").contains("secret\""), "Debug shows no token");
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place_and_the_way_out() {
+    let case = Case::new(
+        r#"colour = "red"
+
+[api]
+base_uri = "https://example.com"
+rate_share = "much"
+monthly_budget = 0
+
+[[mirror]]
+name = "brand"
+roots = "brand"
+settle = 2
+on_delete = "remove"
+tags = ["a", 3, "{dri}"]
+max_delete = "200%"
+
+[mirror.alt]
+en = 5
+
+[mirror.custom_data.en]
+dato-mirror = "x"
+
+[[mirror.rule]]
+macth = "a/**"
+tags = "x"
+
+[[mirror]]
+name = ""
+root = "other"
+include = ["["]
+"#,
+    );
+    insta::assert_snapshot!(case.problems(), @r#"
+    dato-mirror.toml:1:1: unknown key `colour` in the file (known keys are api, state, status, mirror)
+    dato-mirror.toml:4:1: unknown key `base_uri` in [api] (did you mean `base_url`?)
+    dato-mirror.toml:5:14: `api.rate_share` must be a number, but is "much" (for example 0.8)
+    dato-mirror.toml:6:18: `api.monthly_budget` must be at least 1 (leave the key out for no budget)
+    dato-mirror.toml:8:1: [[mirror]] has no `root` (say which folder to mirror: root = "/srv/brand")
+    dato-mirror.toml:10:1: unknown key `roots` in [[mirror]] (did you mean `root`?)
+    dato-mirror.toml:11:10: `settle` must be a duration with a unit, but is an integer (for example "500ms", "2s", "30m", "1h" or "1d")
+    dato-mirror.toml:12:13: `on_delete` must be one of "keep", "tag", "delete", but is "remove"
+    dato-mirror.toml:13:14: `tags` has an item that must be a string, but is an integer (for example "text")
+    dato-mirror.toml:13:17: `tags` has an item that has an unknown placeholder {dri} (did you mean {dir}?)
+    dato-mirror.toml:14:14: `max_delete` must be between 0% and 100% (for example "10%")
+    dato-mirror.toml:17:6: `alt.en` must be a string, but is an integer (for example "text")
+    dato-mirror.toml:20:15: `dato-mirror` is not free for custom data (the mirror keeps its own record there; use another key)
+    dato-mirror.toml:22:1: [[mirror.rule]] has no `match` (say which files it is for: match = "logos/**")
+    dato-mirror.toml:23:1: unknown key `macth` in [[mirror.rule]] (did you mean `match`?)
+    dato-mirror.toml:24:8: `tags` must be a list, but is a string (put it in brackets: ["…"])
+    dato-mirror.toml:27:8: `name` is empty (give the mirror a name that will not change)
+    dato-mirror.toml:29:12: `include` has an item that is no valid glob: unclosed character class; missing ']' (for example "**/*.{png,jpg}" or "logos/**")
+    "#);
+}
+
+#[test]
+fn a_problem_prints_its_line_and_never_a_secret() {
+    let toml = format!("[api]\ntoken = \"hunter2hunter2\"\n\n{PLAIN}setle = \"2s\"\n");
+    let text = Case::new(&toml).load().unwrap_err().to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    insta::assert_snapshot!(text, @r#"
+    error: line 2, column 1: unknown key `token` in [api]
+     --> dato-mirror.toml:2:1
+      |
+    2 | token = …
+      | ^^^^^
+      |
+      = help: did you mean `token_file`?
+
+    error: line 7, column 1: unknown key `setle` in [[mirror]]
+     --> dato-mirror.toml:7:1
+      |
+    7 | setle = "2s"
+      | ^^^^^
+      |
+      = help: did you mean `settle`?
+
+    2 problems in the configuration
+    "#);
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_place() {
+    let problems = Case::new("[api]\nbase_url = \n[[mirror]\n").problems();
+    assert!(problems.contains("dato-mirror.toml:2:") && problems.contains("dato-mirror.toml:3:"), "{problems}");
+}
+
+#[test]
+fn a_folder_and_a_token_are_enough() {
+    let case = Case::rooted();
+    let config = case.load().unwrap();
+    assert_eq!(config.mirrors, [Mirror::new("brand", case.folder.path().join("brand"))]);
+    assert_eq!(config.source, None);
+    assert_eq!(config.api.token_origin, Some(TokenOrigin::Environment));
+    let mut case = Case::rooted();
+    case.request.root = Some("/".into());
+    assert_eq!(case.load().unwrap().mirrors[0].name, "root");
+    let mut case = Case::rooted().with("DATO_MIRROR_ROOT", "elsewhere").with("DATO_MIRROR_NAME", "n");
+    assert!(case.load().unwrap().mirrors[0].root.ends_with("brand"), "the flag goes first");
+    case.request.root = None;
+    let mirror = case.load().unwrap().mirrors.remove(0);
+    assert!(mirror.root.ends_with("elsewhere") && mirror.name == "n");
+}
+
+#[test]
+fn every_plain_key_comes_from_the_environment() {
+    let values = [
+        ("name", "n"),
+        ("root", "brand"),
+        ("include", "**/*.{png,jpg}, *.svg"),
+        ("exclude", "drafts/**"),
+        ("settle", "5s"),
+        ("watch", "poll"),
+        ("poll_interval", "1m"),
+        ("rescan_interval", "2h"),
+        ("remote_refresh", "1d"),
+        ("on_change", "new_url"),
+        ("on_rename", "rename"),
+        ("on_delete", "tag"),
+        ("on_remote_change", "accept"),
+        ("on_remote_delete", "recreate"),
+        ("duplicates", "separate"),
+        ("max_delete", "10%"),
+        ("collections", "Some/Collection"),
+        ("stamp", "digest"),
+        ("tags", "a,{dir}"),
+        ("author", "me"),
+        ("copyright", "© {year}"),
+        ("notes", "x"),
+        ("embedded_metadata", "false"),
+        ("manifest", "assets.json"),
+        ("manifest_types", "true"),
+        ("verify_live", "true"),
+        ("allow_private_urls", "1"),
+    ];
+    assert_eq!(values.map(|(key, _)| key), mirror::PLAIN_KEYS);
+    let variable = |key: &str| format!("DATO_MIRROR_{}", key.to_ascii_uppercase());
+    let mut case = Case::rooted();
+    for (key, value) in values {
+        case = case.with(&variable(key), value);
+    }
+    let config = case.load().unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let mirror = &config.mirrors[0];
+    assert_eq!(mirror.include, ["**/*.{png,jpg}", "*.svg"]);
+    assert_eq!((mirror.on_delete, mirror.max_delete), (OnDelete::Tag, MaxDelete::Percent(10.0)));
+    assert_eq!(mirror.collections, Collections::Into("Some/Collection".into()));
+    assert_eq!(mirror.manifest, Some(case.folder.path().join("assets.json")));
+    assert_eq!(mirror.layer.tags, [Template::literal("a"), Template::parse("{dir}").unwrap()]);
+    // Each alone changes something, so none is read and forgotten.
+    let plain = Case::rooted().load().unwrap().mirrors.remove(0);
+    for (key, value) in values {
+        let case = Case::rooted().with(&variable(key), value).with("DATO_MIRROR_MANIFEST", "m");
+        let mut mirror = case.load().unwrap().mirrors.remove(0);
+        assert!(mirror.manifest.is_some());
+        if key != "manifest" {
+            mirror.manifest = None;
+        }
+        assert_eq!(Mirror { root: plain.root.clone(), ..mirror } == plain, key == "root", "{key}");
+    }
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_hides_no_problem_of_it() {
+    let toml = format!("[api]\nrate_share = 0.5\n[state]\npath = \"a.sqlite\"\n{PLAIN}");
+    let config = Case::new(&toml).with("DATO_MIRROR_API_RATE_SHARE", "1").load().unwrap();
+    assert_eq!(config.api.rate_share, 1.0);
+    assert_eq!(config.origins["api.rate_share"], Place::Environment("DATO_MIRROR_API_RATE_SHARE".into()));
+    assert!(matches!(&config.origins["state.path"], Place::File(place) if place.line == 4));
+    assert!(config.origins.contains_key("mirror.brand.root"));
+    let wrong = Case::new(&toml.replace("0.5", "5")).with("DATO_MIRROR_API_RATE_SHARE", "1").problems();
+    assert!(wrong.starts_with("dato-mirror.toml:2:14: `api.rate_share` must be above 0"), "{wrong}");
+    let wrong = Case::new(&toml).with("DATO_MIRROR_STATUS_LISTEN", "here").problems();
+    assert!(wrong.starts_with("$DATO_MIRROR_STATUS_LISTEN: `status.listen` must be an address"), "{wrong}");
+    // An empty variable is as good as none: container files often pass them on.
+    assert!(Case::new(&toml).with("DATO_MIRROR_STATUS_LISTEN", "").load().is_ok());
+}
+
+#[test]
+fn slips_in_variables_are_warned_of() {
+    let case = Case::new(PLAIN).with("DATO_MIRROR_TAGS", "a").with("DATO_MIRROR_API_BASE_ULR", "x");
+    assert_eq!(
+        case.load().unwrap().warnings,
+        [
+            "$DATO_MIRROR_API_BASE_ULR is no variable that dato-mirror reads; did you mean $DATO_MIRROR_API_BASE_URL?",
+            "$DATO_MIRROR_TAGS is only used with --root or $DATO_MIRROR_ROOT",
+        ]
+    );
+}
+
+#[test]
+fn the_token_comes_from_the_first_place_that_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("from-file", " from-file\n");
+    write(api::TOKEN_CREDENTIAL, "from-credential\n");
+    write("empty", "\n");
+    let dir = folder.path().to_str().unwrap();
+    let with_file = |name: &str| format!("[api]\ntoken_file = \"{dir}/{name}\"\n{PLAIN}");
+    let token = |case: Case| case.load().map(|config| config.api.token.expose_secret().to_owned());
+    let credentials = |case: Case| case.with("CREDENTIALS_DIRECTORY", dir);
+    let none = |toml: &str| {
+        let mut case = Case::new(toml);
+        case.variables.clear();
+        case
+    };
+    assert_eq!(token(credentials(Case::new(&with_file("from-file")))).unwrap(), "from-file");
+    assert_eq!(token(credentials(Case::new(PLAIN))).unwrap(), "sandbox");
+    assert_eq!(token(credentials(none(PLAIN))).unwrap(), "from-credential");
+    let problem = none(PLAIN).problems();
+    for way in ["token_file", "$DATOCMS_API_TOKEN", "LoadCredential=datocms_api_token"] {
+        assert!(problem.contains(way), "{problem}");
+    }
+    let mut case = none(PLAIN);
+    case.request.needs_token = false;
+    assert_eq!(case.load().unwrap().api.token_origin, None);
+    for (toml, said) in [(with_file("empty"), "is empty"), (with_file("gone"), "does not exist")] {
+        let problem = Case::new(&toml).problems();
+        assert!(problem.starts_with("dato-mirror.toml:2:14: token file") && problem.contains(said), "{problem}");
+    }
+    let problem = Case::new(PLAIN).with("DATOCMS_API_TOKEN", "").problems();
+    assert!(problem.starts_with("$DATOCMS_API_TOKEN: is empty"), "{problem}");
+    let token = "0123456789abcdef0123456789abcd";
+    let text = none(&format!("[api]\ntoken_file = \"{token}\"\n{PLAIN}")).load().unwrap_err().to_string();
+    assert!(text.contains("looks like the token itself") && !text.contains("0123"), "{text}");
+    assert!(!text.contains("no API token"), "one problem, not two: {text}");
+}
+
+#[test]
+fn mirrors_have_their_own_names_and_folders() {
+    let two = |name: &str, root: &str| format!("{PLAIN}[[mirror]]\nname = \"{name}\"\nroot = \"{root}\"\n");
+    assert!(Case::new(&two("b", "other")).load().is_ok());
+    assert!(Case::new(&two("b", "brand2")).load().is_ok(), "a name that begins alike is another folder");
+    for (name, root, said) in [
+        ("brand", "other", "two mirrors are named \"brand\""),
+        ("b", "brand", "overlap"),
+        ("b", "brand/inner", "overlap"),
+        ("b", ".", "overlap"),
+        ("b\\u0007", "other", "control character"),
+    ] {
+        let problems = Case::new(&two(name, root)).problems();
+        assert!(problems.contains(said) && problems.lines().count() == 1, "{name} {root}: {problems}");
+    }
+    let case = Case::new(&two("b", "link"));
+    std::fs::create_dir(case.folder.path().join("brand")).unwrap();
+    std::os::unix::fs::symlink("brand", case.folder.path().join("link")).unwrap();
+    assert!(case.problems().contains("overlap"), "two names of one folder");
+}
+
+#[test]
+fn a_mirror_is_picked_by_name() {
+    let mut case = Case::new(&format!("{PLAIN}[[mirror]]\nname = \"photos\"\nroot = \"photos\"\n"));
+    case.request.mirror = Some("photos".into());
+    assert_eq!(case.load().unwrap().mirrors.len(), 1);
+    case.request.mirror = Some("photo".into());
+    let expected = "--mirror: no mirror is named \"photo\" (did you mean \"photos\"? known mirrors: brand, photos)";
+    assert_eq!(case.problems(), expected);
+}
+
+#[test]
+fn files_are_found_named_or_missed() {
+    let mut case = Case::new(PLAIN);
+    assert_eq!(case.load().unwrap().source, Some(case.folder.path().join("dato-mirror.toml")));
+    case.request.config_file = Some("nope.toml".into());
+    assert!(case.problems().contains("configuration file nope.toml does not exist"));
+    case.request.config_file = Some(".".into());
+    assert!(case.problems().contains("is a folder"));
+    case.request.config_file = None;
+    std::fs::rename(case.folder.path().join("dato-mirror.toml"), case.folder.path().join("x.toml")).unwrap();
+    let problem = case.problems();
+    assert!(problem.contains("DIR/dato-mirror.toml, /home/u/.config/dato-mirror/config.toml, /etc"), "{problem}");
+    let case = case.with("DATO_MIRROR_CONFIG", "x.toml");
+    assert_eq!(case.load().unwrap().source, Some(case.folder.path().join("x.toml")));
+    let case = Case::new("").problems();
+    assert!(case.contains("there is no [[mirror]]"), "{case}");
+}
+
+#[test]
+fn a_file_and_a_folder_together_share_the_files_api() {
+    let mut case = Case::rooted();
+    std::fs::write(case.folder.path().join("x.toml"), format!("[api]\nrate_share = 0.1\n{PLAIN}")).unwrap();
+    case.request.config_file = Some("x.toml".into());
+    let config = case.load().unwrap();
+    assert_eq!((config.api.rate_share, config.mirrors.len()), (0.1, 1));
+    assert!(config.mirrors[0].root.ends_with("brand"));
+}
+
+#[test]
+fn the_digest_tells_what_changes_files_from_what_does_not() {
+    let digest = |toml: &str| Case::new(&format!("{PLAIN}{toml}")).load().unwrap().mirrors[0].policy_digest();
+    let plain = digest("");
+    for same in ["settle = \"9s\"", "poll_interval = \"9s\"", "max_delete = 3", "watch = \"poll\"", "manifest = \"m\""]
+    {
+        assert_eq!(digest(same), plain, "{same}");
+    }
+    for other in [
+        "tags = [\"a\"]",
+        "on_delete = \"tag\"",
+        "collections = \"mirror\"",
+        "stamp = \"digest\"",
+        "include = [\"*.png\"]",
+        "embedded_metadata = false",
+        "[mirror.alt]\nen = \"x\"",
+        "[[mirror.rule]]\nmatch = \"a\"\ntags = [\"b\"]",
+        "[mirror.custom_data.en]\nx = 3",
+    ] {
+        assert_ne!(digest(other), plain, "{other}");
+    }
+}
+
+proptest::proptest! {
+    /// No text, and no half of the example, makes the reader panic.
+    #[test]
+    fn any_text_gives_a_configuration_or_problems(cut in 0_usize..6000, noise in "\\PC{0,30}") {
+        let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
+        let at = example.char_indices().map(|(at, _)| at).take_while(|at| *at <= cut).last().unwrap_or(0);
+        let _ = Case::new(&format!("{}{noise}{}", &example[..at], &example[at..])).load().map_err(|all| all.to_string());
+    }
+}
