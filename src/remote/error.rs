@@ -652,7 +652,8 @@ mod tests {
         let taken = answer(422, "INVALID_FIELD", &json!({"field": "id", "code": "VALIDATION_UNIQUENESS"}));
         assert!(taken.is_uniqueness_of_id());
         assert!(taken.to_string().contains("field id"), "{taken}");
-        for details in [json!({"field": "id"}), json!({"field": "path", "code": "VALIDATION_UNIQUENESS"}), json!("id")] {
+        for details in [json!({"field": "id"}), json!({"field": "path", "code": "VALIDATION_UNIQUENESS"}), json!("id")]
+        {
             assert!(!answer(422, "INVALID_FIELD", &details).is_uniqueness_of_id(), "{details}");
         }
     }

@@ -311,7 +311,8 @@ mod tests {
         let at = |us: u64| base + Duration::from_micros(us);
         let mut service = Service { counting: run.counting, limit: run.limit, counted: VecDeque::new() };
         let mut clients: Vec<_> = run.shares.iter().map(|share| Limiter::new(*share)).collect();
-        let mut outcome = Outcome { done: vec![0; clients.len()], refused: vec![0; clients.len()], ..Outcome::default() };
+        let mut outcome =
+            Outcome { done: vec![0; clients.len()], refused: vec![0; clients.len()], ..Outcome::default() };
         let mut events = BinaryHeap::new();
         for client in 0..clients.len() {
             events.push(Reverse((client as u64 * 1_700_000, Event::Wake(client))));
@@ -371,8 +372,7 @@ mod tests {
             for (latency_ms, share, at_least) in
                 [((2, 20), 1.0, 0.97), ((60, 200), 1.0, 0.93), ((2, 20), 0.8, 0.97), ((500, 2_000), 1.0, 0.65)]
             {
-                let run =
-                    Run { shares: vec![share], limit: 60, counting, latency_ms, seconds: 120, foreign: None };
+                let run = Run { shares: vec![share], limit: 60, counting, latency_ms, seconds: 120, foreign: None };
                 let outcome = simulate(&run);
                 let told = 60.0 * share * 40.0;
                 assert_eq!(outcome.refused, [0], "{latency_ms:?}");
@@ -388,8 +388,7 @@ mod tests {
     fn beside_a_client_that_spends_half_both_go_on_almost_without_429() {
         for counting in [Counting::Sliding, Counting::Fixed] {
             let foreign = Some((100_000, 120));
-            let run =
-                Run { shares: vec![1.0], limit: 60, counting, latency_ms: (2, 20), seconds: 120, foreign };
+            let run = Run { shares: vec![1.0], limit: 60, counting, latency_ms: (2, 20), seconds: 120, foreign };
             let outcome = simulate(&run);
             assert!(outcome.refused[0] + outcome.foreign_refused <= 30, "about one in a hundred: {outcome:?}");
             assert!(outcome.foreign >= 1_150, "{outcome:?}");
@@ -415,14 +414,8 @@ mod tests {
     #[test]
     fn two_of_us_share_without_being_told() {
         for counting in [Counting::Sliding, Counting::Fixed] {
-            let run = Run {
-                shares: vec![1.0, 1.0],
-                limit: 60,
-                counting,
-                latency_ms: (2, 20),
-                seconds: 300,
-                foreign: None,
-            };
+            let run =
+                Run { shares: vec![1.0, 1.0], limit: 60, counting, latency_ms: (2, 20), seconds: 300, foreign: None };
             let outcome = simulate(&run);
             let all: u64 = outcome.done.iter().sum();
             let refused: u64 = outcome.refused.iter().sum();
