@@ -12,3 +12,4 @@ pub mod index;
 pub mod metadata;
 pub mod model;
 pub mod pipeline;
+pub mod remote;

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::metadata::{Conflict, Desired, MergeInput, merge, unite};
+use crate::metadata::desired::{Desired, unite};
+use crate::metadata::merge::{Base, Conflict, Remote, Wanted, merge};
 use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, Stamp};
 
 use super::plan::Sharer;
@@ -47,8 +48,7 @@ impl Edit {
             md5: content.to_string(),
             accepted: None,
             made: true,
-            tags: desired.tags.clone(),
-            fields: MirrorStamp::digests_of(&desired.fields),
+            ..entry_of(Base::of(&desired.tags, &desired.fields))
         };
         Self {
             tags: (!desired.tags.is_empty()).then(|| desired.tags.iter().cloned().collect()),
@@ -162,21 +162,25 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
     let base = input.pushed.unwrap_or(&empty);
     let desired = if input.gone { gone_desired(base) } else { united(input.me, input.sharers) };
     let wanted_fields = if input.gone { pushed_fields(base, &input.asset.fields) } else { desired.fields };
-    let merged = merge(&MergeInput {
-        base_tags: &base.tags,
-        base_fields: &base.fields,
-        desired_tags: &desired.tags,
-        desired_fields: &wanted_fields,
-        remote_tags: &input.asset.tags,
-        remote_fields: &input.asset.fields,
-    });
+    let others: BTreeSet<String> = input
+        .asset
+        .stamp
+        .0
+        .iter()
+        .filter(|(mirror, _)| mirror.as_str() != input.mirror)
+        .flat_map(|(_, entry)| entry.tags.iter().cloned())
+        .collect();
+    let merged = merge(
+        &Base::from(base),
+        Wanted { tags: &desired.tags, fields: &wanted_fields },
+        Remote { tags: &input.asset.tags, fields: &input.asset.fields, others: &others },
+    );
     let mut entry = MirrorStamp {
         paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
         md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
         accepted: if input.content.is_some() { None } else { base.accepted.clone() },
         made: base.made,
-        tags: merged.pushed_tags,
-        fields: merged.pushed_fields,
+        ..entry_of(merged.pushed)
     };
     if let Some(leaving) = input.leaving {
         entry.paths.remove(leaving);
@@ -205,7 +209,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         write.insert(key);
     }
     Edit {
-        tags: (before != after).then_some(merged.tags),
+        tags: merged.tags_changed.then_some(merged.tags),
         added_tags: after.difference(&before).cloned().collect(),
         removes_tags: !before.is_subset(&after),
         fields,
@@ -220,8 +224,11 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
 fn united(me: &Sharer, others: &[Sharer]) -> Desired {
     let mut all: Vec<&Sharer> = others.iter().chain([me]).collect();
     all.sort_by(|a, b| a.path.key().cmp(b.path.key()));
-    let all: Vec<Desired> = all.into_iter().map(|sharer| sharer.desired.clone()).collect();
-    unite(&all)
+    unite(all.into_iter().map(|sharer| sharer.desired.clone()))
+}
+
+fn entry_of(base: Base) -> MirrorStamp {
+    MirrorStamp { tags: base.tags, fields: base.fields, ..MirrorStamp::default() }
 }
 
 fn stamp_names(me: &Sharer, others: &[Sharer]) -> BTreeSet<String> {

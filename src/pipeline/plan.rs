@@ -5,7 +5,8 @@
 //! Called by: `pipeline::pass`, for the daemon, for `--sync-once` and for `--dry-run` alike.
 
 use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
-use crate::metadata::{Conflict, Desired};
+use crate::metadata::desired::Desired;
+use crate::metadata::merge::Conflict;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use super::edit::{Edit, EditInput, edit};

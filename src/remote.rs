@@ -1,0 +1,455 @@
+//! The one client of the DatoCMS API.
+//!
+//! Owns: every call the mirror makes, each as one method that takes and gives the model's nouns.
+//! Never does: deciding what to call (that is the planner), remembering across runs (that is the index).
+//! Called by: `pipeline::{observe, execute}`, `doctor`, `ls`. Tests point it at the sandbox: the seam is HTTP.
+//!
+//! What holds for all calls: the pacer is asked first; what is safe to send again is sent again inside; an error that
+//! is [`unsure`](ApiError::unsure) may have changed the remote, so look before sending again; any call may be answered
+//! by a job, which is followed inside unless the method gives [`Accepted`].
+
+mod bandwidth;
+mod bulk;
+mod error;
+mod http;
+mod job;
+mod limit;
+mod listing;
+mod pace;
+mod retry;
+mod schedule;
+mod upload;
+mod visibility;
+mod wire;
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Asset, Site, UploadId};
+
+pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimit};
+pub use error::{ApiError, ApiErrorKind, Retry, Scope};
+pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
+pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
+pub use pace::{Pace, Pacer};
+pub use upload::{FileToSend, SendError, Sent, UploadTicket};
+pub use wire::metadata::Metadata;
+
+use http::{Call, Door, Reply};
+use retry::Effect;
+
+/// Asked before every call that is about to go out; counts it, and says no when the month's budget is spent.
+pub type BeforeCall = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// How to reach the API.
+pub struct Options {
+    /// For example `https://site-api.datocms.com`. Plain http only for loopback.
+    pub base_url: String,
+    /// The API token.
+    pub token: SecretString,
+    /// The environment; `None` for the primary one.
+    pub environment: Option<String>,
+    /// Part of the told rate limit to use at most, 0 to 1. Ignored when `pacer` is given.
+    pub rate_share: f64,
+    /// Bytes per second to the bucket, over all uploads of this client and its clones; `None` for no cap.
+    pub upload_bandwidth: Option<u64>,
+    /// `User-Agent`; `None` for our own.
+    pub user_agent: Option<String>,
+    /// The pacer shared by all clients of one (base URL, token) in this process; `None` makes one for this client.
+    pub pacer: Option<Arc<Pacer>>,
+    /// The owner's budget.
+    pub before_call: Option<BeforeCall>,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+impl Options {
+    /// The defaults for a base URL and a token.
+    #[must_use]
+    pub fn new(base_url: impl Into<String>, token: SecretString) -> Self {
+        Self {
+            base_url: base_url.into(),
+            token,
+            environment: None,
+            rate_share: 0.8,
+            upload_bandwidth: None,
+            user_agent: None,
+            pacer: None,
+            before_call: None,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("base_url", &self.base_url)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For one API call, from send to the end of its answer.
+    pub call: Duration,
+    /// For an upload that does not move. There is no limit on an upload that does.
+    pub stall: Duration,
+    /// For a job that a call follows inside.
+    pub job: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            call: Duration::from_secs(30),
+            stall: Duration::from_secs(60),
+            job: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The id of a job of the service (recorded: 24 hexadecimal digits).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(String);
+
+impl JobId {
+    /// An id the service told us.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// As the service spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobState {
+    /// Still running (or unknown to the service: it says the same for both).
+    Pending,
+    /// Done; with the asset, when its payload is one.
+    Done(Option<Box<Asset>>),
+    /// Ended with an error: nothing was changed.
+    Failed(ApiError),
+}
+
+/// What became of a call that changes an asset.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Accepted {
+    /// Done at once.
+    Done(Box<Asset>),
+    /// Taken on; see [`JobFollower`] and [`Remote::job`].
+    Job(JobId),
+}
+
+/// A new asset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewUpload {
+    /// Its client-made id.
+    pub id: UploadId,
+    /// The path of the ticket its bytes were sent with.
+    pub path: String,
+    /// Its metadata.
+    pub metadata: Metadata,
+}
+
+/// What happens to the URL when an asset's file is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplaceStrategy {
+    /// The same path and URL. Needs the same file format, and no custom storage.
+    KeepUrl,
+    /// A new path and URL.
+    NewUrl,
+}
+
+/// A change of an asset; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UploadChange {
+    /// The path of the ticket that new bytes were sent with.
+    pub path: Option<String>,
+    /// What happens to the URL then.
+    pub strategy: Option<ReplaceStrategy>,
+    /// A new name without extension; changes path and URL.
+    pub basename: Option<String>,
+    /// New metadata.
+    pub metadata: Option<Metadata>,
+}
+
+/// What this client and its clones have used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// API calls sent, every attempt counted; what the monthly quota counts.
+    pub api_requests: u64,
+    /// Bytes of files that arrived in the bucket.
+    pub bytes_uploaded: u64,
+    /// Calls a window (3 s), as told by the service.
+    pub rate_limit: Option<u32>,
+    /// 429 answers.
+    pub throttled: u64,
+    /// Calls sent again after a failure.
+    pub retried: u64,
+}
+
+/// The client. Clones share everything.
+#[derive(Clone)]
+pub struct Remote {
+    door: Arc<Door>,
+    site: Arc<RwLock<Option<Arc<Site>>>>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("base", &self.door.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Sets the client up; sends nothing.
+    ///
+    /// # Errors
+    /// [`ApiErrorKind::Setup`] when base URL, token or environment cannot be used, or there is no certificate store.
+    pub fn new(options: Options) -> Result<Self, ApiError> {
+        Ok(Self { door: Arc::new(Door::open(options)?), site: Arc::default() })
+    }
+
+    /// Asks for the project, and remembers its locales and its metadata shape for later calls.
+    ///
+    /// # Errors
+    /// Any of [`ApiErrorKind`]; [`ApiError::is_access`] when token or environment are refused.
+    pub async fn site(&self) -> Result<Site, ApiError> {
+        let site = wire::site(&self.door.result(&Call::get(&["site"])).await?)?;
+        *self.site.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(site.clone()));
+        Ok(site)
+    }
+
+    /// One page of assets.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn list(&self, query: &ListQuery) -> Result<Page, ApiError> {
+        let (assets, total) = wire::assets(&self.list_json(query).await?)?;
+        Ok(Page { assets, total })
+    }
+
+    /// One page of assets, as the API spells them.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn list_json(&self, query: &ListQuery) -> Result<Value, ApiError> {
+        self.door.result(&Call::get(&["uploads"]).query(query.to_query())).await
+    }
+
+    /// How many ids and digests one listing can ask for.
+    #[must_use]
+    pub fn batch_limits(&self) -> BatchLimits {
+        BatchLimits::below(self.door.base.as_str().len())
+    }
+
+    /// One asset, or nothing when there is none with this id.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn find(&self, id: &UploadId) -> Result<Option<Asset>, ApiError> {
+        match self.door.result(&Call::get(&["uploads", id.as_str()])).await {
+            Ok(document) => wire::asset(&document).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks where to put a file of this name. The ticket is short-lived: ask when the bytes are ready to go.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn upload_request(&self, filename: &str) -> Result<UploadTicket, ApiError> {
+        let body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
+        // A ticket nobody uses is nothing, so a lost answer costs only the call.
+        let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
+        let (path, url, headers) = wire::ticket(&self.door.result(&call).await?)?;
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Ok(UploadTicket { path, url: url.into(), headers })
+    }
+
+    /// Sends a file's bytes to the bucket. Sent once; the caller decides about another ticket.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn put_file(
+        &self,
+        ticket: &UploadTicket,
+        file: FileToSend<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Sent, SendError> {
+        self.door.put(ticket, file, cancel).await
+    }
+
+    /// Makes an asset of bytes that were sent.
+    ///
+    /// The client-made id makes this safe to send again after an error that is [`unsure`](ApiError::unsure): the
+    /// second one is refused with [`ApiError::is_uniqueness_of_id`] when the first one was executed. The caller
+    /// decides, since the path of the ticket may have been used up.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn create(&self, new: &NewUpload) -> Result<Accepted, ApiError> {
+        self.write_metadata(async |site: Arc<Site>| {
+            let (mut attributes, relationships) = new.metadata.to_wire(&site);
+            attributes.insert("path".into(), json!(new.path));
+            let mut data = json!({"type": "upload", "id": new.id.as_str(), "attributes": attributes});
+            if !relationships.is_empty() {
+                data["relationships"] = Value::Object(relationships);
+            }
+            let call = Call::new(Method::POST, &["uploads"], Effect::Once).body(json!({"data": data}));
+            self.accepted(&call).await
+        })
+        .await
+    }
+
+    /// Changes an asset: its file, its name, its metadata.
+    ///
+    /// When the metadata would rewrite the custom data that hold the stamp and the change names no stamp, the asset is
+    /// read first and its stamp kept; that costs a call.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn update(&self, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
+        self.write_metadata(async |site: Arc<Site>| {
+            let mut data = json!({"type": "upload", "id": id.as_str()});
+            let mut attributes = serde_json::Map::new();
+            if let Some(metadata) = &change.metadata {
+                let (written, relationships) = self.with_stamp(id, metadata, &site).await?.to_wire(&site);
+                attributes = written;
+                if !relationships.is_empty() {
+                    data["relationships"] = Value::Object(relationships);
+                }
+            }
+            if let Some(path) = &change.path {
+                attributes.insert("path".into(), json!(path));
+            }
+            if let Some(basename) = &change.basename {
+                attributes.insert("basename".into(), json!(basename));
+            }
+            data["attributes"] = Value::Object(attributes);
+            let query = match change.strategy {
+                Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
+                Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
+                None => "",
+            };
+            let call = Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(query);
+            self.accepted(&call.body(json!({"data": data}))).await
+        })
+        .await
+    }
+
+    /// Deletes an asset for good: there is no trash. Ask for its references first.
+    ///
+    /// # Errors
+    /// As [`Remote::site`]; [`ApiErrorKind::InUse`] when records use it.
+    pub async fn destroy(&self, id: &UploadId) -> Result<Accepted, ApiError> {
+        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
+        match self.door.send(&call).await? {
+            Reply::Job(job) => Ok(Accepted::Job(job)),
+            Reply::Document(document) => {
+                Ok(Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id)))))
+            }
+        }
+    }
+
+    /// Asks once how a job stands.
+    ///
+    /// # Errors
+    /// As [`Remote::site`]; a failed job is no error but [`JobState::Failed`].
+    pub async fn job(&self, job: &JobId) -> Result<JobState, ApiError> {
+        let state = self.door.job_state(job).await?;
+        if let JobState::Failed(error) = &state {
+            if error.is_shape_refusal() {
+                // The project may have changed shapes: look again before the next write.
+                *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        }
+        Ok(state)
+    }
+
+    /// What has been used so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Usage {
+            api_requests: count(&self.door.requests),
+            bytes_uploaded: count(&self.door.bytes_uploaded),
+            rate_limit: self.pace().limit,
+            throttled: count(&self.door.throttled),
+            retried: count(&self.door.retried),
+        }
+    }
+
+    /// What the pacer does right now.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.door.pacer.pace()
+    }
+
+    async fn accepted(&self, call: &Call) -> Result<Accepted, ApiError> {
+        match self.door.send(call).await? {
+            Reply::Job(job) => Ok(Accepted::Job(job)),
+            // Executed, but what came of it cannot be read.
+            Reply::Document(document) => match wire::asset(&document) {
+                Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
+                Err(error) => Err(error.made_unsure()),
+            },
+        }
+    }
+
+    /// Runs a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
+    async fn write_metadata(
+        &self,
+        call: impl AsyncFn(Arc<Site>) -> Result<Accepted, ApiError>,
+    ) -> Result<Accepted, ApiError> {
+        let site = self.known_site().await?;
+        let error = match call(Arc::clone(&site)).await {
+            Err(error) if error.is_shape_refusal() => error,
+            outcome => return outcome,
+        };
+        let now = Arc::new(self.site().await?);
+        if now.by_field == site.by_field { Err(error) } else { call(now).await }
+    }
+
+    async fn known_site(&self) -> Result<Arc<Site>, ApiError> {
+        let known = self.site.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(site) => Ok(site),
+            None => self.site().await.map(Arc::new),
+        }
+    }
+
+    async fn with_stamp<'m>(
+        &self,
+        id: &UploadId,
+        metadata: &'m Metadata,
+        site: &Site,
+    ) -> Result<std::borrow::Cow<'m, Metadata>, ApiError> {
+        use std::borrow::Cow;
+        if !metadata.would_drop_stamp(site) {
+            return Ok(Cow::Borrowed(metadata));
+        }
+        let stored = self.find(id).await?.map(|asset| asset.stamp);
+        Ok(Cow::Owned(Metadata { stamp: stored, ..metadata.clone() }))
+    }
+}

@@ -1,0 +1,197 @@
+//! Calls on many assets at once, collections, and what `doctor` looks at.
+//!
+//! Owns: the bulk operations, at most 200 assets each, and the small reads.
+//! Never does: deciding. Source: media-area-api.md "The rest".
+//! Called by: the executor, the planner's observation of collections, `doctor`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::model::{CollectionId, UploadId};
+
+use super::http::Call;
+use super::retry::Effect;
+use super::{ApiError, Remote, wire};
+
+/// Assets a bulk call takes at most.
+const BULK_LIMIT: usize = 200;
+
+/// What a bulk call reports: counts, without saying which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BulkOutcome {
+    /// Assets done.
+    pub successful: u64,
+    /// Assets not done.
+    pub failed: u64,
+}
+
+/// A folder of the media area.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// Its id.
+    pub id: CollectionId,
+    /// Its name.
+    pub label: String,
+    /// The collection it lies in.
+    pub parent: Option<CollectionId>,
+}
+
+/// A record that uses an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The record's id.
+    pub id: String,
+    /// Its model's id.
+    pub model: Option<String>,
+}
+
+/// An environment of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name.
+    pub id: String,
+    /// The one that is used when no name is given.
+    pub primary: bool,
+}
+
+/// A limit of the project's plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionLimit {
+    /// For example `uploadable_bytes`.
+    pub code: String,
+    /// Used so far.
+    pub usage: Option<f64>,
+    /// Allowed; `None` for no limit.
+    pub limit: Option<f64>,
+}
+
+impl Remote {
+    /// Adds tags to assets; those they have stay.
+    ///
+    /// # Errors
+    /// As [`Remote::site`]. Safe to repeat.
+    pub async fn bulk_tag(&self, ids: &[UploadId], tags: &[String]) -> Result<BulkOutcome, ApiError> {
+        let attributes = json!({"tags": tags});
+        self.bulk(ids, "tag", Effect::Repeatable, |ids| {
+            wire::bulk_body("upload_bulk_tag_operation", ids, Some(attributes.clone()), None)
+        })
+        .await
+    }
+
+    /// Moves assets into a collection, or out of any.
+    ///
+    /// # Errors
+    /// As [`Remote::site`]. Safe to repeat.
+    pub async fn bulk_set_collection(
+        &self,
+        ids: &[UploadId],
+        collection: Option<&CollectionId>,
+    ) -> Result<BulkOutcome, ApiError> {
+        let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
+        self.bulk(ids, "set-upload-collection", Effect::Repeatable, |ids| {
+            wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target.clone()))
+        })
+        .await
+    }
+
+    /// Deletes assets for good. Ask for their references first.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn bulk_destroy(&self, ids: &[UploadId]) -> Result<BulkOutcome, ApiError> {
+        self.bulk(ids, "destroy", Effect::Once, |ids| wire::bulk_body("upload_bulk_destroy_operation", ids, None, None))
+            .await
+    }
+
+    async fn bulk(
+        &self,
+        ids: &[UploadId],
+        operation: &str,
+        effect: Effect,
+        body: impl Fn(&[UploadId]) -> Value,
+    ) -> Result<BulkOutcome, ApiError> {
+        let mut outcome = BulkOutcome::default();
+        for batch in ids.chunks(BULK_LIMIT) {
+            let call = Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body(batch));
+            let payload = self.door.result(&call).await?;
+            // Without counts it is taken at its word; the caller reads back what matters.
+            let (successful, failed) = wire::bulk_outcome(&payload).unwrap_or((batch.len() as u64, 0));
+            outcome.successful += successful;
+            outcome.failed += failed;
+        }
+        Ok(outcome)
+    }
+
+    /// The records that use an asset.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn references(&self, id: &UploadId) -> Result<Vec<Reference>, ApiError> {
+        let document = self.door.result(&Call::get(&["uploads", id.as_str(), "references"])).await?;
+        let records = wire::bare_list(&document)?;
+        Ok(records.into_iter().map(|r| Reference { model: r.related("item_type"), id: r.id }).collect())
+    }
+
+    /// All collections. The list has no pages.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn collections(&self) -> Result<Vec<Collection>, ApiError> {
+        let document = self.door.result(&Call::get(&["upload-collections"])).await?;
+        let collection = |c: wire::Bare| Collection {
+            label: text(&c.attributes, "label").unwrap_or_default(),
+            parent: c.related("parent"),
+            id: c.id,
+        };
+        Ok(wire::bare_list(&document)?.into_iter().map(collection).collect())
+    }
+
+    /// Makes a collection under a client-made id. Making it a second time gives the same one.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn create_collection(&self, id: &str, label: &str, parent: Option<&str>) -> Result<Collection, ApiError> {
+        let mut data = json!({"type": "upload_collection", "id": id, "attributes": {"label": label}});
+        if let Some(parent) = parent {
+            data["relationships"] = json!({"parent": {"data": {"type": "upload_collection", "id": parent}}});
+        }
+        let body = json!({"data": data});
+        let call = Call::new(Method::POST, &["upload-collections"], Effect::Repeatable).body(body);
+        match self.door.result(&call).await {
+            Ok(_) => {}
+            // Made before, perhaps by the attempt whose answer was lost.
+            Err(error) if error.is_uniqueness_of_id() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Collection { id: id.to_owned(), label: label.to_owned(), parent: parent.map(str::to_owned) })
+    }
+
+    /// The project's environments.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn environments(&self) -> Result<Vec<Environment>, ApiError> {
+        let document = self.door.result(&Call::get(&["environments"])).await?;
+        let primary = |e: &wire::Bare| e.meta.get("primary").and_then(Value::as_bool).unwrap_or(false);
+        let environments = wire::bare_list(&document)?;
+        Ok(environments.into_iter().map(|e| Environment { primary: primary(&e), id: e.id }).collect())
+    }
+
+    /// The limits of the project's plan.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn subscription_limits(&self) -> Result<Vec<SubscriptionLimit>, ApiError> {
+        let document = self.door.result(&Call::get(&["subscription-limits"])).await?;
+        let limit = |l: wire::Bare| SubscriptionLimit {
+            code: text(&l.attributes, "code").unwrap_or(l.id),
+            usage: l.attributes.get("usage").and_then(Value::as_f64),
+            limit: l.attributes.get("limit").and_then(Value::as_f64),
+        };
+        Ok(wire::bare_list(&document)?.into_iter().map(limit).collect())
+    }
+}
+
+fn text(attributes: &Value, key: &str) -> Option<String> {
+    attributes.get(key).and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,680 @@
+//! What can go wrong between us and the API, in plain words.
+//!
+//! Owns: the one error type of all API calls, and the table that maps every error code of the service to a kind, a
+//! verdict (try again when, this file or everything) and advice.
+//! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
+//! Called by: everything in `remote`; the pipeline asks `retry()`, `scope()` and `unsure()`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// What kind of trouble it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ApiErrorKind {
+    /// The client could not be set up: base URL, token characters, no certificate store.
+    Setup,
+    /// The token is missing, wrong or revoked.
+    Token,
+    /// The environment does not exist.
+    Environment,
+    /// The token's role lacks a permission.
+    Permission,
+    /// The project is switched off.
+    Project,
+    /// The project, the environment or the platform is busy with itself; it passes.
+    Maintenance,
+    /// A limit of the plan is reached.
+    Plan,
+    /// More requests than the rate limit allows.
+    Throttled,
+    /// Our own monthly budget is spent.
+    Budget,
+    /// Another change to the same asset is running.
+    Concurrent,
+    /// The service refuses a value we sent.
+    Invalid,
+    /// What was asked for does not exist.
+    NotFound,
+    /// Records use the asset.
+    InUse,
+    /// Records that use the asset would become invalid.
+    Validation,
+    /// The project's own storage cannot do this.
+    Storage,
+    /// The service answered with an error of its own (5xx).
+    Service,
+    /// The answer made no sense: no JSON, or not the JSON of this API.
+    Garbled,
+    /// No answer: name not found, connection refused or lost, time ran out.
+    Network,
+    /// A job did not come to an end in the stated time.
+    Job,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Not without somebody changing something.
+    Never,
+    /// Yes, at the caller's own rhythm.
+    Later,
+    /// Yes, after this time.
+    After(Duration),
+}
+
+/// What the trouble stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// This one file; the others go on.
+    File,
+    /// Every call.
+    All,
+}
+
+/// One call's failure. Holds no URL, no token, no header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ApiError {
+    /// What kind of trouble it is.
+    pub kind: ApiErrorKind,
+    /// HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// The service's error code.
+    pub code: Option<String>,
+    /// What the service or the network said, shortened.
+    pub details: Option<String>,
+    /// The service says that it passes.
+    pub transient: bool,
+    pub(super) field: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) unsure: bool,
+    pub(super) after: Option<Duration>,
+}
+
+/// One row of the table of codes.
+struct Row {
+    code: &'static str,
+    kind: ApiErrorKind,
+    /// Passes by itself.
+    later: bool,
+    scope: Scope,
+    advice: &'static str,
+}
+
+const fn row(code: &'static str, kind: ApiErrorKind, later: bool, scope: Scope, advice: &'static str) -> Row {
+    Row { code, kind, later, scope, advice }
+}
+
+/// Every code that touches uploads. Sources: media-area-api.md "Errors"; the public list of error codes.
+const TABLE: &[Row] = &[
+    row(
+        "INVALID_AUTHORIZATION_HEADER",
+        ApiErrorKind::Token,
+        false,
+        Scope::All,
+        "check the API token: it is wrong, revoked or of another project",
+    ),
+    row(
+        "INSUFFICIENT_PERMISSIONS",
+        ApiErrorKind::Permission,
+        false,
+        Scope::All,
+        "give the token's role the upload actions it lacks (read, create, update, replace_asset, move, delete), and \
+         collections if they are mirrored",
+    ),
+    row(
+        "INVALID_ENVIRONMENT",
+        ApiErrorKind::Environment,
+        false,
+        Scope::All,
+        "check `environment`: the project has no environment of this name",
+    ),
+    row(
+        "ENVIRONMENT_NOT_READY",
+        ApiErrorKind::Maintenance,
+        true,
+        Scope::All,
+        "the environment is still being created; wait until it is ready",
+    ),
+    row(
+        "ENVIRONMENT_IN_READ_ONLY_MODE",
+        ApiErrorKind::Maintenance,
+        true,
+        Scope::All,
+        "the environment is read-only now (a fork or a promotion is running); wait until it ends",
+    ),
+    row(
+        "MAINTENANCE_MODE",
+        ApiErrorKind::Maintenance,
+        true,
+        Scope::All,
+        "the project is in maintenance mode; wait, or end it in the project's settings",
+    ),
+    row(
+        "PLATFORM_SCHEDULED_MAINTENANCE",
+        ApiErrorKind::Maintenance,
+        true,
+        Scope::All,
+        "the service is under planned maintenance; nothing to do but wait",
+    ),
+    row(
+        "SERVICE_UNAVAILABLE",
+        ApiErrorKind::Service,
+        true,
+        Scope::All,
+        "the service is not available; nothing to do but wait",
+    ),
+    row(
+        "SITE_NOT_READY",
+        ApiErrorKind::Maintenance,
+        true,
+        Scope::All,
+        "the project is still being prepared; wait until it is ready",
+    ),
+    row(
+        "DEACTIVATED_SITE",
+        ApiErrorKind::Project,
+        false,
+        Scope::All,
+        "the project is switched off: look at its plan and its billing",
+    ),
+    row(
+        "PLAN_UPGRADE_REQUIRED",
+        ApiErrorKind::Plan,
+        false,
+        Scope::All,
+        "a limit of the project's plan is reached: free some of it, or upgrade the plan",
+    ),
+    row(
+        "RATE_LIMIT_EXCEEDED",
+        ApiErrorKind::Throttled,
+        true,
+        Scope::All,
+        "other clients use up the project's rate limit; it passes",
+    ),
+    row(
+        "CONCURRENT_UPLOAD_UPDATE",
+        ApiErrorKind::Concurrent,
+        true,
+        Scope::File,
+        "another change to the same asset is running; it passes",
+    ),
+    row(
+        "TOO_MANY_OPERATIONS",
+        ApiErrorKind::Concurrent,
+        true,
+        Scope::File,
+        "too many operations run at once or in one call; it passes",
+    ),
+    row(
+        "INVALID_FIELD",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::File,
+        "correct the value named here, in the configuration or in the file's sidecar",
+    ),
+    row(
+        "INVALID_FORMAT",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::File,
+        "the service does not understand a request of ours; if the metadata of this file is in order, report a bug",
+    ),
+    row(
+        "INVALID_ENTITY_ID",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::File,
+        "the service does not accept an id of ours; report a bug",
+    ),
+    row(
+        "INVALID_FILTER_FIELDS_PARAM",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::All,
+        "the service does not know a filter: check it, or report a bug if it is not yours",
+    ),
+    row("NOT_FOUND", ApiErrorKind::NotFound, false, Scope::File, "it was deleted meanwhile; the next pass looks again"),
+    row(
+        "MISSING_UPLOAD_IDS",
+        ApiErrorKind::NotFound,
+        false,
+        Scope::File,
+        "some of these assets were deleted meanwhile; the next pass looks again",
+    ),
+    row(
+        "UPLOAD_IS_CURRENTLY_IN_USE",
+        ApiErrorKind::InUse,
+        false,
+        Scope::File,
+        "records use the asset: take it out of them first, then it can be deleted",
+    ),
+    row(
+        "DELETE_RESTRICTION",
+        ApiErrorKind::InUse,
+        false,
+        Scope::File,
+        "something still uses the asset: take it out there first, then it can be deleted",
+    ),
+    row(
+        "REQUIRED_BY_ASSOCIATION",
+        ApiErrorKind::InUse,
+        false,
+        Scope::File,
+        "something still uses the asset: take it out there first, then it can be deleted",
+    ),
+    row(
+        "UPLOAD_NOT_PASSING_FIELD_VALIDATIONS",
+        ApiErrorKind::Validation,
+        false,
+        Scope::File,
+        "records that use the asset would break their validations (type, size, dimensions): change the file, or the \
+         validations",
+    ),
+    row(
+        "INCOMPATIBLE_WITH_UPLOAD_STORAGE_SETTINGS",
+        ApiErrorKind::Storage,
+        false,
+        Scope::File,
+        "the project keeps its files in a storage of its own, which cannot keep the URL: set on_change = \"new_url\"",
+    ),
+    row(
+        "INVALID_UPLOAD_STORAGE_SETTINGS",
+        ApiErrorKind::Storage,
+        false,
+        Scope::All,
+        "the project's own storage is set up wrongly: correct it in the project's settings",
+    ),
+];
+
+fn row_of(code: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.code == code)
+}
+
+impl ApiError {
+    /// An error that has only a kind and a cause.
+    #[must_use]
+    pub fn new(kind: ApiErrorKind, details: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: None,
+            code: None,
+            details: Some(shorten(&details.into())),
+            transient: false,
+            field: None,
+            reason: None,
+            unsure: false,
+            after: None,
+        }
+    }
+
+    /// Reads an error answer. `body` is the JSON, or nothing when the body was no JSON:API error (a proxy's page).
+    #[must_use]
+    pub fn from_answer(status: u16, body: Option<&Value>) -> Self {
+        let attributes = body
+            .and_then(|body| body.get("data"))
+            .and_then(|data| data.as_array().map_or(Some(data), |all| all.first()))
+            .and_then(|error| error.get("attributes"));
+        let code = attributes.and_then(|a| a.get("code")).and_then(Value::as_str).map(str::to_owned);
+        let details = attributes.and_then(|a| a.get("details")).filter(|d| !is_empty(d));
+        let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
+        let kind = code.as_deref().and_then(row_of).map_or_else(|| kind_of_status(status), |row| row.kind);
+        Self {
+            kind,
+            status: Some(status),
+            details: details.map(|d| shorten(&plain(d))),
+            transient: attributes.and_then(|a| a.get("transient")).and_then(Value::as_bool).unwrap_or(false),
+            field: text("field"),
+            reason: text("code"),
+            code,
+            unsure: false,
+            after: None,
+        }
+    }
+
+    pub(super) fn made_unsure(mut self) -> Self {
+        self.unsure = true;
+        self
+    }
+
+    pub(super) fn wait(mut self, after: Duration) -> Self {
+        self.after = Some(after);
+        self
+    }
+
+    /// When trying again can help.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        if let Some(after) = self.after {
+            return Retry::After(after);
+        }
+        let by_kind = matches!(
+            self.kind,
+            ApiErrorKind::Maintenance
+                | ApiErrorKind::Throttled
+                | ApiErrorKind::Concurrent
+                | ApiErrorKind::Service
+                | ApiErrorKind::Garbled
+                | ApiErrorKind::Network
+                | ApiErrorKind::Job
+        );
+        let by_code = self.row().is_some_and(|row| row.later);
+        if self.transient || self.unsure || by_kind || by_code { Retry::Later } else { Retry::Never }
+    }
+
+    /// Whether the other files are stopped by it too.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        if let Some(row) = self.row() {
+            // Minutes of video are a limit of their own: pictures still go.
+            let of_video = row.kind == ApiErrorKind::Plan && self.details.as_deref().is_some_and(|d| d.contains("mux"));
+            return if of_video { Scope::File } else { row.scope };
+        }
+        match self.kind {
+            ApiErrorKind::Setup
+            | ApiErrorKind::Token
+            | ApiErrorKind::Environment
+            | ApiErrorKind::Permission
+            | ApiErrorKind::Project
+            | ApiErrorKind::Maintenance
+            | ApiErrorKind::Plan
+            | ApiErrorKind::Throttled
+            | ApiErrorKind::Budget
+            | ApiErrorKind::Service
+            | ApiErrorKind::Network => Scope::All,
+            ApiErrorKind::Concurrent
+            | ApiErrorKind::Invalid
+            | ApiErrorKind::NotFound
+            | ApiErrorKind::InUse
+            | ApiErrorKind::Validation
+            | ApiErrorKind::Storage
+            | ApiErrorKind::Garbled
+            | ApiErrorKind::Job => Scope::File,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        if self.is_uniqueness_of_id() {
+            return "the id is taken: the mirror looks at what has it, and adopts it or takes the next id";
+        }
+        if self.code.as_deref() == Some("INVALID_FIELD") && self.field.as_deref() == Some("path") {
+            return "the service does not take the uploaded file; the next pass uploads it again";
+        }
+        if let Some(row) = self.row() {
+            return row.advice;
+        }
+        match self.kind {
+            ApiErrorKind::Setup => "check base_url and the token; in a container install the ca-certificates package",
+            ApiErrorKind::Token => "check the API token: it is wrong, revoked or of another project",
+            ApiErrorKind::Environment => "check `environment`",
+            ApiErrorKind::Permission => "give the token's role the permissions it lacks",
+            ApiErrorKind::Project => "look at the project's plan and billing",
+            ApiErrorKind::Maintenance | ApiErrorKind::Service => "the service is in trouble; it is tried again",
+            ApiErrorKind::Plan => "a limit of the project's plan is reached",
+            ApiErrorKind::Throttled => "the rate limit is used up; it passes",
+            ApiErrorKind::Budget => "monthly_budget is spent: raise it, or wait for the next month",
+            ApiErrorKind::Concurrent => "another change is running; it passes",
+            ApiErrorKind::Invalid => "correct the value named here",
+            ApiErrorKind::NotFound => "it was deleted meanwhile; the next pass looks again",
+            ApiErrorKind::InUse => "take the asset out of the records that use it first",
+            ApiErrorKind::Validation => "change the file, or the validations of the records that use it",
+            ApiErrorKind::Storage => "look at the project's storage settings",
+            ApiErrorKind::Garbled => {
+                "something between here and the API answers in its place (a proxy, a login page), or the API is in \
+                 trouble; it is tried again"
+            }
+            ApiErrorKind::Network => "check the network, the proxy and base_url; it is tried again",
+            ApiErrorKind::Job => "the service did not finish in time; the next pass looks at what became of it",
+        }
+    }
+
+    /// True when the call may or may not have changed the remote: look at the remote before sending it again.
+    #[must_use]
+    pub const fn unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// The client-made id is taken already.
+    #[must_use]
+    pub fn is_uniqueness_of_id(&self) -> bool {
+        self.code.as_deref() == Some("INVALID_FIELD")
+            && self.field.as_deref() == Some("id")
+            && self.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
+    }
+
+    /// What was asked for does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ApiErrorKind::NotFound
+    }
+
+    /// The API refuses the token, the environment or the permission: exit code 3.
+    #[must_use]
+    pub const fn is_access(&self) -> bool {
+        matches!(
+            self.kind,
+            ApiErrorKind::Token | ApiErrorKind::Environment | ApiErrorKind::Permission | ApiErrorKind::Project
+        )
+    }
+
+    /// The API could not be reached at all, or not through what stands between: exit code 3 when it lasts.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self.kind, ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance)
+    }
+
+    /// The metadata may have been sent in the shape that this environment does not take.
+    pub(super) fn is_shape_refusal(&self) -> bool {
+        match self.code.as_deref() {
+            Some("INVALID_FORMAT") => true,
+            Some("INVALID_FIELD") => {
+                self.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata"))
+            }
+            _ => false,
+        }
+    }
+
+    fn row(&self) -> Option<&'static Row> {
+        self.code.as_deref().and_then(row_of)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            ApiErrorKind::Setup => "the API client cannot be set up",
+            ApiErrorKind::Token => "the API refuses the token",
+            ApiErrorKind::Environment => "the project has no such environment",
+            ApiErrorKind::Permission => "the token may not do this",
+            ApiErrorKind::Project => "the project is switched off",
+            ApiErrorKind::Maintenance => "the project or the platform is busy",
+            ApiErrorKind::Plan => "a limit of the project's plan is reached",
+            ApiErrorKind::Throttled => "too many requests",
+            ApiErrorKind::Budget => "the monthly budget of API calls is spent",
+            ApiErrorKind::Concurrent => "another change is running",
+            ApiErrorKind::Invalid => "the API refuses a value",
+            ApiErrorKind::NotFound => "the API does not find it",
+            ApiErrorKind::InUse => "the asset is in use",
+            ApiErrorKind::Validation => "records that use the asset would become invalid",
+            ApiErrorKind::Storage => "the project's storage cannot do this",
+            ApiErrorKind::Service => "the API is in trouble",
+            ApiErrorKind::Garbled => "the answer is not one of the API's",
+            ApiErrorKind::Network => "the API does not answer",
+            ApiErrorKind::Job => "the API did not finish the job in time",
+        })?;
+        if let Some(details) = &self.details {
+            write!(f, ": {details}")?;
+        }
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code})"),
+            (Some(status), None) => write!(f, " (HTTP {status})"),
+            (None, Some(code)) => write!(f, " ({code})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+fn kind_of_status(status: u16) -> ApiErrorKind {
+    match status {
+        401 => ApiErrorKind::Token,
+        403 => ApiErrorKind::Permission,
+        404 | 410 => ApiErrorKind::NotFound,
+        409 | 423 => ApiErrorKind::Concurrent,
+        429 => ApiErrorKind::Throttled,
+        408 | 500.. => ApiErrorKind::Service,
+        400..=499 => ApiErrorKind::Invalid,
+        _ => ApiErrorKind::Garbled,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+/// `{"field":"id","code":"X"}` as `field id, code X`.
+fn plain(details: &Value) -> String {
+    let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match details {
+        Value::Object(map) => map.iter().map(|(key, v)| format!("{key} {}", one(v))).collect::<Vec<_>>().join(", "),
+        other => one(other),
+    }
+}
+
+/// At most 200 characters, on one line, and no query of any URL: that is where signatures are.
+pub(super) fn shorten(text: &str) -> String {
+    let mut short = String::new();
+    let mut in_query = false;
+    let mut in_url = false;
+    for (index, c) in text.char_indices() {
+        if text[index..].starts_with("http") {
+            in_url = true;
+        }
+        if c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | ')') {
+            (in_url, in_query) = (false, false);
+        }
+        if in_url && c == '?' && !in_query {
+            in_query = true;
+            short.push_str("?…");
+        }
+        if !in_query {
+            short.push(if c.is_control() { ' ' } else { c });
+        }
+    }
+    match short.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &short[..end]),
+        None => short,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(status: u16, code: &str, details: &Value) -> ApiError {
+        let error = json!({"id": "1", "type": "api_error", "attributes": {"code": code, "details": details}});
+        ApiError::from_answer(status, Some(&json!({"data": [error]})))
+    }
+
+    #[test]
+    fn every_code_of_the_facts_page_has_its_verdict() {
+        use ApiErrorKind as K;
+        use Scope::{All, File};
+        let cases = [
+            ("INVALID_AUTHORIZATION_HEADER", K::Token, false, All),
+            ("INSUFFICIENT_PERMISSIONS", K::Permission, false, All),
+            ("INVALID_ENVIRONMENT", K::Environment, false, All),
+            ("ENVIRONMENT_NOT_READY", K::Maintenance, true, All),
+            ("ENVIRONMENT_IN_READ_ONLY_MODE", K::Maintenance, true, All),
+            ("MAINTENANCE_MODE", K::Maintenance, true, All),
+            ("DEACTIVATED_SITE", K::Project, false, All),
+            ("SITE_NOT_READY", K::Maintenance, true, All),
+            ("PLAN_UPGRADE_REQUIRED", K::Plan, false, All),
+            ("RATE_LIMIT_EXCEEDED", K::Throttled, true, All),
+            ("SERVICE_UNAVAILABLE", K::Service, true, All),
+            ("PLATFORM_SCHEDULED_MAINTENANCE", K::Maintenance, true, All),
+            ("CONCURRENT_UPLOAD_UPDATE", K::Concurrent, true, File),
+            ("INVALID_FIELD", K::Invalid, false, File),
+            ("INVALID_FORMAT", K::Invalid, false, File),
+            ("INVALID_ENTITY_ID", K::Invalid, false, File),
+            ("INVALID_FILTER_FIELDS_PARAM", K::Invalid, false, All),
+            ("NOT_FOUND", K::NotFound, false, File),
+            ("MISSING_UPLOAD_IDS", K::NotFound, false, File),
+            ("TOO_MANY_OPERATIONS", K::Concurrent, true, File),
+            ("UPLOAD_IS_CURRENTLY_IN_USE", K::InUse, false, File),
+            ("UPLOAD_NOT_PASSING_FIELD_VALIDATIONS", K::Validation, false, File),
+            ("INCOMPATIBLE_WITH_UPLOAD_STORAGE_SETTINGS", K::Storage, false, File),
+            ("INVALID_UPLOAD_STORAGE_SETTINGS", K::Storage, false, All),
+            ("DELETE_RESTRICTION", K::InUse, false, File),
+            ("REQUIRED_BY_ASSOCIATION", K::InUse, false, File),
+        ];
+        assert_eq!(cases.len(), TABLE.len(), "a code has no case here");
+        for (code, kind, later, scope) in cases {
+            let error = answer(422, code, &json!({}));
+            assert_eq!((error.kind, error.scope()), (kind, scope), "{code}");
+            assert_eq!(error.retry() == Retry::Later, later, "{code}");
+            assert!(error.advice().len() > 20, "{code}");
+            assert!(error.to_string().contains(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_judged_by_its_status() {
+        use ApiErrorKind as K;
+        let cases = [
+            (401, K::Token, Retry::Never, true),
+            (403, K::Permission, Retry::Never, true),
+            (404, K::NotFound, Retry::Never, false),
+            (422, K::Invalid, Retry::Never, false),
+            (429, K::Throttled, Retry::Later, false),
+            (500, K::Service, Retry::Later, false),
+            (502, K::Service, Retry::Later, false),
+            (302, K::Garbled, Retry::Later, false),
+        ];
+        for (status, kind, retry, access) in cases {
+            for error in [answer(status, "NEW_CODE", &json!({})), ApiError::from_answer(status, None)] {
+                assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_taken_id_is_told_from_other_refusals() {
+        let taken = answer(422, "INVALID_FIELD", &json!({"field": "id", "code": "VALIDATION_UNIQUENESS"}));
+        assert!(taken.is_uniqueness_of_id());
+        assert!(taken.to_string().contains("field id"), "{taken}");
+        for details in [json!({"field": "id"}), json!({"field": "path", "code": "VALIDATION_UNIQUENESS"}), json!("id")]
+        {
+            assert!(!answer(422, "INVALID_FIELD", &details).is_uniqueness_of_id(), "{details}");
+        }
+    }
+
+    #[test]
+    fn transient_means_later_whatever_the_code() {
+        let body = json!({"data": [{"attributes": {"code": "NEW", "transient": true}}]});
+        assert_eq!(ApiError::from_answer(422, Some(&body)).retry(), Retry::Later);
+    }
+
+    #[test]
+    fn a_video_limit_stops_no_pictures() {
+        let of = |limit: &str| answer(402, "PLAN_UPGRADE_REQUIRED", &json!({"limit": limit})).scope();
+        assert_eq!(of("mux_encoding_seconds"), Scope::File);
+        assert_eq!(of("uploadable_bytes"), Scope::All);
+    }
+
+    #[test]
+    fn details_lose_signatures_and_length() {
+        let text = shorten("see https://b.example/x?X-Amz-Signature=secret now\nand 'http://c/?k=v' too?");
+        assert_eq!(text, "see https://b.example/x?… now and 'http://c/?…' too?");
+        assert!(shorten(&"é".repeat(500)).chars().count() <= 201);
+    }
+}

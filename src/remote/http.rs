@@ -1,0 +1,352 @@
+//! The one door for all API calls.
+//!
+//! Owns: headers, budget, pacing, sending, reading the answer, retrying what is safe to retry, and following a job
+//! where the caller wants the result. Any call may be answered by a job.
+//! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
+//! Called by: every method of `Remote`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, Method, Response, Url};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use super::bandwidth::Bandwidth;
+use super::error::{ApiError, ApiErrorKind, shorten};
+use super::limit::WINDOW;
+use super::pace::{Pacer, Slot};
+use super::retry::{self, Effect, Failure, Verdict};
+use super::schedule::Latency;
+use super::{BeforeCall, JobId, JobState, Options, Timeouts, wire};
+
+/// An answer larger than this is not one of the API's: 500 uploads with all their metadata are a few MB.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
+
+/// What all clones of a `Remote` share.
+pub(super) struct Door {
+    pub(super) base: Url,
+    api: Client,
+    pub(super) bucket: Client,
+    pub(super) pacer: Arc<Pacer>,
+    pub(super) bandwidth: Arc<Bandwidth>,
+    pub(super) timeouts: Timeouts,
+    before_call: Option<BeforeCall>,
+    job_latency: Mutex<Latency>,
+    pub(super) requests: AtomicU64,
+    pub(super) throttled: AtomicU64,
+    pub(super) retried: AtomicU64,
+    pub(super) bytes_uploaded: AtomicU64,
+}
+
+/// One call.
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Path segments below the base URL; each is escaped.
+    pub(super) path: Vec<String>,
+    /// The query as it goes on the wire, escaped.
+    pub(super) query: String,
+    pub(super) body: Option<Value>,
+    pub(super) effect: Effect,
+}
+
+impl Call {
+    pub(super) fn get(path: &[&str]) -> Self {
+        Self::new(Method::GET, path, Effect::Repeatable)
+    }
+
+    pub(super) fn new(method: Method, path: &[&str], effect: Effect) -> Self {
+        let path = path.iter().map(|&segment| segment.to_owned()).collect();
+        Self { method, path, query: String::new(), body: None, effect }
+    }
+
+    pub(super) fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    pub(super) fn query(mut self, query: impl Into<String>) -> Self {
+        self.query = query.into();
+        self
+    }
+}
+
+/// A good answer.
+pub(super) enum Reply {
+    /// The result itself; `Null` when the body was empty.
+    Document(Value),
+    /// It comes later.
+    Job(JobId),
+}
+
+struct Attempt {
+    failure: Failure,
+    error: ApiError,
+}
+
+impl Door {
+    pub(super) fn open(options: Options) -> Result<Self, ApiError> {
+        let setup = |text: String| ApiError::new(ApiErrorKind::Setup, text);
+        let base = Url::parse(&options.base_url).map_err(|error| setup(format!("base_url is no URL: {error}")))?;
+        let loopback = is_loopback(&base);
+        match base.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            _ => return Err(setup("base_url must be https (plain http only for loopback)".into())),
+        }
+        let mut headers = HeaderMap::new();
+        let mut token = HeaderValue::from_str(&format!("Bearer {}", options.token.expose_secret().trim()))
+            .map_err(|_| setup("the token holds characters that no token has".into()))?;
+        token.set_sensitive(true);
+        headers.insert(AUTHORIZATION, token);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert("x-api-version", HeaderValue::from_static("3"));
+        if let Some(environment) = &options.environment {
+            let value = HeaderValue::from_str(environment)
+                .map_err(|_| setup("the environment's name holds characters that no name has".into()))?;
+            headers.insert("x-environment", value);
+        }
+        let agent = options.user_agent.unwrap_or_else(|| concat!("dato-mirror/", env!("CARGO_PKG_VERSION")).into());
+        let timeouts = options.timeouts;
+        let builder = || {
+            Client::builder()
+                .user_agent(agent.clone())
+                .connect_timeout(timeouts.connect)
+                .pool_idle_timeout(Duration::from_secs(15))
+                // A redirect would turn a POST into a GET; this API sends none.
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+        };
+        let api = || builder().default_headers(headers.clone());
+        // One connection for each upload: over HTTP/2 they would share one flow window.
+        let bucket = || builder().http1_only();
+        Ok(Self {
+            api: build(api, loopback)?,
+            bucket: build(bucket, loopback)?,
+            base,
+            pacer: options.pacer.unwrap_or_else(|| Pacer::new(options.rate_share)),
+            bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
+            timeouts,
+            before_call: options.before_call,
+            job_latency: Mutex::new(Latency::default()),
+            requests: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            bytes_uploaded: AtomicU64::new(0),
+        })
+    }
+
+    /// Sends a call, again where that is safe; gives the result or the job that will have it.
+    pub(super) async fn send(&self, call: &Call) -> Result<Reply, ApiError> {
+        let mut attempts = 0;
+        let mut refusals = 0;
+        loop {
+            let Attempt { failure, error } = match self.attempt(call).await? {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            let exhausted = match retry::classify(failure, call.effect) {
+                Verdict::Fail => return Err(error),
+                Verdict::FailUnsure => return Err(error.made_unsure()),
+                Verdict::AgainPaced => {
+                    refusals += 1;
+                    refusals >= retry::MAX_REFUSALS
+                }
+                Verdict::Again => {
+                    attempts += 1;
+                    attempts >= retry::MAX_ATTEMPTS
+                }
+            };
+            if exhausted {
+                return Err(error);
+            }
+            self.retried.fetch_add(1, Ordering::Relaxed);
+            if failure != Failure::TooMany {
+                tracing::debug!(method = %call.method, path = %call.path.join("/"), %error, attempts, "trying again");
+                tokio::time::sleep(retry::backoff(attempts, fastrand::f64())).await;
+            }
+        }
+    }
+
+    /// Sends a call and follows its job, if there is one, to the result.
+    pub(super) async fn result(&self, call: &Call) -> Result<Value, ApiError> {
+        match self.send(call).await? {
+            Reply::Document(document) => Ok(document),
+            Reply::Job(job) => self.follow(&job, call.effect).await,
+        }
+    }
+
+    /// Waits for a job and gives its payload.
+    async fn follow(&self, job: &JobId, effect: Effect) -> Result<Value, ApiError> {
+        let start = Instant::now();
+        // What the service took on may still happen when we stop looking.
+        let unsure = |error: ApiError| if effect == Effect::Once { error.made_unsure() } else { error };
+        for asked in 0.. {
+            let wait = self.latency().wait(asked, start.elapsed());
+            tokio::time::sleep(wait).await;
+            match self.job_payload(job).await.map_err(unsure)? {
+                Some(Ok(payload)) => {
+                    self.latency().learn(start.elapsed(), wait);
+                    return Ok(payload);
+                }
+                Some(Err(error)) => return Err(error),
+                None if start.elapsed() >= self.timeouts.job => break,
+                None => {}
+            }
+        }
+        let text = format!("still running after {} s", self.timeouts.job.as_secs());
+        Err(unsure(ApiError::new(ApiErrorKind::Job, text)))
+    }
+
+    /// Asks once for a job's result: nothing while it runs, then the payload or the job's own error.
+    async fn job_payload(&self, job: &JobId) -> Result<Option<Result<Value, ApiError>>, ApiError> {
+        let document = match self.send(&Call::get(&["job-results", job.as_str()])).await {
+            Ok(Reply::Document(document)) => document,
+            Ok(Reply::Job(_)) => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (status, payload) = wire::job_result(&document)?;
+        let good = (200..300).contains(&status);
+        Ok(Some(if good { Ok(payload) } else { Err(ApiError::from_answer(status, Some(&payload))) }))
+    }
+
+    /// Asks once how a job stands.
+    pub(super) async fn job_state(&self, job: &JobId) -> Result<JobState, ApiError> {
+        Ok(match self.job_payload(job).await? {
+            None => JobState::Pending,
+            Some(Err(error)) => JobState::Failed(error),
+            Some(Ok(payload)) => match payload.get("data") {
+                Some(Value::Object(_)) => JobState::Done(Some(Box::new(wire::asset(&payload)?))),
+                _ => JobState::Done(None),
+            },
+        })
+    }
+
+    fn latency(&self) -> std::sync::MutexGuard<'_, Latency> {
+        self.job_latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One attempt. The outer error is ours alone (budget): nothing was sent.
+    async fn attempt(&self, call: &Call) -> Result<Result<Reply, Attempt>, ApiError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(&call.path);
+        }
+        url.set_query((!call.query.is_empty()).then_some(call.query.as_str()));
+        let mut request = self.api.request(call.method.clone(), url).timeout(self.timeouts.call);
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, JSON_API).body(body.to_string());
+        }
+        let slot = self.pacer.slot().await;
+        if self.before_call.as_ref().is_some_and(|allows| !allows()) {
+            return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let failed = |failure, error| Ok(Err(Attempt { failure, error }));
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = if error.is_connect() || error.is_builder() { Failure::NotSent } else { Failure::Lost };
+                return failed(failure, network_error(error));
+            }
+        };
+        let status = response.status().as_u16();
+        let reset = self.settle_slot(slot, &response);
+        let bytes = match read_body(response).await {
+            Ok(bytes) => bytes,
+            // A refusal is one, even when the reason was cut off.
+            Err(_) if status == 429 || (300..500).contains(&status) => Vec::new(),
+            Err(error) => return failed(Failure::Lost, error),
+        };
+        let json = serde_json::from_slice::<Value>(&bytes).ok();
+        if (200..300).contains(&status) {
+            let document = match json {
+                Some(document) => document,
+                None if bytes.is_empty() => Value::Null,
+                None => {
+                    let error = ApiError::new(ApiErrorKind::Garbled, "the body is no JSON");
+                    return failed(Failure::Garbled, ApiError { status: Some(status), ..error });
+                }
+            };
+            let job = wire::job_id(&document).map(JobId::new);
+            return Ok(Ok(job.map_or(Reply::Document(document), Reply::Job)));
+        }
+        let error = ApiError::from_answer(status, json.as_ref());
+        if status == 429 {
+            return failed(Failure::TooMany, error.wait(reset));
+        }
+        // Named so by the facts, whether or not the answer says `transient`.
+        let transient = error.transient || error.kind == ApiErrorKind::Concurrent && error.code.is_some();
+        failed(Failure::Refused { status, transient }, error)
+    }
+
+    /// Tells the pacer what the headers say; gives the time a 429 asks for.
+    fn settle_slot(&self, slot: Slot, response: &Response) -> Duration {
+        let number = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
+        let limit = number("x-ratelimit-limit");
+        if response.status().as_u16() == 429 {
+            self.throttled.fetch_add(1, Ordering::Relaxed);
+            let told = number("x-ratelimit-reset").or_else(|| number(RETRY_AFTER.as_str()));
+            // An hour bounds nonsense.
+            let reset = told.map_or(WINDOW, |seconds| Duration::from_secs(u64::from(seconds.min(3600))));
+            slot.refused(reset, limit);
+            return reset;
+        }
+        slot.answered(limit, number("x-ratelimit-remaining"));
+        Duration::ZERO
+    }
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(network_error)? {
+        if bytes.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(ApiError::new(ApiErrorKind::Garbled, "the body is larger than any answer of the API"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The chain of causes, without the URL.
+pub(super) fn network_error(error: reqwest::Error) -> ApiError {
+    ApiError::new(ApiErrorKind::Network, causes(error))
+}
+
+/// What a failed request says, innermost causes last, without its URL.
+pub(super) fn causes(error: reqwest::Error) -> String {
+    if error.is_timeout() && !error.is_connect() {
+        return "no answer in time".into();
+    }
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    shorten(&text)
+}
+
+/// A container without certificates cannot build a client at all; on loopback none are needed.
+fn build(builder: impl Fn() -> ClientBuilder, loopback: bool) -> Result<Client, ApiError> {
+    let built = if loopback {
+        builder().no_proxy().build().or_else(|_| builder().no_proxy().tls_certs_only([]).build())
+    } else {
+        builder().build()
+    };
+    built.map_err(|error| ApiError::new(ApiErrorKind::Setup, causes(error)))
+}
+
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

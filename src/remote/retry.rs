@@ -1,0 +1,118 @@
+//! Whether one failed attempt may be sent again, and when.
+//!
+//! Owns: the rule that a reply which may have been lost on a call that changes something is never re-sent blindly.
+//! Never does: clocks, randomness, sleeping (they are passed in, or done by `http`).
+//! Called by: `http`, once per failed attempt.
+
+use std::time::Duration;
+
+/// Attempts of one call, 429s not counted: about 30 s with the waits between.
+pub(super) const MAX_ATTEMPTS: u32 = 5;
+/// 429s one call sits out. The pacer prevents our own; these are other clients'.
+pub(super) const MAX_REFUSALS: u32 = 10;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
+/// What sending a call twice does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing more than sending it once: reads, upload requests, adding tags.
+    Repeatable,
+    /// A second effect, or an answer that hides what the first one did.
+    Once,
+}
+
+/// How one attempt ended, when not well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No connection: the API never saw the call.
+    NotSent,
+    /// Sent, at least in part, and no whole answer came.
+    Lost,
+    /// A success status with a body that is not the API's.
+    Garbled,
+    /// 429: counted, not executed.
+    TooMany,
+    /// Any other answer outside 2xx.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The API's own error body says that it passes, so nothing was executed.
+        transient: bool,
+    },
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send again after a backoff.
+    Again,
+    /// Send again when the pacer says so.
+    AgainPaced,
+    /// Tell the caller.
+    Fail,
+    /// Tell the caller, who must look at the remote first.
+    FailUnsure,
+}
+
+/// Judges one failed attempt.
+pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
+    let perhaps_done = match effect {
+        Effect::Repeatable => Verdict::Again,
+        Effect::Once => Verdict::FailUnsure,
+    };
+    match failure {
+        Failure::NotSent => Verdict::Again,
+        Failure::TooMany => Verdict::AgainPaced,
+        Failure::Refused { transient: true, .. } => Verdict::Again,
+        Failure::Lost | Failure::Garbled | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
+        // A redirect or a proxy's refusal: the API did not act on it.
+        Failure::Refused { .. } => Verdict::Fail,
+    }
+}
+
+/// The wait before attempt `attempt + 1` (`attempt` counts from 1): full jitter, `random` in 0..1.
+pub(super) fn backoff(attempt: u32, random: f64) -> Duration {
+    let ceiling = FIRST_WAIT.saturating_mul(1 << attempt.min(10)).min(LONGEST_WAIT);
+    ceiling.mul_f64(random.clamp(0.02, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_may_have_been_executed_is_not_sent_twice() {
+        use Verdict::{Again, AgainPaced, Fail, FailUnsure};
+        let refused = |status, transient| Failure::Refused { status, transient };
+        let cases = [
+            (Failure::NotSent, Again, Again),
+            (Failure::Lost, Again, FailUnsure),
+            (Failure::Garbled, Again, FailUnsure),
+            (Failure::TooMany, AgainPaced, AgainPaced),
+            (refused(500, false), Again, FailUnsure),
+            (refused(502, false), Again, FailUnsure),
+            (refused(503, true), Again, Again),
+            (refused(422, true), Again, Again),
+            (refused(422, false), Fail, Fail),
+            (refused(408, false), Again, FailUnsure),
+            (refused(404, false), Fail, Fail),
+            (refused(401, false), Fail, Fail),
+            (refused(302, false), Fail, Fail),
+        ];
+        for (failure, repeatable, once) in cases {
+            assert_eq!(classify(failure, Effect::Repeatable), repeatable, "{failure:?}");
+            assert_eq!(classify(failure, Effect::Once), once, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_jitter_and_end_within_half_a_minute() {
+        assert_eq!(backoff(1, 1.0), Duration::from_secs(1));
+        assert_eq!(backoff(2, 0.5), Duration::from_secs(1));
+        assert_eq!(backoff(30, 1.0), LONGEST_WAIT);
+        assert!(backoff(1, 0.0) > Duration::ZERO);
+        let longest: Duration = (1..MAX_ATTEMPTS).map(|attempt| backoff(attempt, 1.0)).sum();
+        assert!(longest <= Duration::from_secs(30), "{longest:?}");
+    }
+}

@@ -1,0 +1,493 @@
+//! Sending one file's bytes to the bucket.
+//!
+//! Owns: the exact length, the digest taken while sending, the watch for a stalled line, and the proof that what was
+//! sent is one whole state of the file.
+//! Never does: API calls (the ticket comes from one), retrying, sending the API token to the bucket.
+//! Called by: `Remote::put_file`.
+//!
+//! A thread reads and hashes; a short queue hands its chunks to the connection. The last chunk is held back until the
+//! file is seen to end there and to be unchanged, so a file that changes under us never arrives whole.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Response, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Md5, Md5Hasher};
+
+use super::error::shorten;
+use super::http::{Door, causes, is_loopback};
+
+/// Chunks read ahead of the line.
+const READ_AHEAD: usize = 3;
+/// What the system may hold back in its buffers after we handed over the last byte, and the slowest line that we wait
+/// for to empty them.
+const HELD_BACK: u64 = 4 * 1024 * 1024;
+const SLOWEST_LINE: u64 = 16 * 1024;
+
+/// Where and how to put a file's bytes; from `Remote::upload_request`. Short-lived (recorded: 900 s).
+#[derive(Clone)]
+pub struct UploadTicket {
+    /// What `create` and `update` take as the new file.
+    pub path: String,
+    pub(super) url: SecretString,
+    pub(super) headers: Vec<(String, SecretString)>,
+}
+
+impl fmt::Debug for UploadTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadTicket").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The file to send.
+#[derive(Debug, Clone, Copy)]
+pub struct FileToSend<'a> {
+    /// Where to open it.
+    pub path: &'a Path,
+    /// Bytes it must have.
+    pub size: u64,
+    /// MIME type, when known.
+    pub mime: Option<&'a str>,
+}
+
+/// What arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Digest of the bytes sent; the bucket said the same, if it said an MD5.
+    pub md5: Md5,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
+/// Why a file's bytes did not arrive whole. Holds no URL.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The bucket said no (403: most often the ticket has expired) or hung up in mid-body, which is how an early no
+    /// often looks. Ask for a new ticket.
+    #[error("the bucket refuses the upload{}: {details}", of_status(*status))]
+    Refused {
+        /// HTTP status, when there was an answer.
+        status: Option<u16>,
+        /// What it said.
+        details: String,
+    },
+    /// The file grew, shrank, changed or vanished: settle it again.
+    #[error("the file changed while it was sent: {0}")]
+    Changed(&'static str),
+    /// The disk or the rights say no.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// The bucket received other bytes than we sent.
+    #[error("the bucket received other bytes than were sent (its ETag is {etag})")]
+    Mismatch {
+        /// What the bucket said.
+        etag: String,
+    },
+    /// 503 or 429: later.
+    #[error("the bucket asks to slow down (HTTP {status})")]
+    Throttled {
+        /// HTTP status.
+        status: u16,
+    },
+    /// No connection, no progress, no answer, or the bucket's own trouble.
+    #[error("the bucket cannot be reached: {0}")]
+    Network(String),
+    /// The caller no longer wants it.
+    #[error("the upload was cancelled")]
+    Cancelled,
+}
+
+fn of_status(status: Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(" (HTTP {status})"))
+}
+
+impl SendError {
+    /// Trying again with a new ticket can help.
+    #[must_use]
+    pub const fn retry_with_new_ticket(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => {
+                "it is sent again with a new upload URL; if it lasts, check the clock and any proxy"
+            }
+            Self::Changed(_) => "it is taken up again when it has settled",
+            Self::Unreadable(_) => "check the file's permissions and the disk",
+            Self::Mismatch { .. } => "it is sent again; if it lasts, something on the way alters uploads",
+            Self::Throttled { .. } => "it is sent again later",
+            Self::Network(_) => "check the network and the proxy; it is sent again",
+            Self::Cancelled => "it is taken up again on the next run",
+        }
+    }
+}
+
+/// How far the body has come.
+#[derive(Default)]
+struct Progress {
+    /// Bytes handed to the connection.
+    handed: AtomicU64,
+    /// Milliseconds since the start at which it last moved, or was held for the bandwidth cap.
+    moved_at: AtomicU64,
+}
+
+impl Progress {
+    fn touch(&self, start: Instant) {
+        let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_at.store(elapsed, Ordering::Relaxed);
+    }
+
+    fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Relaxed)
+    }
+}
+
+impl Door {
+    pub(super) async fn put(
+        &self,
+        ticket: &UploadTicket,
+        file: FileToSend<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Sent, SendError> {
+        let url = Url::parse(ticket.url.expose_secret())
+            .map_err(|_| SendError::Network("the upload request's URL is no URL".into()))?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(SendError::Network("the upload request's URL is not https".into()));
+        }
+        let headers = headers_of(ticket, file)?;
+        let progress = Arc::new(Progress::default());
+        let start = Instant::now();
+        let (sender, chunks) = mpsc::channel(READ_AHEAD);
+        let (path, size, chunk) = (file.path.to_owned(), file.size, self.bandwidth.chunk());
+        let reader = tokio::task::spawn_blocking(move || read_through(&path, size, chunk, &sender));
+        let body = SizedBody { chunks: self.paced(chunks, start, &progress), left: size };
+        let request = self.bucket.put(url).headers(headers).body(reqwest::Body::wrap(body));
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(SendError::Cancelled),
+            outcome = request.send() => outcome,
+            () = stalled(&progress, start, self.timeouts.stall, size) => {
+                let seconds = self.timeouts.stall.as_secs_f32();
+                return Err(SendError::Network(format!("no progress for {seconds} s")));
+            }
+        };
+        let response = match outcome {
+            Ok(response) => response,
+            // The file's own fault comes first: the connection's error is only its consequence.
+            Err(error) => return Err(joined(reader).await.err().unwrap_or_else(|| connection_error(error, &progress))),
+        };
+        let status = response.status().as_u16();
+        if !(200..300).contains(&status) {
+            return Err(refusal(response).await);
+        }
+        let early = || SendError::Refused { status: Some(status), details: "it answered before the end".into() };
+        if progress.handed() != size {
+            return Err(early());
+        }
+        let md5 = joined(reader).await?.ok_or_else(early)?;
+        if let Some(etag) = response.headers().get(ETAG).and_then(|value| value.to_str().ok()) {
+            check_etag(etag, md5)?;
+        }
+        self.bytes_uploaded.fetch_add(size, Ordering::Relaxed);
+        Ok(Sent { md5, bytes: size })
+    }
+
+    /// The reader's chunks, at the pace of the bandwidth cap.
+    fn paced(&self, chunks: mpsc::Receiver<io::Result<Bytes>>, start: Instant, progress: &Arc<Progress>) -> Chunks {
+        let bandwidth = Arc::clone(&self.bandwidth);
+        let progress = Arc::clone(progress);
+        Box::pin(futures_util::stream::unfold(chunks, move |mut chunks| {
+            let bandwidth = Arc::clone(&bandwidth);
+            let progress = Arc::clone(&progress);
+            async move {
+                let chunk = chunks.recv().await?;
+                if let Ok(bytes) = &chunk {
+                    let pass = bandwidth.pass(bytes.len() as u64);
+                    tokio::pin!(pass);
+                    // Waiting for the cap is no stall.
+                    while tokio::time::timeout(Duration::from_secs(1), &mut pass).await.is_err() {
+                        progress.touch(start);
+                    }
+                    progress.handed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+                progress.touch(start);
+                Some((chunk, chunks))
+            }
+        }))
+    }
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>>;
+
+/// A body of a length known in advance. hyper sends it as `Content-Length` and refuses to send more or less.
+struct SizedBody {
+    chunks: Chunks,
+    left: u64,
+}
+
+impl Body for SizedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let next = match ready!(self.chunks.as_mut().poll_next(cx)) {
+            Some(Ok(chunk)) => {
+                self.left = self.left.saturating_sub(chunk.len() as u64);
+                Some(Ok(Frame::data(chunk)))
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None if self.left > 0 => Some(Err(io::Error::other("the file ended early"))),
+            None => None,
+        };
+        Poll::Ready(next)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// Reads and hashes the file on a thread of its own; `None` when nobody wants the bytes any more.
+fn read_through(
+    path: &Path,
+    size: u64,
+    chunk: usize,
+    chunks: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<Option<Md5>, SendError> {
+    let outcome = read_all(path, size, chunk, |bytes| chunks.blocking_send(Ok(bytes)).is_ok());
+    if outcome.is_err() {
+        // Breaks the body, so that the bucket never has all the bytes it was promised.
+        let _ = chunks.blocking_send(Err(io::Error::other("the file changed or cannot be read")));
+    }
+    outcome
+}
+
+fn read_all(
+    path: &Path,
+    size: u64,
+    chunk: usize,
+    mut hand: impl FnMut(Bytes) -> bool,
+) -> Result<Option<Md5>, SendError> {
+    let (mut file, before) = open(path)?;
+    if before.len() != size {
+        return Err(SendError::Changed(if before.len() > size { "it grew" } else { "it shrank" }));
+    }
+    let mut hasher = Md5Hasher::new();
+    let mut held = Bytes::new();
+    let mut read = 0;
+    loop {
+        let next = read_chunk(&mut file, chunk)?;
+        if next.is_empty() {
+            break;
+        }
+        read += next.len() as u64;
+        if read > size {
+            return Err(SendError::Changed("it grew"));
+        }
+        hasher.update(&next);
+        if !held.is_empty() && !hand(held) {
+            return Ok(None);
+        }
+        held = next;
+    }
+    if read < size {
+        return Err(SendError::Changed("it shrank"));
+    }
+    check_unchanged(path, &file, &before)?;
+    if !held.is_empty() && !hand(held) {
+        return Ok(None);
+    }
+    Ok(Some(hasher.finish()))
+}
+
+fn open(path: &Path) -> Result<(File, Metadata), SendError> {
+    // Asked first: opening a FIFO would wait for its writer.
+    let is_file = std::fs::metadata(path).map_err(gone_or_unreadable)?.is_file();
+    if !is_file {
+        return Err(SendError::Changed("it is no file any more"));
+    }
+    let file = File::open(path).map_err(gone_or_unreadable)?;
+    let metadata = file.metadata().map_err(SendError::Unreadable)?;
+    Ok((file, metadata))
+}
+
+fn gone_or_unreadable(error: io::Error) -> SendError {
+    if error.kind() == io::ErrorKind::NotFound {
+        SendError::Changed("it is gone")
+    } else {
+        SendError::Unreadable(error)
+    }
+}
+
+/// Up to `size` bytes; fewer only at the end.
+fn read_chunk(file: &mut File, size: usize) -> Result<Bytes, SendError> {
+    let mut buffer = Vec::with_capacity(size);
+    file.take(size as u64).read_to_end(&mut buffer).map_err(SendError::Unreadable)?;
+    Ok(Bytes::from(buffer))
+}
+
+fn check_unchanged(path: &Path, file: &File, before: &Metadata) -> Result<(), SendError> {
+    let state = |m: &Metadata| (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec());
+    let open = file.metadata().map_err(SendError::Unreadable)?;
+    let named = std::fs::metadata(path).map_err(gone_or_unreadable)?;
+    if state(&open) == state(before) && state(&named) == state(before) {
+        return Ok(());
+    }
+    Err(SendError::Changed("it was written to or replaced"))
+}
+
+/// The reader's word, once the body no longer takes its chunks.
+async fn joined(reader: tokio::task::JoinHandle<Result<Option<Md5>, SendError>>) -> Result<Option<Md5>, SendError> {
+    // The connection may hold the body for a moment longer; a reader that hangs on a dead disk is left behind.
+    match tokio::time::timeout(Duration::from_secs(2), reader).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
+}
+
+/// Ends when nothing has moved for too long.
+async fn stalled(progress: &Progress, start: Instant, limit: Duration, size: u64) {
+    // What the system holds back after our last byte is seen by nobody; a slow line needs time for it.
+    let tail = limit + Duration::from_secs(size.min(HELD_BACK) / SLOWEST_LINE);
+    loop {
+        let moved = start + Duration::from_millis(progress.moved_at.load(Ordering::Relaxed));
+        let deadline = moved + if progress.handed() < size { limit } else { tail };
+        if Instant::now() >= deadline {
+            return;
+        }
+        tokio::time::sleep_until(deadline.min(Instant::now() + limit / 4).into()).await;
+    }
+}
+
+fn headers_of(ticket: &UploadTicket, file: FileToSend<'_>) -> Result<HeaderMap, SendError> {
+    let mut headers = HeaderMap::new();
+    let bad = |_: String| SendError::Network("the upload request has a header that is none".into());
+    if let Some(mime) = file.mime {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(mime).map_err(|_| SendError::Network("bad MIME".into()))?);
+    }
+    // The ticket's own headers win: they are part of its signature.
+    for (name, value) in &ticket.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(error.to_string()))?;
+        if name == reqwest::header::AUTHORIZATION || name == CONTENT_LENGTH {
+            continue;
+        }
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|error| bad(error.to_string()))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if file.size == 0 {
+        // An empty body has no length of its own, and the bucket wants one.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Ok(headers)
+}
+
+fn connection_error(error: reqwest::Error, progress: &Progress) -> SendError {
+    let began = progress.handed() > 0 && !error.is_connect();
+    let details = causes(error);
+    if began { SendError::Refused { status: None, details } } else { SendError::Network(details) }
+}
+
+async fn refusal(response: Response) -> SendError {
+    let status = response.status().as_u16();
+    match status {
+        503 | 429 => return SendError::Throttled { status },
+        408 | 500.. => return SendError::Network(format!("HTTP {status}")),
+        _ => {}
+    }
+    let text = tokio::time::timeout(Duration::from_secs(2), response.text()).await;
+    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+    SendError::Refused { status: Some(status), details: s3_code(&text) }
+}
+
+/// The `<Code>` of an S3 error: the rest of such a body can hold the signature.
+fn s3_code(body: &str) -> String {
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    code.map_or_else(|| "no reason given".to_owned(), shorten)
+}
+
+/// An ETag is the MD5 unless the bucket encrypts or splits; then it proves nothing and harms nothing.
+fn check_etag(etag: &str, sent: Md5) -> Result<(), SendError> {
+    let bare = etag.trim().trim_start_matches("W/").trim_matches('"');
+    match bare.parse::<Md5>() {
+        Ok(md5) if md5 != sent => Err(SendError::Mismatch { etag: bare.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etag_is_believed_when_it_is_an_md5() {
+        let sent = Md5::of(b"abc");
+        let cases = [
+            (format!("\"{sent}\""), true),
+            (sent.to_string().to_uppercase(), true),
+            ("\"deadbeef-3\"".to_owned(), true),
+            (String::new(), true),
+            (format!("\"{}\"", Md5::of(b"abd")), false),
+        ];
+        for (etag, good) in cases {
+            assert_eq!(check_etag(&etag, sent).is_ok(), good, "{etag}");
+        }
+    }
+
+    #[test]
+    fn the_last_chunk_is_held_back_until_the_file_is_seen_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, vec![7; 100]).unwrap();
+        let mut handed = 0;
+        let md5 = read_all(&path, 100, 30, |bytes| {
+            handed += bytes.len();
+            true
+        });
+        assert_eq!(md5.unwrap(), Some(Md5::of(&[7; 100])));
+        assert_eq!(handed, 100);
+
+        let mut handed = 0;
+        let outcome = read_all(&path, 100, 50, |bytes| {
+            handed += bytes.len();
+            std::fs::write(&path, vec![7; 150]).unwrap();
+            true
+        });
+        assert!(matches!(outcome, Err(SendError::Changed(_))), "{outcome:?}");
+        assert!(handed < 100, "{handed}");
+        assert!(matches!(read_all(&path, 100, 50, |_| true), Err(SendError::Changed("it grew"))));
+        assert!(matches!(read_all(&path, 200, 50, |_| true), Err(SendError::Changed("it shrank"))));
+        let missing = dir.path().join("none");
+        assert!(matches!(read_all(&missing, 1, 50, |_| true), Err(SendError::Changed("it is gone"))));
+        assert!(matches!(read_all(dir.path(), 1, 50, |_| true), Err(SendError::Changed(_))));
+    }
+
+    #[test]
+    fn only_the_code_of_a_bucket_error_is_kept() {
+        assert_eq!(s3_code("<Error><Code>AccessDenied</Code><X>sig</X></Error>"), "AccessDenied");
+        assert_eq!(s3_code("<html>sig</html>"), "no reason given");
+    }
+}

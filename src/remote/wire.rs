@@ -1,0 +1,375 @@
+//! The JSON of the API, read and written.
+//!
+//! Owns: what an upload, a site, a job and the rest look like on the wire. Unknown members are ignored, optional ones
+//! may be missing; an error names the member that is wrong.
+//! Never does: HTTP. Shares nothing with the sandbox, so that a misspelt member cannot agree with itself.
+//! Called by: `http` and the calls built on it. The metadata's two shapes are in `metadata`.
+
+pub(super) mod metadata;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::model::{Asset, FieldKey, Fields, Md5, Site, Stamp, UploadId};
+
+use super::error::{ApiError, ApiErrorKind};
+
+/// A document with one resource.
+#[derive(Deserialize)]
+struct One<T> {
+    data: T,
+}
+
+/// A document with a list of resources.
+#[derive(Deserialize)]
+struct Many<T> {
+    data: Vec<T>,
+    #[serde(default)]
+    meta: ListMeta,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMeta {
+    #[serde(default)]
+    total_count: Option<u64>,
+}
+
+/// Ids are text; legacy ones were numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Number(u64),
+}
+
+impl Id {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct UploadWire {
+    id: Id,
+    #[serde(default)]
+    attributes: UploadAttributes,
+    #[serde(default)]
+    relationships: Value,
+}
+
+/// All optional: a service that leaves one out must not stop the mirror.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UploadAttributes {
+    size: Option<u64>,
+    width: Option<f64>,
+    height: Option<f64>,
+    path: Option<String>,
+    basename: Option<String>,
+    filename: Option<String>,
+    url: Option<String>,
+    format: Option<String>,
+    mime_type: Option<String>,
+    author: Value,
+    copyright: Value,
+    notes: Value,
+    md5: Option<String>,
+    blurhash: Option<String>,
+    tags: Option<Vec<String>>,
+    updated_at: Option<String>,
+    default_field_metadata: Value,
+}
+
+/// A page of assets and how many there are in all.
+pub(super) fn assets(document: &Value) -> Result<(Vec<Asset>, u64), ApiError> {
+    let page: Many<UploadWire> = read(document)?;
+    let assets: Vec<_> = page.data.into_iter().map(asset_of).collect();
+    let total = page.meta.total_count.unwrap_or(assets.len() as u64);
+    Ok((assets, total))
+}
+
+/// One asset.
+pub(super) fn asset(document: &Value) -> Result<Asset, ApiError> {
+    read::<One<UploadWire>>(document).map(|one| asset_of(one.data))
+}
+
+/// An asset of which only the id is known: what is left of a deleted one whose deletion answered with nothing.
+pub(super) fn bare_asset(id: &UploadId) -> Asset {
+    asset_of(UploadWire {
+        id: Id::Text(id.as_str().to_owned()),
+        attributes: UploadAttributes::default(),
+        relationships: Value::Null,
+    })
+}
+
+fn asset_of(wire: UploadWire) -> Asset {
+    let a = wire.attributes;
+    let (mut fields, stamp) = metadata::flatten(&a.default_field_metadata);
+    let texts = [(FieldKey::Author, a.author), (FieldKey::Copyright, a.copyright), (FieldKey::Notes, a.notes)];
+    for (key, value) in texts {
+        insert_present(&mut fields, key, value);
+    }
+    let related = |name: &str| wire.relationships.get(name).and_then(|r| r.get("data")).cloned().unwrap_or_default();
+    let collection = related("upload_collection").get("id").cloned().unwrap_or_default();
+    insert_present(&mut fields, FieldKey::Collection, collection);
+    insert_present(&mut fields, FieldKey::Creator, related("creator"));
+    let path = a.path.unwrap_or_default();
+    let filename = a.filename.or(a.basename).unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default().to_owned());
+    Asset {
+        id: UploadId::new(wire.id.into_text()),
+        md5: a.md5.as_deref().and_then(|text| text.parse::<Md5>().ok()),
+        size: a.size.unwrap_or(0),
+        url: a.url.unwrap_or_default(),
+        filename,
+        path,
+        format: a.format,
+        mime_type: a.mime_type,
+        width: a.width.map(pixels),
+        height: a.height.map(pixels),
+        blurhash: a.blurhash,
+        tags: a.tags.unwrap_or_default(),
+        fields,
+        stamp,
+        updated_at: a.updated_at.unwrap_or_default(),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is a count of pixels")]
+fn pixels(value: f64) -> u32 {
+    value as u32
+}
+
+/// `null`, `""` and `{}` are how the service says "empty".
+fn insert_present(fields: &mut Fields, key: FieldKey, value: Value) {
+    let empty = match &value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    if !empty {
+        fields.insert(key, value);
+    }
+}
+
+#[derive(Deserialize)]
+struct SiteWire {
+    id: Id,
+    attributes: SiteAttributes,
+    #[serde(default)]
+    meta: SiteMeta,
+}
+
+#[derive(Deserialize)]
+struct SiteAttributes {
+    #[serde(default)]
+    name: Option<String>,
+    locales: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SiteMeta {
+    non_localized_focal_points: Option<bool>,
+    custom_upload_storage_settings: Value,
+}
+
+/// The project.
+pub(super) fn site(document: &Value) -> Result<Site, ApiError> {
+    let wire = read::<One<SiteWire>>(document)?.data;
+    Ok(Site {
+        id: wire.id.into_text(),
+        name: wire.attributes.name.unwrap_or_default(),
+        locales: wire.attributes.locales,
+        by_field: wire.meta.non_localized_focal_points.unwrap_or(false),
+        custom_storage: !matches!(wire.meta.custom_upload_storage_settings, Value::Null | Value::Bool(false)),
+    })
+}
+
+/// The job's id, when a document is a job instead of the result.
+pub(super) fn job_id(document: &Value) -> Option<String> {
+    let data = document.get("data")?;
+    (data.get("type")?.as_str()? == "job").then(|| data.get("id")?.as_str().map(str::to_owned))?
+}
+
+#[derive(Deserialize)]
+struct JobWire {
+    attributes: JobAttributes,
+}
+
+#[derive(Deserialize)]
+struct JobAttributes {
+    status: u16,
+    #[serde(default)]
+    payload: Value,
+}
+
+/// A job result's inner status and payload.
+pub(super) fn job_result(document: &Value) -> Result<(u16, Value), ApiError> {
+    let attributes = read::<One<JobWire>>(document)?.data.attributes;
+    // Seen as JSON in a string by clients of older versions of the API.
+    let payload = match attributes.payload {
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        other => other,
+    };
+    Ok((attributes.status, payload))
+}
+
+#[derive(Deserialize)]
+struct TicketWire {
+    id: String,
+    attributes: TicketAttributes,
+}
+
+#[derive(Deserialize)]
+struct TicketAttributes {
+    url: String,
+    #[serde(default)]
+    request_headers: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// An upload request: path, presigned URL, headers.
+pub(super) fn ticket(document: &Value) -> Result<(String, String, Vec<(String, String)>), ApiError> {
+    let wire = read::<One<TicketWire>>(document)?.data;
+    let headers = wire.attributes.request_headers.unwrap_or_default();
+    Ok((wire.id, wire.attributes.url, headers.into_iter().collect()))
+}
+
+#[derive(Deserialize)]
+struct BareWire {
+    id: Id,
+    #[serde(default)]
+    attributes: Value,
+    #[serde(default)]
+    relationships: Value,
+    #[serde(default)]
+    meta: Value,
+}
+
+/// One resource of a list where only a few members matter.
+pub(super) struct Bare {
+    pub(super) id: String,
+    pub(super) attributes: Value,
+    pub(super) relationships: Value,
+    pub(super) meta: Value,
+}
+
+impl Bare {
+    /// The id of the resource that `name` points to.
+    pub(super) fn related(&self, name: &str) -> Option<String> {
+        let id = self.relationships.get(name)?.get("data")?.get("id")?;
+        id.as_str().map(str::to_owned).or_else(|| id.as_u64().map(|number| number.to_string()))
+    }
+}
+
+/// Any list.
+pub(super) fn bare_list(document: &Value) -> Result<Vec<Bare>, ApiError> {
+    let page: Many<BareWire> = read(document)?;
+    let bare = |wire: BareWire| Bare {
+        id: wire.id.into_text(),
+        attributes: wire.attributes,
+        relationships: wire.relationships,
+        meta: wire.meta,
+    };
+    Ok(page.data.into_iter().map(bare).collect())
+}
+
+/// `meta.successful` and `meta.failed` of a bulk call's payload.
+pub(super) fn bulk_outcome(document: &Value) -> Option<(u64, u64)> {
+    let meta = document.get("meta")?;
+    let count = |key: &str| meta.get(key).and_then(|v| v.as_u64().or_else(|| v.as_array().map(|all| all.len() as u64)));
+    Some((count("successful")?, count("failed").unwrap_or(0)))
+}
+
+/// The body of a bulk call on `ids`.
+pub(super) fn bulk_body(kind: &str, ids: &[UploadId], attributes: Option<Value>, collection: Option<Value>) -> Value {
+    let uploads: Vec<_> = ids.iter().map(|id| json!({"type": "upload", "id": id.as_str()})).collect();
+    let mut data = json!({"type": kind, "relationships": {"uploads": {"data": uploads}}});
+    if let Some(attributes) = attributes {
+        data["attributes"] = attributes;
+    }
+    if let Some(collection) = collection {
+        data["relationships"]["upload_collection"] = json!({"data": collection});
+    }
+    json!({"data": data})
+}
+
+fn read<T: DeserializeOwned>(document: &Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let at = error.path().to_string();
+        ApiError::new(ApiErrorKind::Garbled, format!("at {at}: {}", error.into_inner()))
+    })
+}
+
+/// The stamp's place is the main locale's custom data; nowhere else is it looked for.
+pub(super) fn stamp_in(custom_data: &Value) -> Option<Stamp> {
+    custom_data.get(crate::model::STAMP_KEY).map(Stamp::from_json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_reads_with_everything_and_with_almost_nothing() {
+        let full = json!({"data": {"type": "upload", "id": "q0VNpiNQSkG6z0lif_O1zg", "new_member": 1,
+            "attributes": {"size": 444, "width": 30, "height": 30, "path": "/45/1-cats.jpg", "basename": "cats",
+                "filename": "cats.jpg", "url": "https://a.example/45/1-cats.jpg", "format": "jpg",
+                "author": "Mark", "copyright": "", "notes": null, "md5": "873c296d0f2b7ee569f2d7ddaebc0d33",
+                "mime_type": "image/jpeg", "tags": ["b", "a"], "updated_at": "2020-04-21T07:57:11.124Z",
+                "default_field_metadata": {"en": {"alt": "A cat", "title": "", "custom_data": {}}}, "colors": []},
+            "relationships": {"creator": {"data": {"type": "account", "id": "312"}},
+                "upload_collection": {"data": {"type": "upload_collection", "id": "uc1"}}}}});
+        let read = asset(&full).unwrap();
+        assert_eq!(read.id.as_str(), "q0VNpiNQSkG6z0lif_O1zg");
+        assert_eq!(read.md5.unwrap().to_string(), "873c296d0f2b7ee569f2d7ddaebc0d33");
+        assert_eq!(read.tags, ["b", "a"]);
+        let fields = Fields::from([
+            (FieldKey::Author, json!("Mark")),
+            (FieldKey::Alt("en".into()), json!("A cat")),
+            (FieldKey::Collection, json!("uc1")),
+            (FieldKey::Creator, json!({"type": "account", "id": "312"})),
+        ]);
+        assert_eq!(read.fields, fields);
+
+        let bare = asset(&json!({"data": {"id": 12, "attributes": {"path": "/1/x.png", "md5": "?"}}})).unwrap();
+        assert_eq!((bare.id.as_str(), bare.filename.as_str(), bare.md5), ("12", "x.png", None));
+        assert!(bare.fields.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        let error = asset(&json!({"data": {"id": "1", "attributes": {"size": "big"}}})).unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Garbled);
+        assert!(error.to_string().contains("data.attributes.size"), "{error}");
+    }
+
+    #[test]
+    fn a_site_tells_its_shape_and_its_storage() {
+        let document = |meta: Value| {
+            json!({"data": {"id": "7", "type": "site", "meta": meta,
+                "attributes": {"name": "P", "locales": ["it", "en"]}}})
+        };
+        let old = site(&document(json!({}))).unwrap();
+        assert_eq!((old.main_locale(), old.by_field, old.custom_storage), ("it", false, false));
+        let new = json!({"non_localized_focal_points": true, "custom_upload_storage_settings": {"provider": "s3"}});
+        let new = site(&document(new)).unwrap();
+        assert!(new.by_field && new.custom_storage);
+        assert!(!site(&document(json!({"custom_upload_storage_settings": null}))).unwrap().custom_storage);
+    }
+
+    #[test]
+    fn a_job_is_told_by_its_type_whatever_the_status() {
+        assert_eq!(job_id(&json!({"data": {"type": "job", "id": "ab"}})).as_deref(), Some("ab"));
+        for other in [json!({"data": {"type": "upload", "id": "ab"}}), json!({"data": []}), json!(null)] {
+            assert_eq!(job_id(&other), None);
+        }
+        let result = json!({"data": {"attributes": {"status": 422, "payload": {"data": []}}}});
+        assert_eq!(job_result(&result).unwrap(), (422, json!({"data": []})));
+        assert_eq!(job_result(&json!({"data": {"attributes": {"status": 204}}})).unwrap(), (204, Value::Null));
+    }
+}
