@@ -25,7 +25,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub use assets::RefreshTally;
-pub use files::{FileRow, FoundFile, KnownFiles, Outcome, Problem, StoredProblem, Tally};
+pub use files::{FileRow, FoundFile, Problem, StoredProblem, Tally};
 pub use lock::InstanceLock;
 pub use settings::MirrorRow;
 pub use sidecars::StoredSidecar;

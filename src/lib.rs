@@ -13,3 +13,4 @@ pub mod metadata;
 pub mod model;
 pub mod pipeline;
 pub mod remote;
+pub mod report;

@@ -309,17 +309,25 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn create(&self, new: &NewUpload) -> Result<Accepted, ApiError> {
-        self.write_metadata(async |site: Arc<Site>| {
-            let (mut attributes, relationships) = new.metadata.to_wire(&site);
-            attributes.insert("path".into(), json!(new.path));
-            let mut data = json!({"type": "upload", "id": new.id.as_str(), "attributes": attributes});
-            if !relationships.is_empty() {
-                data["relationships"] = Value::Object(relationships);
-            }
-            let call = Call::new(Method::POST, &["uploads"], Effect::Once).body(json!({"data": data}));
-            self.accepted(&call).await
-        })
-        .await
+        let site = self.known_site().await?;
+        match self.create_at(&site, new).await {
+            Err(error) if error.is_shape_refusal() => match self.other_shape(&site).await? {
+                Some(site) => self.create_at(&site, new).await,
+                None => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn create_at(&self, site: &Site, new: &NewUpload) -> Result<Accepted, ApiError> {
+        let (mut attributes, relationships) = new.metadata.to_wire(site);
+        attributes.insert("path".into(), json!(new.path));
+        let mut data = json!({"type": "upload", "id": new.id.as_str(), "attributes": attributes});
+        if !relationships.is_empty() {
+            data["relationships"] = Value::Object(relationships);
+        }
+        let call = Call::new(Method::POST, &["uploads"], Effect::Once).body(json!({"data": data}));
+        self.accepted(&call).await
     }
 
     /// Changes an asset: its file, its name, its metadata.
@@ -330,32 +338,40 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn update(&self, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
-        self.write_metadata(async |site: Arc<Site>| {
-            let mut data = json!({"type": "upload", "id": id.as_str()});
-            let mut attributes = serde_json::Map::new();
-            if let Some(metadata) = &change.metadata {
-                let (written, relationships) = self.with_stamp(id, metadata, &site).await?.to_wire(&site);
-                attributes = written;
-                if !relationships.is_empty() {
-                    data["relationships"] = Value::Object(relationships);
-                }
+        let site = self.known_site().await?;
+        match self.update_at(&site, id, change).await {
+            Err(error) if error.is_shape_refusal() => match self.other_shape(&site).await? {
+                Some(site) => self.update_at(&site, id, change).await,
+                None => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn update_at(&self, site: &Site, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
+        let mut data = json!({"type": "upload", "id": id.as_str()});
+        let mut attributes = serde_json::Map::new();
+        if let Some(metadata) = &change.metadata {
+            let (written, relationships) = self.with_stamp(id, metadata, site).await?.to_wire(site);
+            attributes = written;
+            if !relationships.is_empty() {
+                data["relationships"] = Value::Object(relationships);
             }
-            if let Some(path) = &change.path {
-                attributes.insert("path".into(), json!(path));
-            }
-            if let Some(basename) = &change.basename {
-                attributes.insert("basename".into(), json!(basename));
-            }
-            data["attributes"] = Value::Object(attributes);
-            let query = match change.strategy {
-                Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
-                Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
-                None => "",
-            };
-            let call = Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(query);
-            self.accepted(&call.body(json!({"data": data}))).await
-        })
-        .await
+        }
+        if let Some(path) = &change.path {
+            attributes.insert("path".into(), json!(path));
+        }
+        if let Some(basename) = &change.basename {
+            attributes.insert("basename".into(), json!(basename));
+        }
+        data["attributes"] = Value::Object(attributes);
+        let query = match change.strategy {
+            Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
+            Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
+            None => "",
+        };
+        let call = Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(query);
+        self.accepted(&call.body(json!({"data": data}))).await
     }
 
     /// Deletes an asset for good: there is no trash. Ask for its references first.
@@ -417,18 +433,10 @@ impl Remote {
         }
     }
 
-    /// Runs a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
-    async fn write_metadata(
-        &self,
-        call: impl AsyncFn(Arc<Site>) -> Result<Accepted, ApiError>,
-    ) -> Result<Accepted, ApiError> {
-        let site = self.known_site().await?;
-        let error = match call(Arc::clone(&site)).await {
-            Err(error) if error.is_shape_refusal() => error,
-            outcome => return outcome,
-        };
-        let now = Arc::new(self.site().await?);
-        if now.by_field == site.by_field { Err(error) } else { call(now).await }
+    /// The project again, when it takes the other metadata shape by now.
+    async fn other_shape(&self, site: &Site) -> Result<Option<Site>, ApiError> {
+        let now = self.site().await?;
+        Ok((now.by_field != site.by_field).then_some(now))
     }
 
     async fn known_site(&self) -> Result<Arc<Site>, ApiError> {

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::model::{Asset, UploadId};
-use crate::remote::{ApiError, ApiErrorKind, Ask, Confirmed, Expect, JobFollower, JobId, JobState, ListQuery, Remote, Resolved};
+use crate::remote::{
+    ApiError, ApiErrorKind, Ask, Confirmed, Expect, JobFollower, JobId, JobState, ListQuery, Remote, Resolved,
+};
 
 /// How long an accepted change is followed before the next pass has to look what became of it.
 const GIVE_UP: Duration = Duration::from_secs(300);
@@ -52,7 +54,8 @@ impl Confirmer {
     /// The job's own error, or [`ApiErrorKind::Job`] when it did not end in the stated time.
     pub async fn wait(&self, id: UploadId, job: Option<JobId>, expect: Expect) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        let gone = || ApiError::new(ApiErrorKind::Job, "the mirror is stopping; the next start looks at what became of it");
+        let gone =
+            || ApiError::new(ApiErrorKind::Job, "the mirror is stopping; the next start looks at what became of it");
         self.submissions.send(Submission { id, job, expect, reply }).await.map_err(|_| gone())?;
         outcome.await.map_err(|_| gone())?
     }

@@ -66,15 +66,13 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
         let mut total = None;
         let mut shifted = false;
         loop {
-            let query =
-                ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit: PAGE_LIMIT };
+            let query = ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit: PAGE_LIMIT };
             let page = remote.list(&query).await?;
             shifted |= total.is_some_and(|total| total != page.total);
             total = Some(page.total);
             let count = page.assets.len() as u64;
-            let reached = count == 0
-                || offset + count >= page.total
-                || page.assets.iter().any(|asset| is_before(asset, horizon));
+            let reached =
+                count == 0 || offset + count >= page.total || page.assets.iter().any(|asset| is_before(asset, horizon));
             store(index, page.assets, None).await?;
             if reached {
                 break;
@@ -123,17 +121,11 @@ fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {
 }
 
 async fn store(index: &Index, found: Vec<Asset>, listing: Option<i64>) -> Result<(), IndexError> {
-    index
-        .call(move |conn| found.iter().try_for_each(|asset| assets::upsert(conn, asset, listing).map(drop)))
-        .await
+    index.call(move |conn| found.iter().try_for_each(|asset| assets::upsert(conn, asset, listing).map(drop))).await
 }
 
 /// Lists every asset; those not seen are gone. `first` is the first page where it has been read already.
-async fn list_all(
-    index: &Index,
-    remote: &Remote,
-    first: Option<crate::remote::Page>,
-) -> Result<(), RefreshError> {
+async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::Page>) -> Result<(), RefreshError> {
     let mut first = first;
     for attempt in 1.. {
         let listing = index.call(next_listing).await?;

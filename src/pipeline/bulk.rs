@@ -1,0 +1,86 @@
+//! Adding the same tags to many assets with few calls.
+//!
+//! Owns: the bulk tag call and its proof. Its answer tells only numbers, so the assets are read back by id. Called by:
+//! `pipeline::pass`, for edits that do nothing but add tags.
+
+use std::collections::HashMap;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::index::{FileRow, Problem};
+use crate::model::{Asset, UploadId};
+use crate::remote::{ListQuery, Retry, Scope};
+
+use super::execute::{Executor, Failure};
+use super::plan::Plan;
+
+/// Assets a call takes at most. Source: media-area-api.md "Bulk".
+pub const AT_ONCE: usize = 200;
+
+/// One asset that gets the tags.
+#[derive(Debug, Clone)]
+pub struct BulkTag {
+    /// The asset.
+    pub asset: UploadId,
+    /// The row of the path that asked.
+    pub row: FileRow,
+    /// Its plan.
+    pub plan: Plan,
+}
+
+/// Adds `tags` to all assets of `group`; one outcome for each.
+pub async fn send_bulk(
+    executor: &Executor,
+    tags: &[String],
+    group: Vec<BulkTag>,
+    cancel: &CancellationToken,
+) -> Vec<(BulkTag, Result<Option<Box<Asset>>, Failure>)> {
+    if cancel.is_cancelled() {
+        return group.into_iter().map(|tag| (tag, Err(Failure::Stopped))).collect();
+    }
+    // A single one is a plain change: one call, and its stamp comes along.
+    if let [only] = group.as_slice() {
+        let result = executor.execute(&only.row, &only.plan.action, cancel).await;
+        return group.into_iter().zip([result]).collect();
+    }
+    let ids: Vec<UploadId> = group.iter().map(|tag| tag.asset.clone()).collect();
+    let outcome = executor.remote.bulk_tag(&ids, tags).await;
+    let found = read_back(executor, &ids).await;
+    group
+        .into_iter()
+        .map(|tag| {
+            let result = match (&outcome, &found) {
+                (_, Ok(found)) => match found.get(&tag.asset) {
+                    Some(asset) if tags.iter().all(|wanted| asset.tags.contains(wanted)) => {
+                        Ok(Some(Box::new(asset.clone())))
+                    }
+                    Some(_) => Err(match &outcome {
+                        Err(error) if error.scope() == Scope::All => Failure::All(error.clone()),
+                        Err(error) => problem(error.to_string(), error.advice(), error.retry() != Retry::Never),
+                        Ok(_) => problem(
+                            "the service did not add the tags to this asset".into(),
+                            "it is tried again; see whether the token may change it",
+                            true,
+                        ),
+                    }),
+                    None => Err(Failure::Replan),
+                },
+                (_, Err(error)) => Err(Failure::All(error.clone())),
+            };
+            (tag, result)
+        })
+        .collect()
+}
+
+async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<UploadId, Asset>, crate::remote::ApiError> {
+    let mut found = HashMap::new();
+    for chunk in ids.chunks(executor.remote.batch_limits().ids) {
+        let page = executor.remote.list(&ListQuery::ids(chunk.to_vec())).await?;
+        found.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
+    }
+    Ok(found)
+}
+
+fn problem(cause: String, advice: &str, retry: bool) -> Failure {
+    Failure::Path { problem: Problem { action: "retag".into(), cause, advice: advice.into() }, retry }
+}

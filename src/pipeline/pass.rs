@@ -1,0 +1,464 @@
+//! One pass over everything in a mirror that has something to look at: observe, plan, execute, record.
+//!
+//! Owns: the order of work, that no two actions touch one path or one asset at a time, the deletion guard, and when a
+//! look at the remote is too old to overwrite anything by it. Decides nothing about a path: that is `plan`.
+//! Called by: `pipeline::run` for `--sync-once`, `--dry-run` and the daemon alike.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::policy::{MaxDelete, OnDelete};
+use crate::index::{FileRow, Index, IndexError, Problem, files};
+use crate::model::{Asset, UploadId};
+use crate::remote::{ApiError, Remote};
+use crate::report::{MirrorReport, PlannedAction};
+
+use super::bulk::{BulkTag, send_bulk};
+use super::execute::{Executor, Failure};
+use super::observe::{Scope, observe};
+use super::plan::{Action, Plan, Policy, plan};
+use super::record::record;
+use super::refresh::{self, RefreshError};
+use super::simulate::simulate;
+
+/// Rows planned at once.
+const PAGE: u32 = 100;
+/// Actions under way at once: enough to fill the API's allowance while jobs take seconds.
+const IN_FLIGHT: usize = 400;
+/// A look at the remote older than this is renewed before something is overwritten.
+const FRESH: Duration = Duration::from_secs(5);
+/// Rounds a pass takes at most; each settles what waited for the one before.
+const ROUNDS: u32 = 20;
+/// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
+const REPLANS: u32 = 5;
+
+/// What a pass is made of.
+#[derive(Debug, Clone)]
+pub struct PassContext {
+    /// Reads of rows, and what the folder wants.
+    pub scope: Arc<Scope>,
+    /// What decides.
+    pub policy: Arc<Policy>,
+    /// Calls; `None` for a dry run.
+    pub executor: Option<Executor>,
+    /// The index (a throw-away copy for a dry run).
+    pub index: Index,
+    /// The API.
+    pub remote: Remote,
+    /// The guard.
+    pub max_delete: MaxDelete,
+    /// Let this pass through the guard.
+    pub force: bool,
+    /// Only these paths; `None`: all.
+    pub only: Option<Arc<HashSet<String>>>,
+    /// Ends the pass early: nothing new is begun.
+    pub stop: CancellationToken,
+    /// Also try what waits for its time to be tried again.
+    pub impatient: bool,
+}
+
+/// What a pass came to, beside the report.
+#[derive(Debug, Default)]
+pub struct PassEnd {
+    /// The deletion guard stopped the deletions.
+    pub guard: Option<String>,
+    /// Nothing more could be done.
+    pub fatal: Option<ApiError>,
+    /// Files that changed while they were worked on: look at the disk again.
+    pub changed: BTreeSet<String>,
+}
+
+/// The pass could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// Runs a pass and adds what it did to `report`.
+///
+/// # Errors
+/// When the index fails.
+pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<PassEnd, PassError> {
+    let mut pass = Pass {
+        context,
+        report,
+        end: PassEnd::default(),
+        tried: HashSet::new(),
+        failed: HashSet::new(),
+        replans: HashMap::new(),
+        busy: HashSet::new(),
+        flight: JoinSet::new(),
+        bulk: BTreeMap::new(),
+        fresh: Instant::now(),
+        deferred: false,
+    };
+    pass.set_flush(false);
+    pass.phase(true).await?;
+    if pass.goes_on() && pass.guard().await? {
+        pass.phase(false).await?;
+    }
+    Ok(pass.end)
+}
+
+/// A finished action.
+struct Finished {
+    row: FileRow,
+    plan: Plan,
+    result: Result<Option<Box<Asset>>, Failure>,
+}
+
+struct Pass<'a> {
+    context: &'a PassContext,
+    report: &'a mut MirrorReport,
+    end: PassEnd,
+    /// Rows this pass is done with.
+    tried: HashSet<i64>,
+    /// Rows nobody should wait for.
+    failed: HashSet<i64>,
+    replans: HashMap<i64, u32>,
+    /// Assets being worked on.
+    busy: HashSet<UploadId>,
+    flight: JoinSet<Vec<Finished>>,
+    /// Tags to add, and to which assets.
+    bulk: BTreeMap<Vec<String>, Vec<BulkTag>>,
+    /// When the remote was last looked at.
+    fresh: Instant,
+    /// Something was put off to the next round.
+    deferred: bool,
+}
+
+impl Pass<'_> {
+    fn goes_on(&self) -> bool {
+        self.end.fatal.is_none() && !self.context.stop.is_cancelled()
+    }
+
+    fn set_flush(&self, flush: bool) {
+        if let Some(executor) = &self.context.executor {
+            executor.confirmer.set_flush(flush);
+        }
+    }
+
+    /// All rows on disk, or all that are gone, in rounds until a round has nothing left to do.
+    async fn phase(&mut self, present: bool) -> Result<(), PassError> {
+        for _ in 0..ROUNDS {
+            self.deferred = false;
+            let before = self.tried.len();
+            self.set_flush(false);
+            self.round(present).await?;
+            self.flush_bulk();
+            self.set_flush(true);
+            while let Some(finished) = self.flight.join_next().await {
+                self.take(finished).await?;
+            }
+            if !self.goes_on() || (!self.deferred && self.tried.len() == before) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn round(&mut self, present: bool) -> Result<(), PassError> {
+        let mut after = String::new();
+        while self.goes_on() {
+            let page = self.page(present, &after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = last.path.key().to_owned();
+            let mut touched: HashSet<UploadId> = HashSet::new();
+            let mut clean = Vec::new();
+            for (row, plan) in page {
+                if !self.goes_on() {
+                    break;
+                }
+                if self.tried.contains(&row.id) || !self.wanted(&row) {
+                    continue;
+                }
+                if plan.action == Action::Nothing {
+                    self.tried.insert(row.id);
+                    clean.push(row.id);
+                    continue;
+                }
+                // The plan may rest on an asset that changed since this page was planned.
+                if plan.action.asset().is_some_and(|id| touched.contains(id) || self.busy.contains(id))
+                    || plan.action == Action::Wait
+                {
+                    self.deferred = true;
+                    continue;
+                }
+                if plan.action.overwrites() && self.is_stale() {
+                    self.freshen().await?;
+                    self.deferred = true;
+                    // The rest of this page was planned on what may be out of date.
+                    break;
+                }
+                touched.extend(plan.action.asset().cloned());
+                self.begin(row, plan).await?;
+            }
+            if !clean.is_empty() {
+                self.context.index.call(move |conn| clean.iter().try_for_each(|id| files::clean(conn, *id))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, row: &FileRow) -> bool {
+        self.context.only.as_ref().is_none_or(|only| only.contains(row.path.key()))
+    }
+
+    /// The next dirty rows with their plans.
+    async fn page(&self, present: bool, after: &str) -> Result<Vec<(FileRow, Plan)>, PassError> {
+        let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
+        let (after, failed) = (after.to_owned(), self.failed.clone());
+        let now = if self.context.impatient { i64::MAX } else { Timestamp::now().as_millisecond() };
+        Ok(self
+            .context
+            .index
+            .call(move |conn| {
+                files::dirty(conn, scope.mirror, present, &after, now, PAGE)?
+                    .into_iter()
+                    .map(|row| {
+                        let seen = observe(conn, &scope, &row, &failed)?;
+                        let plan = plan(&seen, &policy);
+                        Ok((row, plan))
+                    })
+                    .collect()
+            })
+            .await?)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.context.executor.is_some() && self.fresh.elapsed() > FRESH
+    }
+
+    async fn freshen(&mut self) -> Result<(), PassError> {
+        match refresh::changes(&self.context.index, &self.context.remote).await {
+            Ok(_) => {}
+            Err(RefreshError::Api(error)) => self.end.fatal = Some(error),
+            Err(RefreshError::Index(error)) => return Err(error.into()),
+        }
+        self.fresh = Instant::now();
+        Ok(())
+    }
+
+    /// Begins one action, or finishes it at once when it takes no call.
+    async fn begin(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
+        self.tried.insert(row.id);
+        for conflict in plan.conflicts() {
+            self.report.problem(row.path.key(), &conflict_problem(conflict));
+        }
+        if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
+            let planned = PlannedAction { path: row.path.key().into(), action: action.into(), why: plan.why.clone() };
+            self.report.plan.get_or_insert_default().push(planned);
+        }
+        match &plan.action {
+            Action::Report { cause, advice } => {
+                let problem = Problem { action: "report".into(), cause: cause.clone(), advice: advice.clone() };
+                self.fail(&row, &problem, None).await
+            }
+            Action::Record { .. } | Action::Accept { .. } | Action::Forget | Action::Nothing | Action::Wait => {
+                self.finish(Finished { row, plan, result: Ok(None) }).await
+            }
+            Action::Retag { asset, edit } if self.context.executor.is_some() && edit.only_adds_tags() => {
+                let tags: Vec<String> = edit.added_tags.iter().cloned().collect();
+                self.busy.insert(asset.id.clone());
+                let group = self.bulk.entry(tags.clone()).or_default();
+                group.push(BulkTag { asset: asset.id.clone(), row, plan: plan.clone() });
+                if group.len() >= super::bulk::AT_ONCE {
+                    self.flush_group(&tags);
+                }
+                Ok(())
+            }
+            _ => self.launch(row, plan).await,
+        }
+    }
+
+    async fn launch(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
+        let Some(executor) = self.context.executor.clone() else {
+            let asset = simulate(&row, &plan.action).map(Box::new);
+            return self.finish(Finished { row, plan, result: Ok(asset) }).await;
+        };
+        self.busy.extend(plan.action.asset().cloned());
+        let cancel = self.context.stop.clone();
+        self.flight.spawn(async move {
+            let result = executor.execute(&row, &plan.action, &cancel).await;
+            vec![Finished { row, plan, result }]
+        });
+        while self.flight.len() >= IN_FLIGHT {
+            let Some(finished) = self.flight.join_next().await else { break };
+            self.take(finished).await?;
+        }
+        while let Some(finished) = self.flight.try_join_next() {
+            self.take(finished).await?;
+        }
+        Ok(())
+    }
+
+    fn flush_bulk(&mut self) {
+        let groups: Vec<Vec<String>> = self.bulk.keys().cloned().collect();
+        for tags in groups {
+            self.flush_group(&tags);
+        }
+    }
+
+    fn flush_group(&mut self, tags: &[String]) {
+        let (Some(group), Some(executor)) = (self.bulk.remove(tags), self.context.executor.clone()) else { return };
+        let (tags, cancel) = (tags.to_vec(), self.context.stop.clone());
+        self.flight.spawn(async move {
+            send_bulk(&executor, &tags, group, &cancel)
+                .await
+                .into_iter()
+                .map(|(BulkTag { row, plan, .. }, result)| Finished { row, plan, result })
+                .collect()
+        });
+    }
+
+    async fn take(&mut self, joined: Result<Vec<Finished>, tokio::task::JoinError>) -> Result<(), PassError> {
+        match joined {
+            Ok(all) => {
+                for finished in all {
+                    self.finish(finished).await?;
+                }
+            }
+            Err(error) => tracing::error!(%error, "an action ended abnormally; its path is looked at in the next pass"),
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
+        let Finished { row, plan, result } = finished;
+        if let Some(asset) = plan.action.asset() {
+            self.busy.remove(asset);
+        }
+        match result {
+            Ok(asset) => self.done(row, plan, asset).await,
+            Err(Failure::Changed) => {
+                self.end.changed.insert(row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::Replan) => {
+                let count = self.replans.entry(row.id).or_default();
+                *count += 1;
+                if *count < REPLANS {
+                    self.tried.remove(&row.id);
+                    self.deferred = true;
+                    return Ok(());
+                }
+                let problem = Problem {
+                    action: plan.action.name().unwrap_or_default().into(),
+                    cause: "the media area changed each time this file was to be mirrored".into(),
+                    advice: "it is tried again; see whether another program works on the same assets".into(),
+                };
+                self.fail(&row, &problem, Some(0)).await
+            }
+            Err(Failure::Path { problem, retry }) => {
+                let retry_at = retry.then(|| retry_at(row.failures)).unwrap_or(i64::MAX);
+                self.fail(&row, &problem, Some(retry_at)).await
+            }
+            Err(Failure::All(error)) => {
+                self.end.fatal.get_or_insert(error);
+                Ok(())
+            }
+            Err(Failure::Stopped) => Ok(()),
+            Err(Failure::Index(error)) => Err(error.into()),
+        }
+    }
+
+    async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
+        if let Some(action) = plan.action.name() {
+            if self.context.executor.is_some() {
+                self.report.count(action);
+            }
+            tracing::info!(path = %row.path, action, why = %plan.why, "done");
+        }
+        let mirror = self.context.scope.mirror;
+        let now = Timestamp::now().as_millisecond();
+        let action = plan.action;
+        self.context.index.call(move |conn| record(conn, mirror, &row, &action, asset.as_deref(), now)).await?;
+        Ok(())
+    }
+
+    async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: Option<i64>) -> Result<(), PassError> {
+        self.failed.insert(row.id);
+        self.report.failed += 1;
+        self.report.problem(row.path.key(), problem);
+        tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
+        let (id, problem) = (row.id, problem.clone());
+        self.context.index.call(move |conn| files::failed(conn, id, &problem, retry_at)).await?;
+        Ok(())
+    }
+
+    /// Whether what would be deleted passes the guard. Counts over everything before the first deletion.
+    async fn guard(&mut self) -> Result<bool, PassError> {
+        if self.context.policy.on_delete != OnDelete::Delete {
+            return Ok(true);
+        }
+        let mut doomed = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.page(false, &after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = last.path.key().to_owned();
+            doomed.extend(
+                page.into_iter()
+                    .filter(|(row, plan)| matches!(plan.action, Action::Delete { .. }) && self.wanted(row))
+                    .map(|(row, _)| row),
+            );
+        }
+        let mirror = self.context.scope.mirror;
+        let tally = self.context.index.call(move |conn| files::tally(conn, mirror)).await?;
+        let count = doomed.len() as u64;
+        let known = tally.present + count;
+        let allowed = self.context.max_delete.allowed(known);
+        if count <= allowed || self.context.force {
+            return Ok(true);
+        }
+        let guard = format!(
+            "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets a run delete \
+             {allowed}; nothing was deleted. If this is meant, run once with --force",
+            self.context.max_delete
+        );
+        for row in doomed {
+            if self.context.executor.is_none() {
+                let why = format!("withheld by the deletion guard: {guard}");
+                let planned = PlannedAction { path: row.path.key().into(), action: "report".into(), why };
+                self.report.plan.get_or_insert_default().push(planned);
+            }
+            let problem = Problem {
+                action: "delete".into(),
+                cause: "the file is gone; its asset was not deleted because the deletion guard stopped the run".into(),
+                advice: "put the files back, or run once with --force".into(),
+            };
+            self.fail(&row, &problem, None).await?;
+        }
+        self.end.guard = Some(guard);
+        Ok(false)
+    }
+}
+
+/// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
+fn retry_at(failures: u32) -> i64 {
+    let seconds = 10_i64.saturating_mul(1 << failures.min(9)).min(3600);
+    (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
+}
+
+fn conflict_problem(conflict: &crate::metadata::merge::Conflict) -> Problem {
+    let shown = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or_else(|| "nothing".to_owned(), serde_json::Value::to_string)
+    };
+    Problem {
+        action: "report".into(),
+        cause: format!(
+            "{} was changed both here (to {}) and in the CMS (to {}): the CMS's value stays",
+            conflict.key,
+            shown(&conflict.desired),
+            shown(&conflict.remote)
+        ),
+        advice: "agree on one value; this is said once".into(),
+    }
+}

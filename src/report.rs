@@ -1,0 +1,114 @@
+//! What a run came to, for people and for programs.
+//!
+//! Owns: the counters and problems of a run, and the report's JSON, whose names are stable. Never prints: that is
+//! `cli`. Called by: `pipeline::pass` fills it, `cli` shows it.
+
+use serde::Serialize;
+
+use crate::index::Problem;
+
+/// A run's report.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// One for each mirror.
+    pub mirrors: Vec<MirrorReport>,
+    /// Milliseconds from start to end.
+    pub duration_ms: u64,
+}
+
+/// What a run did for one mirror.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MirrorReport {
+    /// The mirror's name.
+    pub name: String,
+    /// Its root.
+    pub root: String,
+    /// Files that were looked at.
+    pub scanned: u64,
+    /// Files that needed nothing.
+    pub unchanged: u64,
+    /// New assets.
+    pub created: u64,
+    /// Assets found by content and taken over.
+    pub adopted: u64,
+    /// Paths that joined another path's asset.
+    pub aliased: u64,
+    /// Assets that followed a moved file.
+    pub moved: u64,
+    /// Assets with a new file.
+    pub replaced: u64,
+    /// Assets with new metadata only.
+    pub retagged: u64,
+    /// Assets deleted.
+    pub deleted: u64,
+    /// What is no file that can be mirrored.
+    pub skipped: u64,
+    /// Files that are not mirrored and should be.
+    pub failed: u64,
+    /// Each of them, and what else a person should know.
+    pub problems: Vec<ReportedProblem>,
+    /// API calls made.
+    pub api_requests: u64,
+    /// Bytes sent to the bucket.
+    pub bytes_uploaded: u64,
+    /// With `--dry-run`: what would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<PlannedAction>>,
+}
+
+/// A problem with its path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ReportedProblem {
+    /// Below the root; empty when it is about the whole mirror.
+    pub path: String,
+    /// What was tried.
+    pub action: String,
+    /// The cause in plain words.
+    pub cause: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// An action a dry run would take.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PlannedAction {
+    /// Below the root.
+    pub path: String,
+    /// create, adopt, alias, move, replace, retag, delete or report.
+    pub action: String,
+    /// Why.
+    pub why: String,
+}
+
+impl MirrorReport {
+    /// Counts a finished action by its name.
+    pub fn count(&mut self, action: &str) {
+        let counter = match action {
+            "create" => &mut self.created,
+            "adopt" => &mut self.adopted,
+            "alias" => &mut self.aliased,
+            "move" => &mut self.moved,
+            "replace" => &mut self.replaced,
+            "retag" => &mut self.retagged,
+            "delete" => &mut self.deleted,
+            _ => return,
+        };
+        *counter += 1;
+    }
+
+    /// Adds a problem.
+    pub fn problem(&mut self, path: &str, problem: &Problem) {
+        self.problems.push(ReportedProblem {
+            path: path.to_owned(),
+            action: problem.action.clone(),
+            cause: problem.cause.clone(),
+            advice: problem.advice.clone(),
+        });
+    }
+
+    /// Whether the run changed anything.
+    #[must_use]
+    pub const fn changed(&self) -> u64 {
+        self.created + self.adopted + self.aliased + self.moved + self.replaced + self.retagged + self.deleted
+    }
+}
