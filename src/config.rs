@@ -113,6 +113,10 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let mut mirrors = read_mirrors(&mut top, root, &folders, environment, &findings);
     top.finish();
     check_names_and_roots(&mirrors, &findings);
+    let own = own_files(&api, state_path.as_deref(), file.as_deref());
+    for Placed { mirror, .. } in &mut mirrors {
+        exclude_own_files(mirror, &own);
+    }
     pick(&mut mirrors, request.mirror.as_deref(), &findings);
     warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
     let (problems, origins) = findings.into_parts();
@@ -255,6 +259,39 @@ fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
                 let advice = "give each mirror its own folder; use rules for what is different inside one";
                 findings.add(place.clone(), message, advice);
             }
+        }
+    }
+}
+
+/// Our own files, which must never become assets: a token in a media area is public, and a manifest that is mirrored
+/// changes itself.
+fn own_files(api: &Api, state: Option<&Path>, config: Option<&Path>) -> Vec<(PathBuf, &'static str)> {
+    let token = match &api.token_origin {
+        Some(TokenOrigin::File(path) | TokenOrigin::Credential(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    // SQLite keeps more files beside the index, named after it.
+    let named = [(state, "*"), (config, ""), (token, "")];
+    named.into_iter().filter_map(|(path, rest)| Some((path?.to_path_buf(), rest))).collect()
+}
+
+fn exclude_own_files(mirror: &mut Mirror, own: &[(PathBuf, &'static str)]) {
+    let real_parent = |path: &Path| {
+        let parent = std::fs::canonicalize(path.parent()?).ok()?;
+        Some(parent.join(path.file_name()?))
+    };
+    let root = mirror.root.clone();
+    let real_root = std::fs::canonicalize(&root).ok();
+    let manifest = mirror.manifest.iter().map(|path| (path.clone(), ""));
+    let types = mirror.manifest.iter().map(|path| (path.with_extension("d.ts"), ""));
+    for (path, rest) in own.iter().cloned().chain(manifest).chain(types) {
+        let real = real_parent(&path);
+        let inside = path.strip_prefix(&root).ok().or_else(|| real.as_ref()?.strip_prefix(real_root.as_ref()?).ok());
+        let key = inside.and_then(|inside| crate::model::RelPath::new(inside).ok());
+        if let Some(key) = key {
+            // The empty alternative before the slash anchors the pattern at the root: without a slash it would be about
+            // every file of this name.
+            mirror.exclude.push(format!("{{/,{}{rest}}}", globset::escape(key.key()).replace(',', "[,]")));
         }
     }
 }

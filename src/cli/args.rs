@@ -5,10 +5,11 @@
 //! Never does: running anything.
 //! Called by: `main`, and the tests that walk every argument.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +31,6 @@ Exit codes:
 /// what editors typed in the CMS stays; nothing is deleted unless the configuration says so.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dato-mirror", version, after_help = EXAMPLES, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
 pub struct Args {
     /// What every command takes.
     #[command(flatten)]
@@ -41,6 +41,31 @@ pub struct Args {
     /// The command; none means a run.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Args {
+    /// Parses a command line, the program's name first. Use this and not clap's own `parse`: a run's flags beside a
+    /// command would do nothing, which clap cannot refuse without refusing `-c FILE status` too.
+    ///
+    /// # Errors
+    /// On wrong usage, and for `--help` and `--version`; `exit()` of the error prints it and exits as it should.
+    pub fn read<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let args = Self::try_parse_from(words)?;
+        let run = &args.run;
+        let given = [
+            ("--files-from", run.files_from.is_some()),
+            ("--sync-once", run.sync_once),
+            ("--dry-run", run.dry_run),
+            ("--force", run.force),
+        ];
+        match given.iter().find(|(_, given)| *given && args.command.is_some()) {
+            Some((flag, _)) => {
+                let message = format!("{flag} is for a run and does nothing with a command; leave one of them out");
+                Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, message))
+            }
+            None => Ok(args),
+        }
+    }
 }
 
 /// Flags of every command.
@@ -246,12 +271,10 @@ fn order_by(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(words: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(words.split_whitespace())
+        Args::read(words.split_whitespace())
     }
 
     #[test]
@@ -316,6 +339,8 @@ mod tests {
             "sandbox --rate-limit 0",
             "ls --order-by size",
             "nope",
+            "--sync-once status",
+            "--force demo",
         ] {
             let error = parse(&format!("dato-mirror {words}")).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{words}");

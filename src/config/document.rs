@@ -21,6 +21,8 @@ use super::value::{FromInput, Input, Wrong, nearest};
 pub struct Document {
     name: String,
     text: String,
+    /// Where each line begins, in bytes: places are asked for often, and must not cost a walk of the text each.
+    lines: Vec<usize>,
 }
 
 /// A value and where it was found.
@@ -36,7 +38,9 @@ impl Document {
     /// A document from text already read; `name` is how the user calls the file.
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, lines }
     }
 
     /// The name the user calls the file by.
@@ -51,11 +55,19 @@ impl Document {
         &self.text
     }
 
+    /// The number of the line that holds byte `at`, from 0, and the bytes it spans without its end.
+    pub(super) fn line_at(&self, at: usize) -> (usize, Range<usize>) {
+        let line = self.lines.partition_point(|start| *start <= at).saturating_sub(1);
+        let start = self.lines.get(line).copied().unwrap_or_default();
+        let end = self.lines.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        (line, start..end)
+    }
+
     /// The document's tables, or nothing when it is no TOML; then every syntax error is in `found`.
     #[must_use]
     pub fn parse(&self, found: &Findings) -> Option<DeTable<'_>> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
-        for error in &errors {
+        for error in errors.iter().take(MAX_PROBLEMS) {
             let place = FilePlace::new(self, &error.span().unwrap_or(0..0));
             // The parser's first line says what; its advice about alternatives follows and reads well as it is.
             let message = error.message().lines().collect::<Vec<_>>().join("; ");
@@ -72,14 +84,24 @@ pub struct Findings {
     origins: RefCell<BTreeMap<String, Place>>,
 }
 
+/// So many problems are told of one document; nobody reads more, and a hostile file could have a million.
+const MAX_PROBLEMS: usize = 100;
+
 impl Findings {
-    /// Notes a problem.
+    /// Notes a problem, unless there are too many already.
     pub fn add(&self, place: Place, message: impl Into<String>, advice: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
         self.problems.borrow_mut().0.push(Problem { place, message: message.into(), advice: advice.into() });
     }
 
     fn origin(&self, key: String, place: Place) {
         self.origins.borrow_mut().insert(key, place);
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.borrow().0.len() >= MAX_PROBLEMS
     }
 
     /// Whether a problem was noted.
@@ -299,7 +321,7 @@ impl<'a> Section<'a> {
     }
 
     fn not_a_table(&self, key: &str, title: &str, span: &Range<usize>, value: &DeValue<'_>) {
-        let message = format!("`{key}` must be a table, but is {}", super::value::kind(value));
+        let message = format!("`{}{key}` must be a table, but is {}", self.label, super::value::kind(value));
         self.findings.add(self.place_of(span), message, format!("write it as {title}"));
     }
 
@@ -342,6 +364,9 @@ impl<'a> Section<'a> {
     pub fn finish(self) {
         for (name, _) in self.table.into_iter().flat_map(|table| table.iter()) {
             let key = name.get_ref().as_ref();
+            if self.findings.is_full() {
+                return;
+            }
             if self.asked.contains(&key) {
                 continue;
             }

@@ -46,21 +46,26 @@ impl FilePlace {
     pub fn new(document: &Document, span: &Range<usize>) -> Self {
         let source = document.text();
         let start = floor_boundary(source, span.start.min(source.len()));
-        let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
-        let line = source[line_start..line_end].trim_end_matches('\r');
-        let text = masked(line);
-        let from = floor_boundary(&text, (start - line_start).min(text.len()));
-        let to = floor_boundary(&text, span.end.saturating_sub(line_start).clamp(from, text.len()));
-        Self {
-            name: document.name().to_owned(),
-            line: source[..line_start].matches('\n').count() + 1,
-            column: source[line_start..start].chars().count() + 1,
-            text,
-            underline: from..to.max(from),
-        }
+        let (number, bytes) = document.line_at(start);
+        let line = &source[bytes.clone()];
+        let before = &line[..start.saturating_sub(bytes.start).min(line.len())];
+        // A line this long is no one's hand; its characters are not worth counting.
+        let column = if before.len() > LONG { before.len() } else { before.chars().count() };
+        let line = line.trim_end_matches('\r');
+        let (text, cut) = if line.len() > LONG {
+            // The window is too narrow to tell whose value it shows, so it shows none.
+            ("(a very long line)".to_owned(), usize::MAX)
+        } else {
+            (masked(line), before.len())
+        };
+        let from = floor_boundary(&text, if cut == usize::MAX { 0 } else { cut.min(text.len()) });
+        let to = floor_boundary(&text, span.end.saturating_sub(bytes.start).clamp(from, text.len()));
+        Self { name: document.name().to_owned(), line: number + 1, column: column + 1, text, underline: from..to }
     }
 }
+
+/// Bytes of a line too long to be shown.
+const LONG: usize = 2000;
 
 fn floor_boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
@@ -176,7 +181,7 @@ impl Problems {
     pub fn render(&self, color: bool) -> String {
         let mut text = self.0.iter().map(|problem| problem.render(color)).collect::<Vec<_>>().join("\n\n");
         if self.0.len() > 1 {
-            text.push_str(&format!("\n\n{} problems in the configuration", self.0.len()));
+            text.push_str(&format!("\n\n{} problems", self.0.len()));
         }
         text
     }

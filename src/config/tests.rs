@@ -171,7 +171,7 @@ fn a_problem_prints_its_line_and_never_a_secret() {
       |
       = help: did you mean `settle`?
 
-    2 problems in the configuration
+    2 problems
     "#);
 }
 
@@ -402,6 +402,49 @@ fn the_digest_tells_what_changes_files_from_what_does_not() {
     ] {
         assert_ne!(digest(other), plain, "{other}");
     }
+}
+
+#[test]
+fn the_mirrors_own_files_are_never_mirrored() {
+    let mut case = Case::new(
+        "[api]\ntoken_file = \"secret[1]\"\n[state]\npath = \"in/index.sqlite\"\n[[mirror]]\nname = \"brand\"\nroot = \".\"\nmanifest = \"out/assets.json\"\nmanifest_types = true\n",
+    );
+    std::fs::write(case.folder.path().join("secret[1]"), "sandbox").unwrap();
+    let config = case.load().unwrap();
+    let excluded = |path: &str| {
+        let path = crate::model::RelPath::from_key(path).unwrap();
+        config.mirrors[0].exclude.iter().any(|pattern| Pattern::parse(pattern).unwrap().matches(&path))
+    };
+    for own in [
+        "dato-mirror.toml",
+        "secret[1]",
+        "in/index.sqlite",
+        "in/index.sqlite-wal",
+        "out/assets.json",
+        "out/assets.d.ts",
+    ] {
+        assert!(excluded(own), "{own} {:?}", config.mirrors[0].exclude);
+    }
+    for other in ["x/dato-mirror.toml", "secret1", "assets.json", "in/other.sqlite", "x/secret[1]"] {
+        assert!(!excluded(other), "{other}");
+    }
+    case.request.config_file = Some(case.folder.path().join("dato-mirror.toml"));
+    case.request.cwd = "/".into();
+    assert_eq!(case.load().unwrap().mirrors[0].exclude, config.mirrors[0].exclude);
+}
+
+#[test]
+fn a_hostile_file_costs_no_time() {
+    let keys: String = (0..60_000).map(|n| format!("k{n} = 1\n")).collect();
+    assert_eq!(Case::new(&keys).load().unwrap_err().0.len(), 100);
+    let inline: String = (0..40_000).map(|n| format!("k{n} = 1,")).collect();
+    let toml = format!("{PLAIN}custom_data.en = {{ {} }}\n", inline.trim_end_matches(','));
+    assert_eq!(Case::new(&toml).load().unwrap().mirrors[0].layer.custom_data["en"].len(), 40_000);
+    for deep in ["[".repeat(50_000), format!("a = {}", "[".repeat(50_000)), format!("a = {}", "{a=".repeat(50_000))] {
+        assert!(Case::new(&deep).load().is_err());
+    }
+    let dotted = format!("{PLAIN}custom_data.en.x{} = 1", ".x".repeat(500_000));
+    assert!(Case::new(&dotted).load().is_err());
 }
 
 proptest::proptest! {

@@ -184,7 +184,7 @@ impl Merging<'_> {
                 let field = FieldKey::CustomData(locale.clone(), key.clone());
                 match value {
                     CustomValue::Text(template) => self.template(field, template, Some(locale), origin),
-                    CustomValue::Json(value) => self.put(field, value.clone(), origin),
+                    CustomValue::Json(value) => self.put(field, value, origin),
                 }
             }
         }
@@ -198,7 +198,7 @@ impl Merging<'_> {
         let mut only = |key: FieldKey, value: Option<Value>, wanted: &str| {
             let Some(value) = value else { return };
             if kind.type_() == wanted {
-                self.put(key, value, &origin);
+                self.put(key, &value, &origin);
             } else if !of_folder {
                 // For a whole folder it is meant for the files it fits.
                 self.desired.problems.push(format!("{key} in {origin} is left out: this file is no {wanted}"));
@@ -207,7 +207,7 @@ impl Merging<'_> {
         only(FieldKey::FocalPoint, sidecar.focal_point.map(|(x, y)| json!({"x": x, "y": y})), "image");
         only(FieldKey::PosterTime, sidecar.poster_time.map(Value::from), "video");
         if let Some(creator) = &sidecar.creator {
-            self.put(FieldKey::Creator, creator.clone(), &origin);
+            self.put(FieldKey::Creator, creator, &origin);
         }
     }
 
@@ -243,13 +243,13 @@ impl Merging<'_> {
 
     fn put_text(&mut self, key: FieldKey, text: Option<&str>, origin: &Origin) {
         if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
-            self.put(key, Value::from(text), origin);
+            self.put(key, &Value::from(text), origin);
         }
     }
 
-    fn put(&mut self, key: FieldKey, value: Value, origin: &Origin) {
+    fn put(&mut self, key: FieldKey, value: &Value, origin: &Origin) {
         self.desired.origins.insert(key.to_string(), origin.clone());
-        self.desired.fields.insert(key, canonical(&value));
+        self.desired.fields.insert(key, canonical(value));
     }
 
     fn tag(&mut self, tag: &str, origin: &Origin) {

@@ -243,7 +243,7 @@ text = "{stem}"
     x/a.jpg.meta.toml:4:15: `poster_time` must not be negative (it counts seconds from the video's beginning)
     x/a.jpg.meta.toml:5:11: `creator` must be a table, but is a string (for example creator = { type = "user", id = "312" })
     x/a.jpg.meta.toml:7:6: `alt.en` has an unknown placeholder {nme} (known are {dir}, {ext}, {mirror}, {stem}, {filename}, {year}, {title}, {description}, {alt}, {creator}, {rights})
-    x/a.jpg.meta.toml:9:6: `en` must be a table, but is an integer (write it as one table for each locale)
+    x/a.jpg.meta.toml:9:6: `custom_data.en` must be a table, but is an integer (write it as one table for each locale)
     "#);
         for content in [&b"\xff\xfe"[..], &[b'#'; MAX_BYTES + 1], b"= 3", b"[[[["] {
             assert!(Sidecar::parse("a", content).is_err());

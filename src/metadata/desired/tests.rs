@@ -185,7 +185,7 @@ fn the_collection_follows_the_folder_or_the_rule() {
 fn aliases_unite_their_tags_and_the_first_text_counts() {
     let first = case("a/x.png").mirror("tags = [\"{dir}\"]\nauthor = \"first\"").get();
     let second = case("b/x.png").mirror("tags = [\"{dir}\"]\nauthor = \"second\"\nnotes = \"n\"\nalt.fr = \"x\"").get();
-    let united = unite([first.clone(), second.clone()]);
+    let united = unite([first.clone(), second]);
     assert_eq!(united.tags, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
     assert_eq!(shown(&united), ["author=\"first\"", "notes=\"n\""]);
     assert_eq!(united.problems.len(), 1);
