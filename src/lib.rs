@@ -5,3 +5,4 @@
 //! - [`model`]: the nouns.
 
 pub mod model;
+pub mod sandbox;
