@@ -14,3 +14,4 @@ pub mod model;
 pub mod pipeline;
 pub mod remote;
 pub mod report;
+pub mod sandbox;

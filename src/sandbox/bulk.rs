@@ -1,0 +1,101 @@
+//! Bulk operations on up to 200 uploads.
+//!
+//! Owns: `/uploads/bulk/*`. Called by: `api` and `job`.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal};
+use super::call::{Call, Document, document};
+use super::create::known_collection;
+use super::job::Work;
+use super::state::World;
+use super::update::not_used;
+
+const MAX: usize = 200;
+
+/// `POST /uploads/bulk/:operation`.
+pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<Answer, Refusal> {
+    call.only_params(&[])?;
+    let body = call.body.as_ref().ok_or_else(|| Refusal::format("a JSON:API document is needed"))?;
+    let document = parse(operation, body)?;
+    uploads(&document)?;
+    match operation {
+        "tag" => {
+            document.tags()?.ok_or_else(|| Refusal::field("tags", "VALIDATION_REQUIRED", "is needed"))?;
+        }
+        "set-upload-collection" => {
+            let collection = document.one("upload_collection", "upload_collection")?;
+            let collection = collection.ok_or_else(|| Refusal::format("upload_collection is needed"))?;
+            known_collection(world, &call.environment, collection.as_deref())?;
+        }
+        _ => {}
+    }
+    let body = body.clone();
+    Ok(world.begin(call, Work::Bulk { operation: operation.to_owned(), body }))
+}
+
+fn parse<'a>(operation: &str, body: &'a Value) -> Result<Document<'a>, Refusal> {
+    match operation {
+        "tag" => document(body, "upload_bulk_tag_operation", &["tags"], &["uploads"]),
+        "set-upload-collection" => {
+            let relationships = ["uploads", "upload_collection"];
+            document(body, "upload_bulk_set_upload_collection_operation", &[], &relationships)
+        }
+        "destroy" => document(body, "upload_bulk_destroy_operation", &[], &["uploads"]),
+        _ => Err(Refusal::not_found("bulk operation")),
+    }
+}
+
+fn uploads(document: &Document<'_>) -> Result<Vec<String>, Refusal> {
+    let ids = document.many("uploads", "upload")?.unwrap_or_default();
+    if ids.is_empty() {
+        return Err(Refusal::new(422, "MISSING_UPLOAD_IDS", json!({})));
+    }
+    if ids.len() > MAX {
+        return Err(Refusal::new(422, "TOO_MANY_OPERATIONS", json!({ "limit": MAX, "found": ids.len() })));
+    }
+    Ok(ids)
+}
+
+/// The job: each upload for itself, counted.
+pub(super) fn perform(
+    world: &mut World,
+    environment: &str,
+    operation: &str,
+    body: &Value,
+    now: i64,
+) -> Result<(u16, Value), Refusal> {
+    let document = parse(operation, body)?;
+    let ids = uploads(&document)?;
+    let tags = document.tags()?.unwrap_or_default();
+    let collection = document.one("upload_collection", "upload_collection")?.flatten();
+    let mut successful = 0;
+    for id in &ids {
+        let done = match operation {
+            "destroy" => {
+                let free = !world.settings.refuse_delete_in_use || not_used(world, environment, id).is_ok();
+                free && world.remove_upload(environment, id, now).is_some()
+            }
+            _ => {
+                let space = world.environments.get(environment);
+                let upload = space.and_then(|space| space.uploads.get(id)).cloned();
+                upload.is_some_and(|mut upload| {
+                    if operation == "tag" {
+                        for tag in &tags {
+                            if !upload.tags.contains(tag) {
+                                upload.tags.push(tag.clone());
+                            }
+                        }
+                    } else {
+                        upload.collection.clone_from(&collection);
+                    }
+                    upload.updated_at = now;
+                    world.put_upload(environment, upload, now);
+                    true
+                })
+            }
+        };
+        successful += usize::from(done);
+    }
+    Ok((200, json!({ "data": [], "meta": { "successful": successful, "failed": ids.len() - successful } })))
+}

@@ -1,0 +1,239 @@
+//! What people do in the media area while the mirror looks away.
+//!
+//! Owns: changes that no API call made: editors' edits, records that use uploads, uploads of others.
+//! Called by: the handle and the control path.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::bucket::describe;
+use super::call::new_id;
+use super::entity::{Upload, asset_url};
+use super::metadata::Metadata;
+use super::state::{World, slug};
+use crate::model::Md5;
+
+/// An asset as it is stored, for assertions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AssetView {
+    /// Its id.
+    pub id: String,
+    /// Hexadecimal digest of the content.
+    pub md5: String,
+    /// Bytes.
+    pub size: u64,
+    /// Its place in the bucket.
+    pub path: String,
+    /// Where it is served.
+    pub url: String,
+    /// The name shown.
+    pub filename: String,
+    /// Tags, in the order kept.
+    pub tags: Vec<String>,
+    /// `default_field_metadata` in the project's shape.
+    pub metadata: Value,
+    /// Author line.
+    pub author: Option<String>,
+    /// Rights line.
+    pub copyright: Option<String>,
+    /// Internal notes.
+    pub notes: Option<String>,
+    /// Collection's id.
+    pub collection: Option<String>,
+    /// Creator, `{"type","id"}`.
+    pub creator: Value,
+    /// ms since 1970.
+    pub created_at_ms: i64,
+    /// ms since 1970.
+    pub updated_at_ms: i64,
+}
+
+/// A change of one asset's metadata; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Edit {
+    /// All tags, in place of the old ones.
+    pub tags: Option<Vec<String>>,
+    /// `default_field_metadata` in the project's shape, taken in as the API would.
+    pub metadata: Option<Value>,
+    /// Author line.
+    pub author: Option<String>,
+    /// Rights line.
+    pub copyright: Option<String>,
+    /// Internal notes.
+    pub notes: Option<String>,
+    /// Collection's id; it must exist.
+    pub collection: Option<String>,
+}
+
+impl World {
+    /// Every asset of an environment, by id.
+    pub(super) fn views(&mut self, environment: &str) -> Vec<AssetView> {
+        let now = self.now();
+        self.settle(now);
+        let space = self.environments.get(environment);
+        space.into_iter().flat_map(|space| space.uploads.values()).map(|upload| self.view(upload)).collect()
+    }
+
+    fn view(&self, upload: &Upload) -> AssetView {
+        AssetView {
+            id: upload.id.clone(),
+            md5: upload.file.md5.clone(),
+            size: upload.file.size,
+            path: upload.path.clone(),
+            url: asset_url(&self.base_url, &upload.path),
+            filename: upload.filename().to_owned(),
+            tags: upload.tags.clone(),
+            metadata: upload.metadata.render(self.shape()),
+            author: upload.author.clone(),
+            copyright: upload.copyright.clone(),
+            notes: upload.notes.clone(),
+            collection: upload.collection.clone(),
+            creator: upload.creator.clone(),
+            created_at_ms: upload.created_at,
+            updated_at_ms: upload.updated_at,
+        }
+    }
+
+    /// Changes metadata.
+    pub(super) fn edit(&mut self, environment: &str, id: &str, edit: Edit) -> io::Result<()> {
+        let now = self.now();
+        let mut upload = self.find_asset(environment, id)?;
+        if let Some(tags) = edit.tags {
+            upload.tags = tags;
+        }
+        if let Some(patch) = edit.metadata {
+            let media = upload.file.media();
+            let applied = upload.metadata.apply(&patch, self.shape(), media);
+            applied.map_err(|refusal| io::Error::other(refusal.details.to_string()))?;
+        }
+        if let Some(collection) = edit.collection {
+            let space = self.environments.get(environment);
+            if !space.is_some_and(|space| space.collections.contains_key(&collection)) {
+                return Err(io::Error::other("no such collection"));
+            }
+            upload.collection = Some(collection);
+        }
+        upload.author = edit.author.or(upload.author);
+        upload.copyright = edit.copyright.or(upload.copyright);
+        upload.notes = edit.notes.or(upload.notes);
+        upload.updated_at = now;
+        self.put_upload(environment, upload, now);
+        Ok(())
+    }
+
+    fn find_asset(&mut self, environment: &str, id: &str) -> io::Result<Upload> {
+        let now = self.now();
+        self.settle(now);
+        let space = self.environments.get(environment);
+        let found = space.and_then(|space| space.uploads.get(id)).cloned();
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no asset {id} in {environment}")))
+    }
+
+    /// Replaces an asset's bytes at its URL.
+    pub(super) fn replace(&mut self, environment: &str, id: &str, content: &[u8]) -> io::Result<()> {
+        let now = self.now();
+        let mut upload = self.find_asset(environment, id)?;
+        upload.file = self.store(upload.filename(), content)?;
+        upload.updated_at = now;
+        self.put_file(&upload.path, upload.file.clone());
+        self.put_upload(environment, upload, now);
+        Ok(())
+    }
+
+    fn store(&self, filename: &str, content: &[u8]) -> io::Result<super::entity::StoredFile> {
+        let blob = format!("{:032x}", fastrand::u128(..));
+        std::fs::write(self.blobs.join(&blob), content)?;
+        let extension = filename.rsplit_once('.').map_or("", |(_, extension)| extension);
+        Ok(describe(&self.blobs, blob, content.len() as u64, Md5::of(content), extension))
+    }
+
+    /// Deletes an asset, whatever uses it.
+    pub(super) fn erase(&mut self, environment: &str, id: &str) -> io::Result<()> {
+        let now = self.now();
+        self.find_asset(environment, id)?;
+        self.remove_upload(environment, id, now);
+        Ok(())
+    }
+
+    /// The bytes of an asset.
+    pub(super) fn content(&mut self, environment: &str, id: &str) -> io::Result<Vec<u8>> {
+        let upload = self.find_asset(environment, id)?;
+        let file = self.files.get(&upload.path).ok_or(io::ErrorKind::NotFound)?;
+        std::fs::read(self.blobs.join(&file.blob))
+    }
+
+    /// Makes a record that uses these uploads; none removes the record.
+    pub(super) fn record(&mut self, environment: &str, record: &str, uploads: BTreeSet<String>) -> io::Result<()> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no environment {environment}"));
+        let space = self.environments.get_mut(environment).ok_or_else(missing)?;
+        if uploads.is_empty() {
+            self.journal.remove("record", environment, record);
+            space.records.remove(record);
+        } else {
+            self.journal.put("record", environment, record, &uploads);
+            space.records.insert(record.to_owned(), uploads);
+        }
+        Ok(())
+    }
+
+    /// Makes an upload of someone else.
+    pub(super) fn foreign(&mut self, environment: &str, filename: &str, content: &[u8]) -> io::Result<String> {
+        let now = self.now();
+        let file = self.store(&slug(filename), content)?;
+        let path = self.new_path(filename, now);
+        Ok(self.foreign_at(environment, path, file, now))
+    }
+
+    fn foreign_at(&mut self, environment: &str, path: String, file: super::entity::StoredFile, now: i64) -> String {
+        let id = new_id();
+        let upload = Upload {
+            seq: self.next(),
+            id: id.clone(),
+            path,
+            file,
+            author: None,
+            copyright: None,
+            notes: None,
+            tags: vec!["foreign".to_owned()],
+            metadata: Metadata::default(),
+            collection: None,
+            creator: json!({ "type": "account", "id": "1" }),
+            created_at: now,
+            updated_at: now,
+        };
+        self.put_file(&upload.path, upload.file.clone());
+        self.put_upload(environment, upload, now);
+        id
+    }
+
+    /// Makes `count` small uploads of someone else, each with its own digest. They share no bytes with anything and
+    /// have none on disk but their number, so that 100,000 take seconds.
+    pub(super) fn foreign_many(&mut self, environment: &str, count: usize) -> io::Result<Vec<String>> {
+        let now = self.now();
+        let blob = format!("{:032x}", fastrand::u128(..));
+        std::fs::write(self.blobs.join(&blob), b"foreign")?;
+        self.journal.batch(true);
+        let ids = (0..count).map(|_| {
+            let number = self.next();
+            let content = format!("foreign {number} {}", fastrand::u64(..));
+            let file = super::entity::StoredFile {
+                blob: blob.clone(),
+                size: content.len() as u64,
+                md5: Md5::of(content.as_bytes()).to_string(),
+                width: None,
+                height: None,
+                format: Some("txt".to_owned()),
+                mime_type: Some("text/plain".to_owned()),
+            };
+            let path = format!("/{}/{}-foreign-{number}.txt", self.site_id, now / 1000);
+            self.foreign_at(environment, path, file, now)
+        });
+        let ids = ids.collect();
+        self.journal.batch(false);
+        Ok(ids)
+    }
+}

@@ -1,0 +1,255 @@
+//! Default field metadata, in both wire shapes.
+//!
+//! Owns: what is stored, how each shape is read, replaced and shown. Never does: I/O.
+//! Called by: `create` and `update`, and `uploads` for showing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::answer::Refusal;
+
+/// What kind of asset it is, as far as metadata cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Image,
+    Video,
+    Other,
+}
+
+/// The project's say in the shape.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape<'a> {
+    /// The newer shape: by field, then locale.
+    pub(super) by_field: bool,
+    /// The project's locales, the main one first.
+    pub(super) locales: &'a [String],
+}
+
+/// Metadata as stored, whatever the shape.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Metadata {
+    alt: BTreeMap<String, Value>,
+    title: BTreeMap<String, Value>,
+    custom_data: BTreeMap<String, Value>,
+    focal_point: BTreeMap<String, Value>,
+    poster_time: Value,
+}
+
+impl Metadata {
+    /// The metadata as the API shows it.
+    pub(super) fn render(&self, shape: Shape<'_>) -> Value {
+        let get = |map: &BTreeMap<String, Value>, locale: &str| map.get(locale).cloned().unwrap_or(Value::Null);
+        let data = |locale: &str| self.custom_data.get(locale).cloned().unwrap_or_else(|| json!({}));
+        if shape.by_field {
+            let per = |read: &dyn Fn(&str) -> Value| -> Value {
+                shape.locales.iter().map(|locale| (locale.clone(), read(locale))).collect::<Map<_, _>>().into()
+            };
+            let main = shape.locales.first().map_or("en", String::as_str);
+            return json!({
+                "alt": per(&|locale| get(&self.alt, locale)),
+                "title": per(&|locale| get(&self.title, locale)),
+                "custom_data": per(&data),
+                "focal_point": get(&self.focal_point, main),
+                "poster_time": self.poster_time,
+            });
+        }
+        let locales = shape.locales.iter().map(|locale| {
+            let value = json!({
+                "alt": get(&self.alt, locale),
+                "title": get(&self.title, locale),
+                "custom_data": data(locale),
+                "focal_point": get(&self.focal_point, locale),
+            });
+            (locale.clone(), value)
+        });
+        locales.collect::<Map<_, _>>().into()
+    }
+
+    /// Takes in `patch` as the shape tells: a locale's object is replaced in the older one, a key in the newer.
+    pub(super) fn apply(&mut self, patch: &Value, shape: Shape<'_>, media: Media) -> Result<(), Refusal> {
+        let Value::Object(patch) = patch else { return Err(invalid("must be an object")) };
+        if shape.by_field {
+            self.apply_by_field(patch, shape, media)
+        } else {
+            self.apply_by_locale(patch, shape, media)
+        }
+    }
+
+    fn apply_by_locale(&mut self, patch: &Map<String, Value>, shape: Shape<'_>, media: Media) -> Result<(), Refusal> {
+        for (locale, fields) in patch {
+            known_locale(locale, shape)?;
+            let Value::Object(fields) = fields else { return Err(invalid(format!("{locale}: must be an object"))) };
+            for map in [&mut self.alt, &mut self.title, &mut self.custom_data, &mut self.focal_point] {
+                map.remove(locale);
+            }
+            for (field, value) in fields {
+                match field.as_str() {
+                    "alt" => set(&mut self.alt, locale, text("alt", value)?),
+                    "title" => set(&mut self.title, locale, text("title", value)?),
+                    "custom_data" => set(&mut self.custom_data, locale, object(value)?),
+                    "focal_point" => set(&mut self.focal_point, locale, focal_point(value, media)?),
+                    other => return Err(invalid(format!("{locale}.{other}: no such field in this shape"))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_by_field(&mut self, patch: &Map<String, Value>, shape: Shape<'_>, media: Media) -> Result<(), Refusal> {
+        for (field, value) in patch {
+            match field.as_str() {
+                "alt" | "title" | "custom_data" => {
+                    let Value::Object(locales) = value else {
+                        return Err(invalid(format!("{field}: by locale, please")));
+                    };
+                    for (locale, value) in locales {
+                        known_locale(locale, shape)?;
+                        match field.as_str() {
+                            "alt" => set(&mut self.alt, locale, text("alt", value)?),
+                            "title" => set(&mut self.title, locale, text("title", value)?),
+                            _ => set(&mut self.custom_data, locale, object(value)?),
+                        }
+                    }
+                }
+                "focal_point" => {
+                    let point = focal_point(value, media)?;
+                    for locale in shape.locales {
+                        set(&mut self.focal_point, locale, point.clone());
+                    }
+                }
+                "poster_time" => self.poster_time = poster_time(value, media)?,
+                other => return Err(invalid(format!("{other}: no such field in this shape"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::field("default_field_metadata", "INVALID_FORMAT", message)
+}
+
+fn known_locale(locale: &str, shape: Shape<'_>) -> Result<(), Refusal> {
+    if shape.locales.iter().any(|known| known == locale) {
+        return Ok(());
+    }
+    Err(invalid(format!("{locale}: not a locale of the project")))
+}
+
+fn set(map: &mut BTreeMap<String, Value>, locale: &str, value: Value) {
+    map.insert(locale.to_owned(), value);
+}
+
+fn text(field: &str, value: &Value) -> Result<Value, Refusal> {
+    if value.is_null() || value.is_string() {
+        return Ok(value.clone());
+    }
+    Err(invalid(format!("{field}: must be a string or null")))
+}
+
+fn object(value: &Value) -> Result<Value, Refusal> {
+    if value.is_object() { Ok(value.clone()) } else { Err(invalid("custom_data: must be an object")) }
+}
+
+fn focal_point(value: &Value, media: Media) -> Result<Value, Refusal> {
+    if value.is_null() {
+        return Ok(Value::Null);
+    }
+    if media != Media::Image {
+        return Err(invalid("focal_point: for images only"));
+    }
+    let inside = |key: &str| value.get(key).and_then(Value::as_f64).is_some_and(|n| (0.0..=1.0).contains(&n));
+    let exact = value.as_object().is_some_and(|point| point.len() == 2);
+    if exact && inside("x") && inside("y") {
+        return Ok(value.clone());
+    }
+    Err(invalid("focal_point: needs x and y from 0 to 1, and nothing else"))
+}
+
+fn poster_time(value: &Value, media: Media) -> Result<Value, Refusal> {
+    if value.is_null() {
+        return Ok(Value::Null);
+    }
+    if media != Media::Video {
+        return Err(invalid("poster_time: for videos only"));
+    }
+    if value.as_f64().is_some_and(|seconds| seconds >= 0.0) {
+        return Ok(value.clone());
+    }
+    Err(invalid("poster_time: seconds, not negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locales() -> Vec<String> {
+        vec!["en".to_owned(), "it".to_owned()]
+    }
+
+    #[test]
+    fn the_older_shape_replaces_a_locale_and_keeps_the_others() {
+        let locales = locales();
+        let shape = Shape { by_field: false, locales: &locales };
+        let mut stored = Metadata::default();
+        let first = json!({"en": {"alt": "A", "title": "T", "custom_data": {"k": 1}}, "it": {"alt": "B"}});
+        stored.apply(&first, shape, Media::Image).unwrap();
+        stored.apply(&json!({"en": {"title": "U"}}), shape, Media::Image).unwrap();
+        assert_eq!(
+            stored.render(shape),
+            json!({
+                "en": {"alt": null, "title": "U", "custom_data": {}, "focal_point": null},
+                "it": {"alt": "B", "title": null, "custom_data": {}, "focal_point": null},
+            })
+        );
+    }
+
+    #[test]
+    fn the_newer_shape_replaces_a_key_for_the_locales_given() {
+        let locales = locales();
+        let shape = Shape { by_field: true, locales: &locales };
+        let mut stored = Metadata::default();
+        let first = json!({"alt": {"en": "A", "it": "B"}, "custom_data": {"en": {"k": 1, "l": 2}}, "focal_point": {"x": 0.1, "y": 1}});
+        stored.apply(&first, shape, Media::Image).unwrap();
+        stored.apply(&json!({"alt": {"en": "C"}, "custom_data": {"en": {"k": 3}}}), shape, Media::Image).unwrap();
+        assert_eq!(
+            stored.render(shape),
+            json!({
+                "alt": {"en": "C", "it": "B"}, "title": {"en": null, "it": null},
+                "custom_data": {"en": {"k": 3}, "it": {}}, "focal_point": {"x": 0.1, "y": 1}, "poster_time": null,
+            })
+        );
+        let older = Shape { by_field: false, locales: &locales };
+        assert_eq!(stored.render(older)["it"]["focal_point"], json!({"x": 0.1, "y": 1}));
+    }
+
+    #[test]
+    fn the_wrong_shape_and_wrong_values_are_refused() {
+        let locales = locales();
+        let cases = [
+            (false, Media::Image, json!({"alt": {"en": "A"}})),
+            (true, Media::Image, json!({"en": {"alt": "A"}})),
+            (false, Media::Image, json!({"de": {"alt": "A"}})),
+            (true, Media::Image, json!({"alt": {"de": "A"}})),
+            (true, Media::Image, json!({"alt": "A"})),
+            (false, Media::Image, json!({"en": {"poster_time": 1}})),
+            (false, Media::Other, json!({"en": {"focal_point": {"x": 0.5, "y": 0.5}}})),
+            (true, Media::Image, json!({"focal_point": {"x": 0.5}})),
+            (true, Media::Image, json!({"focal_point": {"x": 0.5, "y": 1.1}})),
+            (true, Media::Image, json!({"poster_time": 1.5})),
+            (true, Media::Video, json!({"poster_time": "1"})),
+            (true, Media::Image, json!({"custom_data": {"en": [1]}})),
+            (true, Media::Image, json!({"title": {"en": 4}})),
+            (true, Media::Image, json!([])),
+        ];
+        for (by_field, media, patch) in cases {
+            let shape = Shape { by_field, locales: &locales };
+            let refusal = Metadata::default().apply(&patch, shape, media).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (422, "INVALID_FIELD"), "{patch}");
+        }
+        let shape = Shape { by_field: true, locales: &locales };
+        Metadata::default().apply(&json!({"poster_time": 1.5, "focal_point": null}), shape, Media::Video).unwrap();
+    }
+}

@@ -1,0 +1,99 @@
+//! What can be set about a sandbox, before it starts and while it runs.
+//!
+//! Owns: the settings and their defaults. Called by: everything in the sandbox; tests and the control path set them.
+
+use serde::{Deserialize, Serialize};
+
+/// How calls that may run as jobs are answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// As recorded from the service: jobs for creates, updates and bulk calls, results for the rest.
+    #[default]
+    Usual,
+    /// A job for every call that changes something.
+    Jobs,
+    /// The result at once for every call.
+    Direct,
+}
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Requests per window and token; 0 for no limit.
+    pub rate_limit: u32,
+    /// Length of the window, ms.
+    pub rate_window_ms: u32,
+    /// A fixed window instead of a sliding one.
+    pub rate_fixed: bool,
+    /// Shortest time a job takes, ms.
+    pub job_min_ms: u32,
+    /// Longest time a job takes, ms.
+    pub job_max_ms: u32,
+    /// Jobs or results.
+    pub answers: Answers,
+    /// `meta.non_localized_focal_points`: the newer metadata shape.
+    pub by_field: bool,
+    /// `meta.custom_upload_storage_settings`: no `keep_url`.
+    pub custom_storage: bool,
+    /// The project's locales, the main one first.
+    pub locales: Vec<String>,
+    /// How long a presigned URL lives, s.
+    pub url_ttl_s: u32,
+    /// Creates and updates are checked only inside their jobs.
+    pub refuse_late: bool,
+    /// The id of a deleted upload can never be used again.
+    pub deleted_ids_stay_taken: bool,
+    /// Deleting an upload that records use is refused.
+    pub refuse_delete_in_use: bool,
+    /// How long a write stays invisible in listings, ms.
+    pub listing_lag_ms: u32,
+    /// API calls a month before PLAN_UPGRADE_REQUIRED; 0 for no limit.
+    pub monthly_calls: u64,
+    /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
+    pub uploadable_bytes: u64,
+    /// Added to the sandbox's clock, ms.
+    pub clock_offset_ms: i64,
+    /// The service is down: every connection is closed without a word.
+    pub down: bool,
+    /// Writes are refused with ENVIRONMENT_IN_READ_ONLY_MODE.
+    pub read_only: bool,
+    /// Writes are refused with MAINTENANCE_MODE.
+    pub maintenance: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rate_limit: 60,
+            rate_window_ms: 3000,
+            rate_fixed: false,
+            job_min_ms: 300,
+            job_max_ms: 900,
+            answers: Answers::Usual,
+            by_field: false,
+            custom_storage: false,
+            locales: vec!["en".to_owned()],
+            url_ttl_s: 900,
+            refuse_late: false,
+            deleted_ids_stay_taken: false,
+            refuse_delete_in_use: true,
+            listing_lag_ms: 0,
+            monthly_calls: 0,
+            uploadable_bytes: 0,
+            clock_offset_ms: 0,
+            down: false,
+            read_only: false,
+            maintenance: false,
+        }
+    }
+}
+
+impl Settings {
+    /// No rate limit and no job latency: for tests that are about something else.
+    #[must_use]
+    pub fn fast() -> Self {
+        Self { rate_limit: 0, job_min_ms: 0, job_max_ms: 0, ..Self::default() }
+    }
+}
