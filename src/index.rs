@@ -24,7 +24,6 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
-pub use assets::RefreshTally;
 pub use files::{FileRow, FoundFile, Problem, StoredProblem, Tally};
 pub use lock::InstanceLock;
 pub use settings::MirrorRow;

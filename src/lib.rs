@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod disk;
+pub mod error;
 pub mod index;
 pub mod metadata;
 pub mod model;

@@ -1,14 +1,27 @@
-//! The way through the house.
+//! The way through the house, for one saved file and for a million alike:
+//!
+//! ```text
+//! watch ─┐
+//! scan  ─┴▶ settle ──▶ observe ──▶ plan ──▶ execute ──▶ record ──▶ report
+//! ```
+//!
+//! Owns: the stages and what ties them. [`once`] is `--sync-once` and `--dry-run`; both stand on [`mirror`] (one
+//! mirror's guard, scan and pass) and [`session`] (what all mirrors share). [`pass`] is the heart; every decision in it is
+//! [`plan`]'s.
+//! Never does: reading the configuration, printing. Called by: `cli`.
 
 pub mod bulk;
 pub mod confirm;
 pub mod desire;
 pub mod edit;
 pub mod execute;
+pub mod mirror;
 pub mod observe;
+pub mod once;
 pub mod pass;
 pub mod plan;
 pub mod record;
 pub mod refresh;
 pub mod scan;
+pub mod session;
 pub mod simulate;

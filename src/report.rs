@@ -106,9 +106,9 @@ impl MirrorReport {
         });
     }
 
-    /// Whether the run changed anything.
+    /// Paths on disk that needed something.
     #[must_use]
-    pub const fn changed(&self) -> u64 {
-        self.created + self.adopted + self.aliased + self.moved + self.replaced + self.retagged + self.deleted
+    pub const fn changed_paths(&self) -> u64 {
+        self.created + self.adopted + self.aliased + self.moved + self.replaced + self.retagged
     }
 }

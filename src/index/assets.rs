@@ -10,15 +10,6 @@ use serde_json::Value;
 use super::files::{bytes, digest, mark_owners_dirty};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
-/// What a look at the remote changed in the index.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RefreshTally {
-    /// Assets new or changed since last listed.
-    pub changed: u64,
-    /// Assets no longer there.
-    pub gone: u64,
-}
-
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
                        updated_at";
 

@@ -313,6 +313,49 @@ pub fn forget(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM file WHERE id = ?1")?.execute([id]).map(drop)
 }
 
+/// Drops the row if its file is not on disk.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_gone(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM file WHERE id = ?1 AND present = 0", [id]).map(drop)
+}
+
+/// With `stamp = "digest"` the media area tells of paths by digest only. Rows rebuilt from such stamps are joined with
+/// the rows of the paths they are about.
+///
+/// # Errors
+/// SQLite's.
+pub fn name_hidden(
+    conn: &Connection,
+    mirror: i64,
+    digest_of: impl Fn(&RelPath) -> String,
+) -> rusqlite::Result<()> {
+    let hidden: i64 = conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND present = 0 AND path GLOB '#*'",
+        [mirror],
+        |row| row.get(0),
+    )?;
+    if hidden == 0 {
+        return Ok(());
+    }
+    let nameless = rows(
+        conn,
+        &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NULL"),
+        [mirror],
+    )?;
+    for row in nameless {
+        let Some(twin) = by_path(conn, mirror, &digest_of(&row.path))?.filter(|twin| !twin.present) else { continue };
+        forget(conn, twin.id)?;
+        conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, dirty = 1 WHERE id = ?1")?.execute(params![
+            row.id,
+            twin.asset.as_ref().map(UploadId::as_str),
+            bytes(twin.base_md5.as_ref())
+        ])?;
+    }
+    Ok(())
+}
+
 /// All open problems of a mirror, in path order.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ use crate::report::{MirrorReport, PlannedAction};
 
 use super::bulk::{BulkTag, send_bulk};
 use super::execute::{Executor, Failure};
+use super::mirror::Only;
 use super::observe::{Scope, observe};
 use super::plan::{Action, Plan, Policy, plan};
 use super::record::record;
@@ -55,7 +56,7 @@ pub struct PassContext {
     /// Let this pass through the guard.
     pub force: bool,
     /// Only these paths; `None`: all.
-    pub only: Option<Arc<HashSet<String>>>,
+    pub only: Option<Arc<Only>>,
     /// Ends the pass early: nothing new is begun.
     pub stop: CancellationToken,
     /// Also try what waits for its time to be tried again.

@@ -1,0 +1,128 @@
+//! A run: `--sync-once`, `--dry-run`, or the daemon.
+//!
+//! Owns: reading the surroundings (working directory, environment, the list of paths) into a request.
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Args, Global};
+use super::show;
+use crate::config::{self, Config, Environment, Request};
+use crate::error::Exit;
+use crate::model::RelPath;
+use crate::pipeline::once::{OnceOptions, run_once};
+
+/// Runs.
+pub async fn run(args: &Args) -> Exit {
+    let config = match configuration(&args.global, true) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let only = match &args.run.files_from {
+        None => None,
+        Some(file) => match paths_from(file, &config) {
+            Ok(paths) => Some(paths),
+            Err(message) => {
+                tracing::error!("{message}");
+                return Exit::Usage;
+            }
+        },
+    };
+    let stop = stop_on_signals();
+    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only };
+    match run_once(&config, &options, &stop).await {
+        Ok(end) => {
+            let printed = show::print(&show::report(&end.report, args.global.format));
+            if printed == Exit::Done { end.exit } else { printed }
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    }
+}
+
+/// The configuration, with its problems told.
+///
+/// # Errors
+/// The exit code.
+pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit> {
+    let environment = Environment::of_process();
+    let request = Request {
+        config_file: global.config.clone(),
+        root: global.root.clone(),
+        mirror: global.mirror.clone(),
+        needs_token,
+        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        home: std::env::home_dir(),
+    };
+    match config::load(&request, &environment) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(config)
+        }
+        Err(problems) => {
+            let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            // Not a log line: it has its own shape, of several lines.
+            let _ = std::io::Write::write_all(&mut anstream::stderr(), problems.render(color).as_bytes());
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// The paths of `--files-from`: below a mirror's root, given relative to it or to the working directory, or absolute.
+fn paths_from(file: &Path, config: &Config) -> Result<Vec<RelPath>, String> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(|error| format!("--files-from {}: {error}", file.display()))?;
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
+    bytes
+        .split(|byte| *byte == separator)
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let path = Path::new(OsStr::from_bytes(line));
+            below_a_root(path, &cwd, config)
+                .ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
+        })
+        .collect()
+}
+
+fn below_a_root(path: &Path, cwd: &Path, config: &Config) -> Option<RelPath> {
+    let roots = || config.mirrors.iter().map(|mirror| mirror.root.as_path());
+    let absolute = cwd.join(path);
+    if let Some(inside) = roots().find_map(|root| absolute.strip_prefix(root).ok()) {
+        return RelPath::new(inside).ok();
+    }
+    if path.is_absolute() { None } else { RelPath::new(path).ok() }
+}
+
+/// SIGINT and SIGTERM end the run in good order; a second SIGINT ends it at once.
+fn stop_on_signals() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        tracing::info!("stopping; what is under way is finished or taken up again by the next run");
+        cancel.cancel();
+        interrupt.recv().await;
+        std::process::exit(130);
+    });
+    stop
+}

@@ -1,0 +1,77 @@
+//! How a run can end badly, and the exit code of each end.
+//!
+//! Owns: the exit codes, which are stable. Called by: `pipeline`, which returns them, and `main`, which exits by them.
+
+use crate::disk::GuardTripped;
+use crate::index::IndexError;
+use crate::remote::ApiError;
+
+/// The exit code of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// All mirrored.
+    Done = 0,
+    /// Finished, but some files could not be mirrored.
+    Incomplete = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    /// The API refused the token or environment, or could not be reached at all.
+    Api = 3,
+    /// Stopped by a safety guard.
+    Guard = 4,
+    /// Another instance has this index.
+    Locked = 5,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What ends a run before its report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The index cannot be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The API cannot be used.
+    #[error("{0}: {advice}", advice = .0.advice())]
+    Api(#[from] ApiError),
+    /// A root is not to be believed.
+    #[error(transparent)]
+    Guard(#[from] GuardTripped),
+    /// A root without a single file to mirror.
+    #[error(
+        "the root {root} holds no file to mirror; the guard against empty roots stopped the run, and nothing was deleted. \
+         Mount the share or restore the folder; check `include` and `exclude`"
+    )]
+    Empty {
+        /// The configured root.
+        root: String,
+    },
+    /// The disk under a root failed.
+    #[error(transparent)]
+    Scan(#[from] crate::pipeline::scan::ScanError),
+    /// A setting turned out unusable.
+    #[error("{0}")]
+    Usage(String),
+    /// The run was asked to stop.
+    #[error("stopped before the end; the next run goes on where this one stopped")]
+    Stopped,
+}
+
+impl RunError {
+    /// The exit code.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Index(IndexError::Locked { .. }) => Exit::Locked,
+            Self::Index(IndexError::Newer { .. } | IndexError::Open { .. }) | Self::Usage(_) => Exit::Usage,
+            Self::Api(_) => Exit::Api,
+            Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
+            Self::Index(IndexError::Sqlite(_) | IndexError::Closed) | Self::Scan(_) | Self::Stopped => Exit::Incomplete,
+        }
+    }
+}

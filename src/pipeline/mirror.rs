@@ -1,0 +1,273 @@
+//! One mirror's way through the house: guard, scan, what the folder wants, pass.
+//!
+//! Owns: the steps before a pass and their order. Called by: `pipeline::once` and `pipeline::daemon`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Mirror;
+use crate::config::policy::{Duplicates, StampMode};
+use crate::disk::{RootIdentity, Selection, check_root};
+use crate::error::RunError;
+use crate::index::{Index, Problem, assets, files, settings, sidecars};
+use crate::model::{PathDigest, RelPath};
+use crate::report::MirrorReport;
+
+use super::desire::Desires;
+use super::execute::Executor;
+use super::observe::Scope;
+use super::pass::{self, PassContext, PassEnd};
+use super::plan::Policy;
+use super::scan::{ScanRequest, Scanned, Severity, scan};
+use super::session::Session;
+
+/// A pass sends a path back to settling; so often in a run before it is reported.
+const RESETTLES: u32 = 3;
+
+/// A mirror ready to run.
+#[derive(Debug, Clone)]
+pub struct MirrorRun {
+    /// Its configuration.
+    pub config: Arc<Mirror>,
+    /// Its row in the index.
+    pub row: i64,
+    selection: Arc<Selection>,
+}
+
+/// What a run of a mirror takes.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// Only these files and folders.
+    pub only: Option<Vec<RelPath>>,
+    /// Pass the deletion guard.
+    pub force: bool,
+    /// Also try what waits for its time.
+    pub impatient: bool,
+}
+
+impl MirrorRun {
+    /// Prepares a mirror: its row, and its root's guard.
+    ///
+    /// # Errors
+    /// The guard that tripped; the index's; a pattern that cannot be used.
+    pub async fn prepare(config: Arc<Mirror>, index: &Index, force: bool) -> Result<Self, RunError> {
+        let selection = Selection::new(&config.include, &config.exclude)
+            .map_err(|error| RunError::Usage(format!("mirror {}: {error}", config.name)))?;
+        let name = config.name.clone();
+        let row = index
+            .call(move |conn| {
+                let row = settings::mirror(conn, &name)?;
+                if row.policy.is_empty() {
+                    // New in the configuration: the media area may know it already.
+                    assets::import_stamps(conn)?;
+                }
+                Ok(row)
+            })
+            .await?;
+        let run = Self { config, row: row.id, selection: Arc::new(selection) };
+        run.guard(index, row.root.as_deref(), force)?;
+        Ok(run)
+    }
+
+    /// Looks whether the root is the folder it was.
+    fn guard(&self, _index: &Index, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
+        let known = known.filter(|_| !force).and_then(|json| serde_json::from_str::<RootIdentity>(json).ok());
+        Ok(check_root(&self.config.root, known.as_ref())?)
+    }
+
+    /// Brings the index in step with the disk.
+    ///
+    /// # Errors
+    /// The guard's, the disk's, the index's.
+    pub async fn scan(
+        &self,
+        index: &Index,
+        only: Option<Vec<RelPath>>,
+        stop: &CancellationToken,
+    ) -> Result<Scanned, RunError> {
+        let whole = only.is_none();
+        let request = ScanRequest {
+            mirror: self.row,
+            root: self.config.root.clone(),
+            selection: self.selection.clone(),
+            settle: self.config.settle,
+            only,
+            embedded: None,
+        };
+        let flag = Arc::new(AtomicBool::new(false));
+        let (work_index, work_flag) = (index.clone(), flag.clone());
+        let work = tokio::task::spawn_blocking(move || scan(&work_index, &request, &work_flag));
+        let scanned = tokio::select! {
+            scanned = work => scanned.map_err(|_| RunError::Stopped)??,
+            () = stop.cancelled() => {
+                flag.store(true, Ordering::Relaxed);
+                return Err(RunError::Stopped);
+            }
+        };
+        if whole && scanned.files == 0 {
+            return Err(RunError::Empty { root: self.config.root.display().to_string() });
+        }
+        Ok(scanned)
+    }
+
+    /// Remembers the root as it is now: after a run that believed it.
+    ///
+    /// # Errors
+    /// The guard's and the index's.
+    pub async fn remember_root(&self, index: &Index) -> Result<(), RunError> {
+        let identity = check_root(&self.config.root, None)?;
+        let (row, json) = (self.row, serde_json::to_string(&identity).unwrap_or_default());
+        Ok(index.call(move |conn| settings::set_root(conn, row, &json)).await?)
+    }
+
+    /// Observes, plans and executes all that is dirty, and adds it to `report`.
+    ///
+    /// # Errors
+    /// The index's and the disk's.
+    pub async fn pass(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
+        let context = self.context(session, request, stop, report).await?;
+        let mut attempt = 0;
+        loop {
+            let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            if end.changed.is_empty() || end.fatal.is_some() || stop.is_cancelled() {
+                return Ok(end);
+            }
+            let changed = std::mem::take(&mut end.changed);
+            attempt += 1;
+            if attempt > RESETTLES {
+                for path in changed {
+                    report.failed += 1;
+                    report.problem(&path, &Problem {
+                        action: "upload".into(),
+                        cause: "the file changed each time it was being sent".into(),
+                        advice: "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`".into(),
+                    });
+                }
+                return Ok(end);
+            }
+            let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
+            let scanned = self.scan(&session.index, Some(paths), stop).await?;
+            take_scan_problems(&scanned, report);
+        }
+    }
+
+    async fn context(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassContext, RunError> {
+        let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
+        let hide_paths = config.stamp == StampMode::Digest;
+        let rules = format!("{} {site:?}", config.policy_digest());
+        let (name, site_id) = (config.name.clone(), site.id.clone());
+        let stored = session
+            .index
+            .call(move |conn| {
+                let mirror = settings::mirror(conn, &name)?;
+                settings::set_policy(conn, &mirror, &rules)?;
+                if hide_paths {
+                    files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
+                }
+                sidecars::all(conn, row)
+            })
+            .await?;
+        let year = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
+        let (desires, broken) = Desires::new(config.clone(), site.locales.clone(), &stored, year);
+        for (path, cause) in broken {
+            report.problem(&path, &Problem {
+                action: "read".into(),
+                cause,
+                advice: "correct the metadata file; until then the metadata of its files stays as it is".into(),
+            });
+        }
+        let scope = Scope {
+            mirror: row,
+            name: config.name.clone(),
+            site,
+            hide_paths,
+            share: config.duplicates == Duplicates::Share,
+            desires,
+        };
+        let policy = Policy {
+            mirror: config.name.clone(),
+            on_change: config.on_change,
+            on_rename: config.on_rename,
+            on_delete: config.on_delete,
+            on_remote_change: config.on_remote_change,
+            on_remote_delete: config.on_remote_delete,
+            duplicates: config.duplicates,
+            custom_storage: session.site.custom_storage,
+        };
+        let executor = (!session.dry_run).then(|| Executor {
+            remote: session.remote.clone(),
+            index: session.index.clone(),
+            confirmer: session.confirmer.clone(),
+            root: Arc::new(config.root.clone()),
+            senders: session.senders.clone(),
+        });
+        Ok(PassContext {
+            scope: Arc::new(scope),
+            policy: Arc::new(policy),
+            executor,
+            index: session.index.clone(),
+            remote: session.remote.clone(),
+            max_delete: config.max_delete,
+            force: request.force,
+            only: request.only.as_ref().map(|paths| Arc::new(Only::new(paths))),
+            stop: stop.clone(),
+            impatient: request.impatient,
+        })
+    }
+
+    /// The mirror's root.
+    #[must_use]
+    pub fn root(&self) -> &PathBuf {
+        &self.config.root
+    }
+}
+
+/// The paths a run is about.
+#[derive(Debug)]
+pub struct Only {
+    exact: HashSet<String>,
+    folders: Vec<String>,
+}
+
+impl Only {
+    fn new(paths: &[RelPath]) -> Self {
+        Self {
+            exact: paths.iter().map(|path| path.key().to_owned()).collect(),
+            folders: paths.iter().map(|path| format!("{}/", path.key())).collect(),
+        }
+    }
+
+    /// Whether `path` is one of them or below one.
+    #[must_use]
+    pub fn contains(&self, path: &str) -> bool {
+        self.exact.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+/// Adds what a scan could not read to the report.
+pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
+    for (path, problem, severity) in &scanned.problems {
+        match severity {
+            Severity::Skipped => report.skipped += 1,
+            Severity::Failed => report.failed += 1,
+        }
+        report.problem(path.key(), problem);
+    }
+}

@@ -1,0 +1,203 @@
+//! `--sync-once` and `--dry-run`: every mirror once, then the report.
+//!
+//! Owns: the order of the steps and the exit code. Called by: `cli`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::{Exit, RunError};
+use crate::index::{Index, Problem};
+use crate::model::RelPath;
+use crate::remote::{ApiError, Retry, Usage};
+use crate::report::{MirrorReport, Report};
+
+use super::mirror::{MirrorRun, RunRequest, take_scan_problems};
+use super::refresh::{self, RefreshError};
+use super::session::{Session, open_index, reach};
+
+/// How long a run waits for an API that cannot be reached before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it is waited for at the very start, when nothing has been done yet.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct OnceOptions {
+    /// Show the plan and change nothing.
+    pub dry_run: bool,
+    /// Pass the deletion guard.
+    pub force: bool,
+    /// Only these files and folders.
+    pub only: Option<Vec<RelPath>>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct OnceEnd {
+    /// The report, also of a run that could not finish.
+    pub report: Report,
+    /// The exit code.
+    pub exit: Exit,
+}
+
+/// Mirrors everything once.
+///
+/// # Errors
+/// What stopped the run before there was anything to report.
+pub async fn run_once(config: &Config, options: &OnceOptions, stop: &CancellationToken) -> Result<OnceEnd, RunError> {
+    let started = Instant::now();
+    let (index, lock) = open_index(config, options.dry_run)?;
+    let mut mirrors = Vec::new();
+    let mut refused = Vec::new();
+    for mirror in &config.mirrors {
+        match MirrorRun::prepare(Arc::new(mirror.clone()), &index, options.force).await {
+            Ok(run) => mirrors.push(run),
+            Err(error @ RunError::Guard(_)) => refused.push((mirror.clone(), error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if mirrors.is_empty()
+        && let Some((_, error)) = refused.pop()
+    {
+        return Err(error);
+    }
+    let session = Session::open(config, index, lock, options.dry_run, FIRST_PATIENCE).await?;
+    let run = Once { options, stop, session };
+    let (reports, exit) = run.mirrors(&mirrors).await?;
+    run.session.write_calls().await?;
+    let mut end = OnceEnd { report: Report { mirrors: reports, duration_ms: 0 }, exit };
+    for (mirror, error) in refused {
+        let mut report = MirrorReport { name: mirror.name, root: mirror.root.display().to_string(), ..Default::default() };
+        report.problem("", &guard_problem(&error.to_string()));
+        end.report.mirrors.push(report);
+        end.exit = worst(end.exit, Exit::Guard);
+    }
+    end.report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(end)
+}
+
+struct Once<'a> {
+    options: &'a OnceOptions,
+    stop: &'a CancellationToken,
+    session: Session,
+}
+
+impl Once<'_> {
+    async fn mirrors(&self, mirrors: &[MirrorRun]) -> Result<(Vec<MirrorReport>, Exit), RunError> {
+        let index = &self.session.index;
+        let mut work = Vec::new();
+        let mut exit = Exit::Done;
+        let mut first_error = None;
+        for mirror in mirrors {
+            let mut report = MirrorReport {
+                name: mirror.config.name.clone(),
+                root: mirror.root().display().to_string(),
+                plan: self.options.dry_run.then(Vec::new),
+                ..MirrorReport::default()
+            };
+            match mirror.scan(index, self.options.only.clone(), self.stop).await {
+                Ok(scanned) => {
+                    report.scanned = scanned.files;
+                    take_scan_problems(&scanned, &mut report);
+                    work.push((mirror, report, true));
+                }
+                Err(error @ RunError::Empty { .. }) => {
+                    report.problem("", &guard_problem(&error.to_string()));
+                    exit = worst(exit, Exit::Guard);
+                    first_error.get_or_insert(error);
+                    work.push((mirror, report, false));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if work.iter().all(|(_, _, believed)| !believed)
+            && let Some(error) = first_error
+        {
+            return Err(error);
+        }
+        self.refresh(index).await?;
+        let mut reports = Vec::new();
+        let mut counted = Usage::default();
+        for (mirror, mut report, believed) in work {
+            if believed {
+                exit = worst(exit, self.mirror(mirror, &mut report).await?);
+                mirror.remember_root(index).await?;
+            }
+            let usage = self.session.remote.usage();
+            report.api_requests = usage.api_requests - counted.api_requests;
+            report.bytes_uploaded = usage.bytes_uploaded - counted.bytes_uploaded;
+            counted = usage;
+            report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
+            if report.failed > 0 {
+                exit = worst(exit, Exit::Incomplete);
+            }
+            reports.push(report);
+        }
+        Ok((reports, exit))
+    }
+
+    async fn refresh(&self, index: &Index) -> Result<(), RunError> {
+        let mut waited = false;
+        loop {
+            match refresh::refresh(index, &self.session.remote).await {
+                Ok(()) => return Ok(()),
+                Err(RefreshError::Index(error)) => return Err(error.into()),
+                Err(RefreshError::Api(error)) if waited || !self.wait_out(&error).await? => return Err(error.into()),
+                Err(RefreshError::Api(_)) => waited = true,
+            }
+        }
+    }
+
+    async fn mirror(&self, mirror: &MirrorRun, report: &mut MirrorReport) -> Result<Exit, RunError> {
+        let request =
+            RunRequest { only: self.options.only.clone(), force: self.options.force, impatient: true };
+        loop {
+            let end = mirror.pass(&self.session, &request, self.stop, report).await?;
+            let Some(error) = end.fatal else {
+                let Some(guard) = end.guard else {
+                    return if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(Exit::Done) };
+                };
+                report.problem("", &guard_problem(&guard));
+                return Ok(Exit::Guard);
+            };
+            if self.wait_out(&error).await? {
+                self.refresh(&self.session.index).await?;
+                continue;
+            }
+            report.problem("", &Problem {
+                action: "connect".into(),
+                cause: error.to_string(),
+                advice: error.advice().into(),
+            });
+            return Ok(Exit::Api);
+        }
+    }
+
+    /// The API is in trouble that may pass: waits until it answers again. False when it does not, or cannot.
+    async fn wait_out(&self, error: &ApiError) -> Result<bool, RunError> {
+        if error.is_access() || error.retry() == Retry::Never {
+            return Ok(false);
+        }
+        tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", PATIENCE.as_secs());
+        tokio::select! {
+            site = reach(&self.session.remote, PATIENCE) => Ok(site.is_ok()),
+            () = self.stop.cancelled() => Err(RunError::Stopped),
+        }
+    }
+}
+
+fn guard_problem(cause: &str) -> Problem {
+    Problem {
+        action: "guard".into(),
+        cause: cause.to_owned(),
+        advice: "see the cause; nothing was deleted".into(),
+    }
+}
+
+/// The exit code that tells most: a guard or the API before files that failed.
+fn worst(a: Exit, b: Exit) -> Exit {
+    a.max(b)
+}

@@ -1,0 +1,208 @@
+//! What all mirrors of a process share: the index, the project, the API client and its confirming task.
+//!
+//! Owns: the order in which they are opened, binding the index to the project, settling what the last process left
+//! open, and counting calls. Called by: `pipeline::once` and `pipeline::daemon`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::error::RunError;
+use crate::index::intents::{self, Intent, IntentKind};
+use crate::index::{Index, InstanceLock, assets, files, settings};
+use crate::model::Site;
+use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry};
+
+use super::confirm::Confirmer;
+
+/// Files sent at a time: enough to hide the bucket's latency at the API's pace.
+const SENDERS: usize = 8;
+/// How long a change begun by an earlier process may take to show before it is planned anew.
+const SETTLE_INTENTS: Duration = Duration::from_secs(20);
+
+/// An open session.
+#[derive(Debug)]
+pub struct Session {
+    /// The index; a throw-away copy for a dry run.
+    pub index: Index,
+    /// The API.
+    pub remote: Remote,
+    /// The project.
+    pub site: Site,
+    /// Follows what the service accepted.
+    pub confirmer: Confirmer,
+    /// Bounds the files being sent at a time.
+    pub senders: Arc<Semaphore>,
+    /// Nothing is changed, here or there.
+    pub dry_run: bool,
+    calls: Arc<Calls>,
+    _lock: Option<InstanceLock>,
+}
+
+/// Calls made and not yet written to the index, and the month's total.
+#[derive(Debug, Default)]
+struct Calls {
+    unwritten: AtomicU64,
+    month: AtomicU64,
+    budget: Option<u64>,
+}
+
+/// Opens the index: the lock first, so that a second instance touches nothing.
+///
+/// # Errors
+/// The index's.
+pub fn open_index(config: &Config, dry_run: bool) -> Result<(Index, Option<InstanceLock>), RunError> {
+    if dry_run {
+        return Ok((Index::snapshot(&config.state_path)?, None));
+    }
+    let lock = InstanceLock::acquire(&config.state_path)?;
+    let opened = Index::open(&config.state_path)?;
+    if let Some(notice) = opened.notice {
+        tracing::warn!("{notice}");
+    }
+    Ok((opened.index, Some(lock)))
+}
+
+impl Session {
+    /// Opens a session on an index. The API is asked for the project, again and again for `patience` when it cannot be
+    /// reached.
+    ///
+    /// # Errors
+    /// The API's and the index's.
+    pub async fn open(
+        config: &Config,
+        index: Index,
+        lock: Option<InstanceLock>,
+        dry_run: bool,
+        patience: Duration,
+    ) -> Result<Self, RunError> {
+        let calls = Arc::new(Calls {
+            month: AtomicU64::new(index.call(|conn| settings::count_calls(conn, &this_month(), 0)).await?),
+            budget: config.api.monthly_budget,
+            ..Calls::default()
+        });
+        let remote = Remote::new(Options {
+            environment: config.api.environment.clone(),
+            rate_share: config.api.rate_share,
+            upload_bandwidth: config.api.upload_bandwidth,
+            before_call: Some(calls.clone().before_call()),
+            ..Options::new(&config.api.base_url, config.api.token.clone())
+        })?;
+        let site = reach(&remote, patience).await?;
+        let project = format!("{}/{}", site.id, config.api.environment.as_deref().unwrap_or_default());
+        if index.call(move |conn| settings::bind(conn, &project)).await? {
+            tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
+        }
+        let (confirmer, task) = Confirmer::new(remote.clone());
+        tokio::spawn(task);
+        let senders = Arc::new(Semaphore::new(SENDERS));
+        let session = Self { index, remote, site, confirmer, senders, dry_run, calls, _lock: lock };
+        if !dry_run {
+            session.settle_intents().await?;
+        }
+        Ok(session)
+    }
+
+    /// Changes begun by an earlier process: waits a moment for those a job may still bring about, so that nothing is
+    /// sent twice. What they came to is then seen as any change of the remote is.
+    async fn settle_intents(&self) -> Result<(), RunError> {
+        let open = self.index.call(intents::open).await?;
+        let mut asked = HashSet::new();
+        let waits = open.iter().filter(|intent| asked.insert(intent.asset.clone())).map(|intent| self.settle(intent));
+        futures_util::future::join_all(waits).await.into_iter().collect::<Result<Vec<()>, RunError>>()?;
+        self.index.call(move |conn| open.iter().try_for_each(|intent| intents::end(conn, intent.id))).await?;
+        Ok(())
+    }
+
+    async fn settle(&self, intent: &Intent) -> Result<(), RunError> {
+        let expect = match (intent.kind, intent.md5) {
+            (IntentKind::Delete, _) => Expect::Gone,
+            (IntentKind::Create | IntentKind::Replace, Some(md5)) => Expect::Md5(md5),
+            (IntentKind::Create | IntentKind::Replace, None) => Expect::Any,
+        };
+        self.confirmer.set_flush(true);
+        let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
+        match tokio::time::timeout(SETTLE_INTENTS, wait).await {
+            Ok(Ok(Some(asset))) => {
+                self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
+            }
+            Ok(Ok(None)) if intent.kind == IntentKind::Delete => {
+                // Deleted by us: nothing an editor did.
+                let (asset, file) = (intent.asset.clone(), intent.file);
+                self.index
+                    .call(move |conn| {
+                        assets::remove(conn, &asset)?;
+                        files::forget_gone(conn, file)
+                    })
+                    .await?;
+            }
+            // It failed, or does not show: planned anew from what the remote says.
+            Ok(_) | Err(_) => tracing::debug!(asset = %intent.asset, "an earlier change does not show"),
+        }
+        Ok(())
+    }
+
+    /// Writes the calls made since the last time to the index.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn write_calls(&self) -> Result<(), RunError> {
+        let calls = self.calls.unwritten.swap(0, Ordering::Relaxed);
+        if calls > 0 && !self.dry_run {
+            let month = self.index.call(move |conn| settings::count_calls(conn, &this_month(), calls)).await?;
+            self.calls.month.store(month, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Calls made this month by this installation.
+    #[must_use]
+    pub fn calls_this_month(&self) -> u64 {
+        self.calls.month.load(Ordering::Relaxed) + self.calls.unwritten.load(Ordering::Relaxed)
+    }
+}
+
+impl Calls {
+    fn before_call(self: Arc<Self>) -> BeforeCall {
+        Arc::new(move || {
+            let spent = self.month.load(Ordering::Relaxed) + self.unwritten.load(Ordering::Relaxed);
+            if self.budget.is_some_and(|budget| spent >= budget) {
+                return false;
+            }
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+            true
+        })
+    }
+}
+
+/// The current month, UTC, as the index keys its calls.
+#[must_use]
+pub fn this_month() -> String {
+    Timestamp::now().strftime("%Y-%m").to_string()
+}
+
+/// Asks for the project until it answers, for as long as `patience` and the error allow.
+///
+/// # Errors
+/// The API's last word.
+pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError> {
+    let started = std::time::Instant::now();
+    let mut pause = Duration::from_millis(500);
+    loop {
+        let error = match remote.site().await {
+            Ok(site) => return Ok(site),
+            Err(error) => error,
+        };
+        if error.is_access() || error.retry() == Retry::Never || started.elapsed() + pause > patience {
+            return Err(error);
+        }
+        tracing::debug!(%error, "the API cannot be reached; asking again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
