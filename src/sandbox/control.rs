@@ -1,5 +1,11 @@
 //! The control path: how tests and users look behind the sandbox's curtain.
 //!
+//! - `GET /_sandbox/log?route=POST /uploads&since=SEQ&count=1`, `DELETE /_sandbox/log`
+//! - `GET|POST|DELETE /_sandbox/faults`: `{"route","skip","times","kind":{"name",…}}`; `times` 1, a number, or null
+//! - `GET|PATCH /_sandbox/settings`: any of the settings
+//! - `GET /_sandbox/state`: environments with assets, collections, records
+//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork", …, "environment"?}`
+//!
 //! Owns: `/_sandbox/…`, in JSON. Not rate limited, not logged, reachable while the service is "down". Writes need a
 //! JSON content type, which a page of another site cannot send without the browser asking first.
 //! Called by: `door`.
