@@ -361,7 +361,13 @@ fn open(options: Options, base_url: String) -> io::Result<(World, Option<PathBuf
     let blobs = directory.join("blobs");
     std::fs::create_dir_all(&blobs).map_err(|error| named(&blobs, &error))?;
     let file = directory.join("state.sqlite");
-    let broken = |error: rusqlite::Error| named(&file, &io::Error::other(error));
+    let broken = |error: rusqlite::Error| {
+        let hint = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => "; another sandbox is using this directory",
+            _ => "",
+        };
+        named(&file, &io::Error::other(format!("{error}{hint}")))
+    };
     let journal = if temporary.is_some() { Journal::none() } else { Journal::open(&file).map_err(broken)? };
     let site = (options.site_id, options.site_name);
     let world = World::load(options.settings, site, base_url, blobs, journal).map_err(broken)?;

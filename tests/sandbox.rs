@@ -518,11 +518,18 @@ async fn a_restart_serves_the_same_state_and_finishes_what_was_pending() {
     let (status, job) = api.send(Method::POST, "/uploads", Some(upload(json!({"path": path})))).await;
     assert_eq!(status, 202);
     let before = api.sandbox.assets(None)[0].clone();
+    let second = Sandbox::local(options()).await.unwrap_err();
+    assert!(second.to_string().contains("another sandbox"), "{second}");
+    let orphan = directory.path().join("blobs").join("0".repeat(32));
+    let strange = directory.path().join("blobs/holiday.jpg");
+    std::fs::write(&orphan, "").unwrap();
+    std::fs::write(&strange, "").unwrap();
     api.sandbox.stop().await;
 
     let api = Api::start(options()).await;
     let (status, payload) = api.wait(job["data"]["id"].as_str().unwrap()).await;
     assert_eq!(status, 201, "{payload}");
+    assert!(!orphan.exists() && strange.exists(), "only what a broken put left is swept");
     let assets = api.sandbox.assets(None);
     assert_eq!(assets.len(), 2);
     let kept = assets.iter().find(|asset| asset.id == ID).unwrap();
@@ -665,6 +672,10 @@ async fn the_control_path_is_not_logged_and_works_while_down() {
     let edit = json!({"op": "edit", "id": made["id"], "edit": {"tags": ["t"]}});
     assert_eq!(api.raw(Method::POST, "/_sandbox/edit").json(&edit).send().await.unwrap().status().as_u16(), 200);
     assert_eq!(api.sandbox.assets(None)[0].tags, ["t"]);
+    let record = json!({"record": "page", "uploads": [made["id"]]});
+    assert_eq!(api.raw(Method::POST, "/_sandbox/records").json(&record).send().await.unwrap().status().as_u16(), 200);
+    let state: Value = api.raw(Method::GET, "/_sandbox/state").send().await.unwrap().json().await.unwrap();
+    assert_eq!(state["environments"]["main"]["records"]["page"][0], made["id"]);
     let form =
         api.raw(Method::POST, "/_sandbox/edit").header("Content-Type", "text/plain").body("{}").send().await.unwrap();
     assert_eq!(form.status().as_u16(), 415, "a foreign page must not be able to send this");

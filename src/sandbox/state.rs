@@ -93,7 +93,11 @@ impl World {
         let tickets = self.tickets.values().filter_map(|ticket| ticket.stored.as_ref());
         let known: HashSet<&str> = tickets.chain(self.files.values()).map(|file| file.blob.as_str()).collect();
         for entry in std::fs::read_dir(&self.blobs).into_iter().flatten().flatten() {
-            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            // Only what looks like ours: the directory may be one that someone named by mistake.
+            let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if ours && !known.contains(name) {
                 // A blob that cannot be removed only costs room in the data directory.
                 let _ = std::fs::remove_file(entry.path());
             }
