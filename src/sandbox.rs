@@ -34,7 +34,6 @@ mod update;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,6 +63,9 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Allow a listener that others can reach; the tokens are public.
     pub allow_remote: bool,
+    /// What clients call the sandbox, without a slash at the end; the listener's address when there is none. Needed
+    /// where that address means nothing to them, as in a container.
+    pub public_url: Option<String>,
     /// The project's id, digits; it is part of every path.
     pub site_id: String,
     /// The project's name.
@@ -77,6 +79,7 @@ impl Default for Options {
         Self {
             data: None,
             allow_remote: false,
+            public_url: None,
             site_id: "205".to_owned(),
             site_name: "Sandbox".to_owned(),
             settings: Settings::default(),
@@ -114,8 +117,8 @@ impl Sandbox {
                 format!("{address} can be reached by others and the sandbox's tokens are public; listen on 127.0.0.1");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let base_url = format!("http://{address}");
-        let (world, temporary) = open(options, address)?;
+        let base_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let (world, temporary) = open(options, base_url.clone())?;
         let shared = Arc::new(Shared(Mutex::new(world)));
         let (stop, stopped) = oneshot::channel::<()>();
         let router = Router::new().fallback(door::enter).with_state(Arc::clone(&shared));
@@ -312,6 +315,13 @@ impl Sandbox {
         {
             task.abort();
         }
+        self.close();
+    }
+
+    /// Lets go of the data directory, so that another sandbox can open it although a slow client still holds a
+    /// connection.
+    fn close(&self) {
+        self.shared.world().journal = Journal::none();
     }
 }
 
@@ -320,6 +330,7 @@ impl Drop for Sandbox {
         if let Some(task) = self.task.take() {
             task.abort();
         }
+        self.close();
         if let Some(directory) = self.temporary.take() {
             // What cannot be removed is in the system's temporary directory and goes with it.
             let _ = std::fs::remove_dir_all(directory);
@@ -338,7 +349,7 @@ pub async fn run(listener: TcpListener, options: Options, shutdown: impl Future<
     Ok(())
 }
 
-fn open(options: Options, address: SocketAddr) -> io::Result<(World, Option<PathBuf>)> {
+fn open(options: Options, base_url: String) -> io::Result<(World, Option<PathBuf>)> {
     let (directory, temporary) = match options.data {
         Some(directory) => (directory, None),
         None => {
@@ -350,10 +361,16 @@ fn open(options: Options, address: SocketAddr) -> io::Result<(World, Option<Path
     let blobs = directory.join("blobs");
     std::fs::create_dir_all(&blobs).map_err(|error| named(&blobs, &error))?;
     let file = directory.join("state.sqlite");
-    let broken = |error: rusqlite::Error| named(&file, &io::Error::other(error));
+    let broken = |error: rusqlite::Error| {
+        let hint = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => "; another sandbox is using this directory",
+            _ => "",
+        };
+        named(&file, &io::Error::other(format!("{error}{hint}")))
+    };
     let journal = if temporary.is_some() { Journal::none() } else { Journal::open(&file).map_err(broken)? };
     let site = (options.site_id, options.site_name);
-    let world = World::load(options.settings, site, format!("http://{address}"), blobs, journal).map_err(broken)?;
+    let world = World::load(options.settings, site, base_url, blobs, journal).map_err(broken)?;
     Ok((world, temporary))
 }
 

@@ -1,5 +1,8 @@
 //! The sandbox refuses what the service refuses: each rule over a real socket.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+#![expect(clippy::needless_pass_by_value, reason = "helpers take what json! makes")]
+
 use std::time::Duration;
 
 use dato_mirror::model::Md5;
@@ -515,11 +518,18 @@ async fn a_restart_serves_the_same_state_and_finishes_what_was_pending() {
     let (status, job) = api.send(Method::POST, "/uploads", Some(upload(json!({"path": path})))).await;
     assert_eq!(status, 202);
     let before = api.sandbox.assets(None)[0].clone();
+    let second = Sandbox::local(options()).await.unwrap_err();
+    assert!(second.to_string().contains("another sandbox"), "{second}");
+    let orphan = directory.path().join("blobs").join("0".repeat(32));
+    let strange = directory.path().join("blobs/holiday.jpg");
+    std::fs::write(&orphan, "").unwrap();
+    std::fs::write(&strange, "").unwrap();
     api.sandbox.stop().await;
 
     let api = Api::start(options()).await;
     let (status, payload) = api.wait(job["data"]["id"].as_str().unwrap()).await;
     assert_eq!(status, 201, "{payload}");
+    assert!(!orphan.exists() && strange.exists(), "only what a broken put left is swept");
     let assets = api.sandbox.assets(None);
     assert_eq!(assets.len(), 2);
     let kept = assets.iter().find(|asset| asset.id == ID).unwrap();
@@ -662,6 +672,10 @@ async fn the_control_path_is_not_logged_and_works_while_down() {
     let edit = json!({"op": "edit", "id": made["id"], "edit": {"tags": ["t"]}});
     assert_eq!(api.raw(Method::POST, "/_sandbox/edit").json(&edit).send().await.unwrap().status().as_u16(), 200);
     assert_eq!(api.sandbox.assets(None)[0].tags, ["t"]);
+    let record = json!({"record": "page", "uploads": [made["id"]]});
+    assert_eq!(api.raw(Method::POST, "/_sandbox/records").json(&record).send().await.unwrap().status().as_u16(), 200);
+    let state: Value = api.raw(Method::GET, "/_sandbox/state").send().await.unwrap().json().await.unwrap();
+    assert_eq!(state["environments"]["main"]["records"]["page"][0], made["id"]);
     let form =
         api.raw(Method::POST, "/_sandbox/edit").header("Content-Type", "text/plain").body("{}").send().await.unwrap();
     assert_eq!(form.status().as_u16(), 415, "a foreign page must not be able to send this");
@@ -672,6 +686,54 @@ async fn the_control_path_is_not_logged_and_works_while_down() {
         .unwrap();
     api.raw(Method::DELETE, "/_sandbox/log").send().await.unwrap();
     assert!(api.sandbox.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_project_may_be_full_closed_or_read_only() {
+    let api = Api::fast().await;
+    let path = api.bytes("a.png", PNG).await;
+    let create = || api.send(Method::POST, "/uploads", Some(upload(json!({"path": path}))));
+    api.sandbox.set(|settings| settings.read_only = true);
+    assert_eq!(code(&create().await.1), "ENVIRONMENT_IN_READ_ONLY_MODE");
+    assert_eq!(api.get("/uploads").await.0, 200);
+    api.sandbox.set(|settings| (settings.read_only, settings.maintenance) = (false, true));
+    let (_, refused) = create().await;
+    assert_eq!((code(&refused), &refused["data"][0]["attributes"]["transient"]), ("MAINTENANCE_MODE", &json!(true)));
+    api.sandbox.set(|settings| (settings.maintenance, settings.uploadable_bytes) = (false, 1));
+    let (_, refused) = create().await;
+    assert_eq!((code(&refused), details(&refused, "limit")), ("PLAN_UPGRADE_REQUIRED", "uploadable_bytes"));
+    api.sandbox.set(|settings| (settings.uploadable_bytes, settings.monthly_calls) = (0, 3));
+    let (_, refused) = create().await;
+    assert_eq!((code(&refused), details(&refused, "limit")), ("PLAN_UPGRADE_REQUIRED", "cma_api_calls"));
+}
+
+#[tokio::test]
+async fn the_id_of_a_deleted_upload_can_be_used_again_unless_told_otherwise() {
+    let api = Api::fast().await;
+    for _ in 0..2 {
+        api.create("a.png", PNG, Some(ID)).await;
+        assert_eq!(api.send(Method::DELETE, &format!("/uploads/{ID}"), None).await.0, 200);
+    }
+    api.sandbox.set(|settings| settings.deleted_ids_stay_taken = true);
+    let mut body = upload(json!({"path": api.bytes("a.png", PNG).await}));
+    body["data"]["id"] = json!(ID);
+    let (status, refused) = api.send(Method::POST, "/uploads", Some(body)).await;
+    assert_eq!((status, details(&refused, "code")), (422, "VALIDATION_UNIQUENESS"));
+}
+
+#[tokio::test]
+async fn a_rename_after_a_replacement_in_another_environment_still_has_bytes() {
+    let api = Api::fast().await;
+    api.create("a.txt", b"one", Some(ID)).await;
+    assert!(api.sandbox.fork("main", "draft"));
+    let path = api.bytes("b.txt", b"two").await;
+    assert_eq!(api.update(ID, "?replace_strategy=keep_url", json!({"path": path})).await.0, 200);
+    let body = json!({"data": {"type": "upload", "id": ID, "attributes": {"basename": "renamed"}}}).to_string();
+    let draft = api.request(Method::PUT, &format!("/uploads/{ID}")).header("X-Environment", "draft");
+    let draft = draft.header("Content-Type", "application/vnd.api+json").body(body).send().await.unwrap();
+    assert_eq!(draft.status().as_u16(), 202);
+    let renamed = api.sandbox.assets(Some("draft"))[0].clone();
+    assert_eq!(api.http.get(&renamed.url).send().await.unwrap().text().await.unwrap(), "two");
 }
 
 #[tokio::test]

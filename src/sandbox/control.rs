@@ -1,5 +1,12 @@
 //! The control path: how tests and users look behind the sandbox's curtain.
 //!
+//! - `GET /_sandbox/log?route=POST /uploads&since=SEQ&count=1`, `DELETE /_sandbox/log`
+//! - `GET|POST|DELETE /_sandbox/faults`: `{"route","skip","times","kind":{"name",…}}`; `times` 1, a number, or null
+//! - `GET|PATCH /_sandbox/settings`: any of the settings
+//! - `GET /_sandbox/state`: environments with assets, collections, records
+//! - `POST /_sandbox/records`: `{"record","uploads":[ids],"environment"?}`; no uploads removes the record
+//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork", …, "environment"?}`
+//!
 //! Owns: `/_sandbox/…`, in JSON. Not rate limited, not logged, reachable while the service is "down". Writes need a
 //! JSON content type, which a page of another site cannot send without the browser asking first.
 //! Called by: `door`.
@@ -46,6 +53,15 @@ enum Operation {
     Fork { name: String },
 }
 
+/// The body of `/_sandbox/records`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    environment: Option<String>,
+    record: String,
+    uploads: BTreeSet<String>,
+}
+
 #[derive(Debug, Deserialize)]
 struct Edited {
     environment: Option<String>,
@@ -90,6 +106,10 @@ pub(super) async fn enter(shared: &Shared, request: Request) -> Response {
         ("GET", "settings") => serde_json::to_value(&world.settings).map_err(io::Error::other),
         ("PATCH", "settings") => read::<Value>(&body).and_then(|patch| world.patch(&patch)),
         ("GET", "state") => Ok(world.dump()),
+        ("POST", "records") => read::<Record>(&body).and_then(|asked| {
+            let operation = Operation::Record { record: asked.record, uploads: asked.uploads };
+            world.operate(Edited { environment: asked.environment, operation })
+        }),
         ("POST", "edit") => read::<Edited>(&body).and_then(|edited| world.operate(edited)),
         _ => return tell(404, &json!({ "error": "no such control path" })),
     };

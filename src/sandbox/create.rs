@@ -20,7 +20,10 @@ const ATTRIBUTES: [&str; 6] = ["path", "author", "copyright", "notes", "tags", "
 /// `POST /upload-requests`.
 pub(super) fn request(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    let filename = call.document("upload_request", &["filename"], &[])?.text("filename")?.to_owned();
+    let document = call.document("upload_request", &["filename"], &["upload_collection"])?;
+    let filename = document.text("filename")?.to_owned();
+    let collection = document.one("upload_collection", "upload_collection")?.flatten();
+    known_collection(world, &call.environment, collection.as_deref())?;
     if filename.len() > 255 {
         return Err(Refusal::field("filename", "VALIDATION_LENGTH", "at most 255 bytes"));
     }

@@ -188,7 +188,7 @@ impl Upload {
                 "creator": { "data": self.creator },
                 "upload_collection": { "data": collection },
             },
-            "meta": { "antivirus": { "status": "clean" } },
+            "meta": { "antivirus": { "status": "clean", "checked_at": rfc3339(self.updated_at), "threat_name": null } },
         })
     }
 }

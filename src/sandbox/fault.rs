@@ -171,7 +171,7 @@ pub(super) fn matches(route: &str, method: &str, label: &str, path: &str) -> boo
     let named = |part: &str| if part.starts_with(':') { ":id".to_owned() } else { part.to_owned() };
     let pattern = pattern.split('/').map(named).collect::<Vec<_>>().join("/");
     // The two routes that make no sense without an id may be named without it.
-    let short = matches!(pattern.as_str(), "/job-results" | "/usage-counters") && label == format!("{pattern}/:id");
+    let short = matches!(pattern.as_str(), "/job-results" | "/usage-log-counters") && label == format!("{pattern}/:id");
     pattern == label || pattern == path || short
 }
 

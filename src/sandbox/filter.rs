@@ -59,8 +59,8 @@ pub(super) struct Filter {
     text: Option<String>,
 }
 
-fn bad(message: String) -> Refusal {
-    Refusal::new(422, "INVALID_FILTER_FIELDS_PARAM", json!({ "message": message }))
+fn bad(message: impl Into<String>) -> Refusal {
+    Refusal::new(422, "INVALID_FILTER_FIELDS_PARAM", json!({ "message": message.into() }))
 }
 
 impl Filter {
@@ -72,7 +72,6 @@ impl Filter {
             match key.as_str() {
                 "filter[ids]" => filter.ids = Some(value.split(',').map(|id| id.trim().to_owned()).collect()),
                 "filter[query]" => filter.text = Some(value.to_lowercase()),
-                "filter[locale]" => {}
                 _ => match key.strip_prefix("filter[fields]") {
                     Some(place) => filter.take(place, value)?,
                     None => rest.push((key.clone(), value.clone())),
@@ -175,7 +174,7 @@ impl Condition {
                     _ => !self.values.iter().any(has),
                 }
             }
-            "size" => u64::from_str_radix(value, 10).is_ok_and(|wanted| self.compares(upload.file.size.cmp(&wanted))),
+            "size" => value.parse::<u64>().is_ok_and(|wanted| self.compares(upload.file.size.cmp(&wanted))),
             "_created_at" => {
                 minute(value).is_some_and(|wanted| self.compares((upload.created_at / 60_000).cmp(&wanted)))
             }

@@ -4,6 +4,7 @@
 //! assets cost no more than ten. Never does: knowing what the rows mean. Called by: `state`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -21,6 +22,8 @@ impl Journal {
     /// Opens or makes the file.
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
+        // Another sandbox keeps the file as long as it runs: waiting longer would not help.
+        connection.busy_timeout(Duration::from_millis(300))?;
         // A killed process loses nothing this way; only a power cut could, which a sandbox may.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;

@@ -14,7 +14,6 @@ use super::state::World;
 pub(super) fn site(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&["include"])?;
     let settings = &world.settings;
-    let storage = if settings.custom_storage { json!({ "type": "s3", "bucket": "own" }) } else { Value::Null };
     Ok(Answer::ok(json!({ "data": {
         "id": world.site_id,
         "type": "site",
@@ -34,7 +33,8 @@ pub(super) fn site(world: &World, call: &Call) -> Result<Answer, Refusal> {
         "meta": {
             "created_at": rfc3339(0),
             "non_localized_focal_points": settings.by_field,
-            "custom_upload_storage_settings": storage,
+            "custom_upload_storage_settings": settings.custom_storage,
+            "milliseconds_in_datetime": true,
             "improved_timezone_management": true,
         },
     }})))
@@ -49,6 +49,7 @@ fn environment(world: &World, name: &str) -> Option<Value> {
             "status": "ready",
             "primary": row.primary,
             "created_at": rfc3339(row.created_at),
+            "last_data_change_at": rfc3339(row.created_at),
             "read_only_mode": world.settings.read_only,
             "forked_from": row.forked_from,
         },
@@ -103,69 +104,104 @@ pub(super) fn limits(world: &World, call: &Call) -> Result<Answer, Refusal> {
     Ok(Answer::ok(json!({ "data": data })))
 }
 
-/// `GET /daily-usages`.
+/// `GET /daily-site-usages`: the path that the official client asks; the documentation's page is named otherwise.
 pub(super) fn daily(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    let data: Vec<_> = world
-        .calls
-        .iter()
-        .map(|(date, calls)| {
-            let attributes = json!({ "date": date, "cma_api_calls": calls, "cda_api_calls": 0 });
-            json!({ "id": date, "type": "daily_usage", "attributes": attributes })
-        })
-        .collect();
-    Ok(Answer::ok(json!({ "data": data })))
+    let usage = |(date, calls): (&String, &u64)| {
+        let attributes = json!({
+            "date": date,
+            "cda_api_calls": 0,
+            "cma_api_calls": calls,
+            "cda_traffic_bytes": 0,
+            "cma_traffic_bytes": 0,
+            "assets_traffic_bytes": 0,
+            "mux_delivered_seconds": 0,
+            "mux_high_resolution_delivered_seconds": 0,
+            "mux_encoded_seconds": 0,
+            "smart_tags_detections": 0,
+        });
+        json!({ "id": date, "type": "daily_usage", "attributes": attributes })
+    };
+    Ok(Answer::ok(json!({ "data": world.calls.iter().map(usage).collect::<Vec<_>>() })))
 }
 
-/// `GET /usage-counters/:id`.
+/// `GET /usage-log-counters/:id`: as the official client asks.
 pub(super) fn counter(world: &World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&["period"])?;
-    if id != "cma_api_calls" {
+    if !["cma_endpoint_requests", "cma_user_requests", "cma_ip_requests"].contains(&id) {
         return Err(Refusal::not_found("usage counter"));
     }
-    let result: Vec<_> = world.calls.iter().map(|(date, calls)| json!({ "value": date, "counter": calls })).collect();
-    let total: u64 = world.calls.values().sum();
-    let attributes = json!({ "result": result, "total_value": total });
+    let today = rfc3339(call.now)[..10].to_owned();
+    let length = match call.param("period") {
+        None | Some("today") => 10,
+        Some("current_month") => 7,
+        Some(_) => return Err(Refusal::format("period: the sandbox knows today and current_month")),
+    };
+    let calls = world.calls.iter().filter(|(date, _)| date[..length] == today[..length]).map(|(_, calls)| calls);
+    let attributes = json!({ "result": [{ "value": "all", "counter": calls.sum::<u64>() }] });
     Ok(Answer::ok(json!({ "data": { "id": id, "type": "usage_counter", "attributes": attributes } })))
 }
 
 /// `GET /users/me`: who the token is.
 pub(super) fn me(call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&["include"])?;
-    Ok(Answer::ok(json!({ "data": {
+    let attributes = json!({
+        "name": call.token,
+        "token": null,
+        "can_access_cda": false,
+        "can_access_cda_preview": false,
+        "can_access_cma": true,
+        "hardcoded_type": null,
+        "last_cma_access": "today",
+        "last_cda_access": "never",
+    });
+    let mut body = json!({ "data": {
         "id": call.token,
         "type": "access_token",
-        "attributes": { "name": call.token, "can_access_cma": true, "can_access_cda": true },
+        "attributes": attributes,
         "relationships": { "role": { "data": { "type": "role", "id": call.token } } },
-    }})))
+    }});
+    match call.param("include") {
+        None => {}
+        Some("role") => body["included"] = json!([role_of(call, call.token)?]),
+        Some(_) => return Err(Refusal::format("include: only role")),
+    }
+    Ok(Answer::ok(body))
 }
 
 /// `GET /roles/:id`: what a token may do.
 pub(super) fn role(call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    let writes = match id {
-        "sandbox" => true,
-        "sandbox-readonly" => false,
+    Ok(Answer::ok(json!({ "data": role_of(call, id)? })))
+}
+
+fn role_of(call: &Call, id: &str) -> Result<Value, Refusal> {
+    let (writes, action) = match id {
+        "sandbox" => (true, "all"),
+        "sandbox-readonly" => (false, "read"),
         _ => return Err(Refusal::not_found("role")),
     };
-    let actions: &[&str] = if writes {
-        &["read", "create", "update", "delete", "edit_creator", "replace_asset", "move"]
-    } else {
-        &["read"]
-    };
-    let allowed: Vec<_> = actions
-        .iter()
-        .map(|action| json!({ "action": action, "environment": "main", "on_creator": "anyone", "localization_scope": "all", "upload_collection": null }))
-        .collect();
+    let allowed = json!({
+        "environment": call.environment,
+        "action": action,
+        "on_creator": "anyone",
+        "localization_scope": "all",
+        "upload_collection": null,
+    });
     let permissions = json!({
         "can_manage_upload_collections": writes,
+        "can_manage_environments": writes,
         "environments_access": "all",
-        "positive_upload_permissions": allowed,
+        "positive_upload_permissions": [allowed],
         "negative_upload_permissions": [],
     });
     let mut attributes = permissions.clone();
     attributes["name"] = json!(id);
-    Ok(Answer::ok(json!({ "data": {
-        "id": id, "type": "role", "attributes": attributes, "meta": { "final_permissions": permissions },
-    }})))
+    Ok(json!({
+        "id": id,
+        "type": "role",
+        "attributes": attributes,
+        "relationships": { "inherits_permissions_from": { "data": [] } },
+        "meta": { "final_permissions": permissions },
+    }))
 }

@@ -3,7 +3,7 @@
 //! Owns: environments, uploads, files, tickets and jobs, and the rules that keep them consistent.
 //! Never does: HTTP. Called by: `api` under one lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -81,10 +81,27 @@ impl World {
         world.environments.insert("main".to_owned(), Environment::new(main));
         journal.load(|kind, environment, id, body| world.take_row(kind, environment, id, body))?;
         world.journal = journal;
+        world.sweep();
         if let Some(main) = world.environments.get("main") {
             world.journal.put("environment", "main", "main", &main.row);
         }
         Ok(world)
+    }
+
+    /// Removes what a put left behind that never ended.
+    fn sweep(&self) {
+        let tickets = self.tickets.values().filter_map(|ticket| ticket.stored.as_ref());
+        let known: HashSet<&str> = tickets.chain(self.files.values()).map(|file| file.blob.as_str()).collect();
+        for entry in std::fs::read_dir(&self.blobs).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            // Only what looks like ours: the directory may be one that someone named by mistake.
+            let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if ours && !known.contains(name) {
+                // A blob that cannot be removed only costs room in the data directory.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn take_row(&mut self, kind: &str, environment: &str, id: &str, body: &str) {

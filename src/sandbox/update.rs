@@ -106,7 +106,9 @@ pub(super) fn perform(
     if let Some(ticket) = ticket.filter(|path| *path != before.path) {
         take_file(world, ticket, &upload);
     } else if upload.path != before.path {
-        world.put_file(&upload.path, upload.file.clone());
+        // What is in the bucket, not what this environment knows of it: another may have replaced the bytes.
+        let file = world.files.get(&before.path).cloned().unwrap_or_else(|| upload.file.clone());
+        world.put_file(&upload.path, file);
     }
     let shown = world.show(&upload);
     world.put_upload(environment, upload, now);

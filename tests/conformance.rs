@@ -1,0 +1,57 @@
+//! DatoCMS's official client, unchanged, works against the sandbox. The checks are in `conformance/run.mjs`.
+//!
+//! Where node or npm is missing the test says so and passes: the rest of the house needs neither.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use dato_mirror::sandbox::{Options, Sandbox};
+
+const FILES: [&str; 3] = ["package.json", "package-lock.json", "run.mjs"];
+
+fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Copies the package beside the build, so that the sources stay as they are, and installs what its lock file pins.
+fn install(source: &Path, place: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(place).map_err(|error| error.to_string())?;
+    let mut fresh = !place.join("node_modules/.package-lock.json").exists();
+    for name in FILES {
+        let wanted = std::fs::read(source.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        let found = std::fs::read(place.join(name)).unwrap_or_default();
+        fresh |= name != "run.mjs" && found != wanted;
+        std::fs::write(place.join(name), wanted).map_err(|error| format!("{name}: {error}"))?;
+    }
+    if !fresh {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(place);
+    let output = npm.output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(text(&output)) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_works_against_the_sandbox() {
+    if !runs("node") || !runs("npm") {
+        eprintln!("skipped: node and npm are not on this machine, so the official client cannot be run");
+        return;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    install(&source, &place).expect("npm ci installs the official client");
+    let sandbox = Sandbox::local(Options::default()).await.expect("the sandbox starts");
+    let url = sandbox.base_url();
+    let output = tokio::task::spawn_blocking(move || {
+        let mut node = Command::new("node");
+        node.arg("run.mjs").current_dir(place).env("SANDBOX_URL", url).env("NO_PROXY", "127.0.0.1").output()
+    });
+    let output = output.await.expect("the task ends").expect("node starts");
+    assert!(output.status.success(), "{}", text(&output));
+    println!("{}", text(&output));
+}
