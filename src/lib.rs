@@ -4,4 +4,5 @@
 //!
 //! - [`model`]: the nouns.
 
+pub mod metadata;
 pub mod model;
