@@ -135,7 +135,6 @@ const BASES: &[Base] = &[
     Base { name: "a.png", make: &["convert", "-size", "64x48", "gradient:red-blue", "a.png"] },
     Base { name: "a.tif", make: &["convert", "-size", "64x48", "gradient:red-blue", "a.tif"] },
     Base { name: "be.tif", make: &["convert", "-size", "64x48", "gradient:red-blue", "-endian", "MSB", "be.tif"] },
-    Base { name: "big.tif", make: &["convert", "-size", "64x48", "gradient:red-blue", "tiff64:big.tif"] },
     Base { name: "a.webp", make: &["cwebp", "-quiet", "a.png", "-o", "a.webp"] },
     Base { name: "ll.webp", make: &["cwebp", "-quiet", "-lossless", "a.png", "-o", "ll.webp"] },
     Base { name: "a.gif", make: &["convert", "-size", "64x48", "gradient:red-blue", "a.gif"] },
@@ -182,6 +181,8 @@ const BASES: &[Base] = &[
         name: "fast.mp4",
         make: &["ffmpeg", "-v", "error", "-i", "a.mp4", "-c", "copy", "-movflags", "faststart", "fast.mp4"],
     },
+    Base { name: "a.heic", make: &["convert", "-size", "64x48", "gradient:red-blue", "a.heic"] },
+    Base { name: "a.avif", make: &["convert", "-size", "64x48", "gradient:red-blue", "a.avif"] },
     Base { name: "a.mov", make: &["ffmpeg", "-v", "error", "-i", "a.mp4", "-c", "copy", "a.mov"] },
 ];
 
@@ -328,12 +329,11 @@ fn rewritten_files_keep_every_field() {
     }
     let copies: &[(&str, &[&str])] = &[
         ("z.png", &[EXIFTOOL, "-q", "-z", "-TagsFromFile", "x-a.jpg", "-XMP:all", "-o", "z.png", "a.png"]),
-        ("big-x.tif", &["tiffcp", "-8", "x-a.tif", "big-x.tif"]),
+        ("big-x.tif", &["convert", "x-a.jpg", "tiff64:big-x.tif"]),
+        ("meta.webp", &["cwebp", "-quiet", "-metadata", "all", "x-a.jpg", "-o", "meta.webp"]),
         ("im.png", &["convert", "x-a.jpg", "im.png"]),
         ("im.tif", &["convert", "x-a.jpg", "im.tif"]),
         ("im.webp", &["convert", "x-a.jpg", "im.webp"]),
-        ("im.psd", &["convert", "x-a.jpg", "im.psd"]),
-        ("im.gif", &["convert", "x-a.jpg", "im.gif"]),
         ("packed-x.pdf", &["qpdf", "--object-streams=generate", "x-a.pdf", "packed-x.pdf"]),
         ("linear-x.pdf", &["qpdf", "--linearize", "--object-streams=generate", "x-a.pdf", "linear-x.pdf"]),
         ("qdf-x.pdf", &["qpdf", "--qdf", "x-a.pdf", "qdf-x.pdf"]),
@@ -415,7 +415,7 @@ fn an_svg_written_by_a_tool_gives_its_fields() {
         p.savefig('m.svg', metadata={'Title': 'Il mare è blu', 'Creator': ['Ada Lovelace'], 'Rights': '© 2026 Ada', \
         'Keywords': ['mare', 'città'], 'Description': 'Una didascalia'})";
     let dir = tempfile::tempdir().unwrap();
-    if !run(dir.path(), &["python3", "-c", script]) {
+    if !["python3", "/usr/bin/python3"].iter().any(|python| run(dir.path(), &[python, "-c", script])) {
         eprintln!("skipped: SVG (python3 with matplotlib is missing)");
         return;
     }

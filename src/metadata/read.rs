@@ -18,11 +18,19 @@ mod text;
 mod webp;
 mod xmp;
 
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
 use std::io::{Read, Seek};
 
 use super::Embedded;
 use found::Found;
 use source::{MAX_BLOCK, Source, Trouble};
+
+/// The brands of still pictures among the kin of MP4.
+const HEIF_BRANDS: [&[u8]; 8] = [b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"];
 
 /// A container whose metadata can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,8 @@ enum Format {
     Svg,
     Psd,
     Bmff,
+    /// HEIC and AVIF.
+    Heif,
 }
 
 impl Format {
@@ -52,6 +62,7 @@ impl Format {
             Self::Svg => "SVG",
             Self::Psd => "Photoshop",
             Self::Bmff => "MP4/QuickTime",
+            Self::Heif => "HEIF",
         }
     }
 }
@@ -102,7 +113,7 @@ fn read_format(format: Format, source: &mut Source<'_>, found: &mut Found) -> Re
         Format::Webp => webp::read_webp(source, found),
         Format::Gif => webp::read_gif(source, found),
         Format::Pdf => pdf::read(source, found),
-        Format::PostScript => pdf::read_postscript(source, found),
+        Format::PostScript | Format::Heif => packet::read_first(source, found),
         Format::Svg => read_svg(source, found),
         Format::Psd => resources::read_psd(source, found),
         Format::Bmff => bmff::read(source, found),
@@ -133,6 +144,8 @@ fn detect(source: &mut Source<'_>, file_name: &str) -> Result<Option<Format>, Tr
         Format::Psd
     } else if at(0, b"%!PS") || at(0, b"\xc5\xd0\xd3\xc6") {
         Format::PostScript
+    } else if at(4, b"ftyp") && HEIF_BRANDS.iter().any(|brand| at(8, brand)) {
+        Format::Heif
     } else if [&b"ftyp"[..], b"moov", b"wide", b"mdat", b"free", b"skip"].iter().any(|kind| at(4, kind)) {
         Format::Bmff
     } else if memchr::memmem::find(&head[..head.len().min(1024)], b"%PDF-").is_some() {

@@ -105,7 +105,7 @@ mod tests {
         let read = parse(&block);
         assert_eq!(read.title["x-default"], "Città");
         assert_eq!(read.keywords, ["key"]);
-        for (end, noted) in [(block.len() - 1, true), (9, false)] {
+        for (end, noted) in [(block.len() - 1, true), (10, false)] {
             assert_eq!(!parse(&block[..end]).notes.is_empty(), noted, "{end}");
         }
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::found::Found;
 use super::source::{MAX_BLOCK, Source, Trouble};
 
 /// Bytes scanned at the beginning, and again at the end, of a larger file.
@@ -68,4 +69,15 @@ pub(super) fn packet(source: &mut Source<'_>, at: u64) -> Result<Option<Vec<u8>>
         }
     }
     Ok(None)
+}
+
+/// Reads the first packet, which is the document's own in PostScript (EPS, Illustrator before PDF) and in HEIF.
+pub(super) fn read_first(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
+    for at in find(source)? {
+        if let Some(bytes) = packet(source, at)? {
+            found.xmp(&bytes);
+            return Ok(());
+        }
+    }
+    Ok(())
 }

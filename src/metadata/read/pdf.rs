@@ -1,4 +1,4 @@
-//! PDF and PostScript: the document's own packet among many, and the Info dictionary.
+//! PDF: the document's own packet among many, and the Info dictionary.
 //!
 //! Owns: the way from the cross-reference to the catalog's `/Metadata` (ISO 32000-1, 14.3), and the scan that
 //! replaces it in a damaged file. Never does: decrypting; what lies encrypted is named in a note.
@@ -89,17 +89,6 @@ fn scan(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
     }
     if let Some(bytes) = chosen {
         found.xmp(&bytes);
-    }
-    Ok(())
-}
-
-/// Reads a PostScript file (EPS, Illustrator before PDF): the first packet is the document's.
-pub(super) fn read_postscript(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
-    for at in packet::find(source)? {
-        if let Some(bytes) = packet::packet(source, at)? {
-            found.xmp(&bytes);
-            return Ok(());
-        }
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ pub(super) fn read_webp(source: &mut Source<'_>, found: &mut Found) -> Result<()
         let head = source.header::<8>(at)?;
         let len = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
         match &head[..4] {
-            b"XMP " => drop(found.xmp(&source.block(at + 8, len)?)),
+            // ImageMagick 6 ends the name with NUL.
+            b"XMP " | b"XMP\0" => drop(found.xmp(&source.block(at + 8, len)?)),
             b"EXIF" => found.exif(&source.block(at + 8, len)?),
             _ => {}
         }
