@@ -7,8 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use dato_mirror::metadata::Embedded;
 use dato_mirror::metadata::read::{overlay, read_embedded, read_sidecar};
@@ -49,7 +51,7 @@ const XMP: &[&str] = &[
     "-XMP-dc:Description-it=Una didascalia",
     "-XMP-photoshop:Headline=Not the title",
     "-XMP-lr:HierarchicalSubject=nature|sea",
-    "-XMP-iptcCore:AltTextAccessibility=Waves at dusk",
+    "-XMP-iptcCore:AltTextAccessibility-en=Waves at dusk",
     "-XMP-iptcCore:AltTextAccessibility-it=Onde al tramonto",
 ];
 
@@ -63,7 +65,7 @@ fn wanted_xmp() -> Embedded {
         creator: Some("Ada Lovelace, Gòran <Bob>".to_owned()),
         rights: map(&[("x-default", "© 2026 Ada"), ("it", "© 2026 Ada, tutti i diritti")]),
         title: map(&[("x-default", "The sea"), ("it", "Il mare è \"blu\"")]),
-        alt: map(&[("x-default", "Waves at dusk"), ("it", "Onde al tramonto")]),
+        alt: map(&[("en", "Waves at dusk"), ("it", "Onde al tramonto")]),
         description: map(&[("x-default", "A caption"), ("it", "Una didascalia")]),
         notes: Vec::new(),
     }
@@ -261,7 +263,9 @@ fn fallbacks_fill_what_xmp_does_not_say() {
     }
     let (dir, made) = bases();
     let all = wanted_plain(true, true, true);
-    let cases: &[(&str, &[&str], &str, &[&str], Embedded)] = &[
+    // Prefix of the file, bases, source, tags, what is to be read.
+    type Case<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str], Embedded);
+    let cases: &[Case<'_>] = &[
         ("iptc", &["a.jpg", "a.tif", "be.tif", "a.psd", "a.psb"], "IPTC UTF-8", IPTC, all.clone()),
         ("latin", &["a.jpg", "a.tif", "a.psd"], "IPTC Latin-1", IPTC_LATIN, all.clone()),
         ("exif", &["a.jpg", "a.tif", "be.tif", "a.webp", "ll.webp", "a.png", "a.psd"], "EXIF", EXIF, all),
@@ -406,6 +410,38 @@ fn extended_xmp_is_put_together() {
     let path = dir.path().join("long.jpg");
     assert!(memchr::memmem::find(&std::fs::read(&path).unwrap(), b"/xmp/extension/").is_some());
     assert_eq!(read(&path), Embedded { keywords, ..wanted_xmp() });
+}
+
+/// Real files, cut and with bytes changed: nothing but notes may come of it.
+#[test]
+fn real_files_broken_in_every_way_never_harm() {
+    if !has(EXIFTOOL) {
+        eprintln!("skipped: exiftool is missing");
+        return;
+    }
+    let (dir, made) = bases();
+    let mut dice = fastrand::Rng::with_seed(11);
+    let survive = |name: &str, bytes: &[u8]| {
+        let started = Instant::now();
+        read_embedded(&mut Cursor::new(bytes), name, bytes.len() as u64);
+        assert!(started.elapsed() < Duration::from_secs(1), "{name}: {:?}", started.elapsed());
+    };
+    for base in made {
+        let target = format!("broken-{base}");
+        assert!(write_tags(dir.path(), base, &target, &[XMP, IPTC, EXIF].concat()), "{base}");
+        let whole = std::fs::read(dir.path().join(&target)).unwrap();
+        for step in 0..200 {
+            survive(&target, &whole[..whole.len() * step / 200]);
+        }
+        for _ in 0..500 {
+            let mut bytes = whole.clone();
+            for _ in 0..dice.usize(1..20) {
+                let place = dice.usize(..bytes.len());
+                bytes[place] = dice.u8(..);
+            }
+            survive(&target, &bytes);
+        }
+    }
 }
 
 /// matplotlib is the tool at hand that writes RDF into SVG as Inkscape does: `cc:Work`, agents, bags.

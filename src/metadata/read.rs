@@ -73,7 +73,7 @@ impl Format {
 /// broken file what could be read and a note. At most 64 MiB are read, at most 4 MiB at once.
 pub fn read_embedded(reader: &mut (impl Read + Seek), file_name: &str, size: u64) -> Embedded {
     let mut source = Source::new(reader, size);
-    let mut found = Found::default();
+    let mut found = Found::new();
     match detect(&mut source, file_name) {
         Ok(Some(format)) => {
             let outcome = read_format(format, &mut source, &mut found);
@@ -88,7 +88,7 @@ pub fn read_embedded(reader: &mut (impl Read + Seek), file_name: &str, size: u64
 /// Reads a sidecar (`name.xmp`, `name.ext.xmp`).
 #[must_use]
 pub fn read_sidecar(xmp: &[u8]) -> Embedded {
-    let mut found = Found::default();
+    let mut found = Found::new();
     if xmp.len() > MAX_BLOCK {
         found.note_trouble("the sidecar", Err(Trouble::TooLarge(xmp.len() as u64)));
     } else {
@@ -120,10 +120,15 @@ fn read_format(format: Format, source: &mut Source<'_>, found: &mut Found) -> Re
     }
 }
 
-/// An SVG is read whole; beyond the limit only its beginning, where title and metadata usually stand.
+/// An SVG is read whole; beyond the limit only its beginning, where title and metadata usually stand, and a packet.
 fn read_svg(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
     let bytes = source.upto(0, MAX_BLOCK)?;
-    found.xmp(&bytes);
+    let whole = bytes.len() as u64 == source.size();
+    found.svg(&bytes, whole);
+    if !whole {
+        found.note("the SVG is over the limit of 4 MiB; only its beginning and an XMP packet were looked for");
+        packet::read_first(source, found)?;
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ const XMP_UUID: [u8; 16] =
     [0xbe, 0x7a, 0xcf, 0xcb, 0x97, 0xa9, 0x42, 0xe8, 0x9c, 0x71, 0x99, 0x94, 0x91, 0xe3, 0xaf, 0xac];
 
 /// Most boxes walked in one file, all levels together.
-const MAX_BOXES: usize = 20_000;
+const MAX_BOXES: usize = 40_000;
 
 /// Longest text atom read, in bytes.
 const MAX_ATOM: u64 = 64 * 1024;
@@ -74,10 +74,10 @@ fn boxes(
         }
         let len = after - body;
         match (inside, &kind) {
-            (Inside::File | Inside::Movie | Inside::UserData, b"uuid") if len > 16 => {
-                if source.header::<16>(body)? == XMP_UUID {
-                    found.xmp(&source.block(body + 16, len - 16)?);
-                }
+            (Inside::File | Inside::Movie | Inside::UserData, b"uuid")
+                if len > 16 && source.header::<16>(body)? == XMP_UUID =>
+            {
+                found.xmp(&source.block(body + 16, len - 16)?);
             }
             (Inside::File, b"moov") => boxes(source, body, after, Inside::Movie, texts, found)?,
             (Inside::Movie, b"udta") => boxes(source, body, after, Inside::UserData, texts, found)?,

@@ -19,7 +19,7 @@ const MAX_ENTRIES: u64 = 4096;
 pub(super) fn parse_block(block: &[u8], found: &mut Found) -> Result<(), Trouble> {
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     let mut cursor = Cursor::new(block);
-    read(&mut Source::new(&mut cursor, block.len() as u64), found)
+    read(&mut Source::of_block(&mut cursor), found)
 }
 
 /// Byte order and width of one TIFF.
@@ -64,7 +64,7 @@ pub(super) fn read(source: &mut Source<'_>, found: &mut Found) -> Result<(), Tro
     let mut outcome = Ok(());
     for index in 0..entries {
         outcome = entry(source, layout, first.saturating_add(index * entry_size), &mut values, found);
-        if let Err(Trouble::TooLarge(_)) = outcome {
+        if let Err(Trouble::TooLarge(_) | Trouble::Cut) = outcome {
             found.note_trouble("a TIFF tag", outcome);
             outcome = Ok(());
         } else if outcome.is_err() {

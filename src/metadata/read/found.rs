@@ -13,9 +13,16 @@ const MAX_NOTES: usize = 16;
 /// Longest note, in characters: it may quote the file.
 const MAX_NOTE: usize = 300;
 
+/// Most bytes of metadata taken apart in one file, all blocks together, and most blocks. One file may repeat a
+/// block, or point at it again and again.
+const WORK: usize = 10 * 1024 * 1024;
+const MAX_BLOCKS: usize = 64;
+
 /// What one file has, by source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found {
+    work_left: usize,
+    blocks_left: usize,
     xmp: Embedded,
     iptc: Embedded,
     exif: Embedded,
@@ -25,23 +32,72 @@ pub(super) struct Found {
 }
 
 impl Found {
+    pub(super) fn new() -> Self {
+        Self {
+            work_left: WORK,
+            blocks_left: MAX_BLOCKS,
+            xmp: Embedded::default(),
+            iptc: Embedded::default(),
+            exif: Embedded::default(),
+            text: Embedded::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// How many more bytes of metadata may be taken apart.
+    pub(super) fn work_left(&self) -> usize {
+        self.work_left
+    }
+
+    /// Books a block of that many bytes; false, with a note, when the file has had its share.
+    pub(super) fn book(&mut self, len: usize) -> bool {
+        let left = self.work_left.checked_sub(len).zip(self.blocks_left.checked_sub(1));
+        match left {
+            Some((work, blocks)) => (self.work_left, self.blocks_left) = (work, blocks),
+            None => self.note("the file has more metadata than is looked at; only the first of it was read"),
+        }
+        left.is_some()
+    }
+
     /// Reads an XMP packet; gives the GUID of the extended packet it announces.
     pub(super) fn xmp(&mut self, packet: &[u8]) -> Option<String> {
+        if !self.book(packet.len()) {
+            return None;
+        }
         let parsed = xmp::parse(packet);
         fill(&mut self.xmp, parsed.embedded);
-        fill(&mut self.text, parsed.svg);
+        if let Some(reason) = parsed.broken {
+            self.note(&format!("the XMP is damaged, only its beginning was read: {reason}"));
+        }
         parsed.extended
+    }
+
+    /// Reads an SVG file, or its beginning when it is not `whole`.
+    pub(super) fn svg(&mut self, file: &[u8], whole: bool) {
+        if !self.book(file.len()) {
+            return;
+        }
+        let parsed = xmp::parse(file);
+        fill(&mut self.xmp, parsed.embedded);
+        fill(&mut self.text, parsed.svg);
+        if let (Some(reason), true) = (parsed.broken, whole) {
+            self.note(&format!("the SVG is damaged, only its beginning was read: {reason}"));
+        }
     }
 
     /// Reads an IPTC-IIM block.
     pub(super) fn iptc(&mut self, block: &[u8]) {
-        fill(&mut self.iptc, iptc::parse(block));
+        if self.book(block.len()) {
+            fill(&mut self.iptc, iptc::parse(block));
+        }
     }
 
     /// Reads an EXIF block (a small TIFF).
     pub(super) fn exif(&mut self, block: &[u8]) {
-        let outcome = exif::parse_block(block, self);
-        self.note_trouble("the EXIF block", outcome);
+        if self.book(block.len()) {
+            let outcome = exif::parse_block(block, self);
+            self.note_trouble("the EXIF block", outcome);
+        }
     }
 
     /// Adds what an IFD says.

@@ -18,19 +18,23 @@ const STEP: u64 = 1024 * 1024;
 /// Most packets considered.
 const MAX_PACKETS: usize = 64;
 
-/// The parts of a file that are scanned.
-pub(super) fn reach(size: u64) -> Vec<Range<u64>> {
-    if size <= 2 * REACH { vec![0..size] } else { vec![0..REACH, size - REACH..size] }
+/// Most packets without an end put up with; each costs a read of the limit.
+const MAX_ENDLESS: usize = 3;
+
+/// The parts of a file that are scanned; of a small one the second is empty.
+fn reach(size: u64) -> [Range<u64>; 2] {
+    let first = if size <= 2 * REACH { size } else { REACH };
+    [0..first, size.saturating_sub(REACH).max(first)..size]
 }
 
 /// Where packets begin: `<?xpacket begin=`, or a bare `<x:xmpmeta` that no bracket precedes.
-pub(super) fn find(source: &mut Source<'_>) -> Result<Vec<u64>, Trouble> {
+fn find(source: &mut Source<'_>) -> Result<Vec<u64>, Trouble> {
     let bracketed = occurrences(source, b"<?xpacket begin=")?;
     if bracketed.is_empty() { occurrences(source, b"<x:xmpmeta") } else { Ok(bracketed) }
 }
 
 /// Where `needle` occurs within reach, in order.
-pub(super) fn occurrences(source: &mut Source<'_>, needle: &[u8]) -> Result<Vec<u64>, Trouble> {
+fn occurrences(source: &mut Source<'_>, needle: &[u8]) -> Result<Vec<u64>, Trouble> {
     let finder = memmem::Finder::new(needle);
     let mut places = Vec::new();
     for part in reach(source.size()) {
@@ -49,8 +53,27 @@ pub(super) fn occurrences(source: &mut Source<'_>, needle: &[u8]) -> Result<Vec<
     Ok(places)
 }
 
+/// Hands out the whole packets in order, until the taker has enough.
+pub(super) fn each(source: &mut Source<'_>, mut take: impl FnMut(Vec<u8>) -> bool) -> Result<(), Trouble> {
+    let mut endless = 0;
+    for at in find(source)? {
+        match packet(source, at)? {
+            Some(bytes) => {
+                if !take(bytes) {
+                    break;
+                }
+            }
+            None => endless += 1,
+        }
+        if endless > MAX_ENDLESS {
+            return Err(Trouble::Damaged);
+        }
+    }
+    Ok(())
+}
+
 /// The packet that begins at `at`, without its closing bracket; `None` when it has no end within the limit.
-pub(super) fn packet(source: &mut Source<'_>, at: u64) -> Result<Option<Vec<u8>>, Trouble> {
+fn packet(source: &mut Source<'_>, at: u64) -> Result<Option<Vec<u8>>, Trouble> {
     let mut bytes: Vec<u8> = Vec::new();
     // Most packets are small: read by steps, not the limit at once.
     while bytes.len() < MAX_BLOCK {
@@ -73,11 +96,8 @@ pub(super) fn packet(source: &mut Source<'_>, at: u64) -> Result<Option<Vec<u8>>
 
 /// Reads the first packet, which is the document's own in PostScript (EPS, Illustrator before PDF) and in HEIF.
 pub(super) fn read_first(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
-    for at in find(source)? {
-        if let Some(bytes) = packet(source, at)? {
-            found.xmp(&bytes);
-            return Ok(());
-        }
-    }
-    Ok(())
+    each(source, |bytes| {
+        found.xmp(&bytes);
+        false
+    })
 }

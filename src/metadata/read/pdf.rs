@@ -15,29 +15,24 @@ use super::{packet, text};
 
 /// Reads a PDF (or an Illustrator file saved as one).
 pub(super) fn read(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
-    let document = match Document::open(source) {
-        Ok(document) => document,
-        Err(trouble @ Trouble::Io(_)) => return Err(trouble),
+    match follow(source, found) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            found.note("the PDF is encrypted; its metadata cannot be read");
+            Ok(())
+        }
+        Err(trouble @ (Trouble::Io(_) | Trouble::TooLarge(_))) => Err(trouble),
         Err(_) => {
             found.note("the PDF's cross-reference is damaged; its XMP was searched for instead");
-            return scan(source, found);
+            scan(source, found)
         }
-    };
-    let encrypted = document.encrypted();
-    let metadata = metadata(document, source, found, encrypted)?;
-    if encrypted && !metadata {
-        found.note("the PDF is encrypted; its metadata cannot be read");
     }
-    Ok(())
 }
 
-/// Reads catalog and Info; false when the catalog's packet could not be read.
-fn metadata(
-    mut document: Document,
-    source: &mut Source<'_>,
-    found: &mut Found,
-    encrypted: bool,
-) -> Result<bool, Trouble> {
+/// Reads catalog and Info; false when they are encrypted.
+fn follow(source: &mut Source<'_>, found: &mut Found) -> Result<bool, Trouble> {
+    let mut document = Document::open(source)?;
+    let encrypted = document.encrypted();
     // Strings of an encrypted file are encrypted, its packet often is not.
     if !encrypted && let Some(info) = document.trailer("Info").cloned() {
         let info = document.resolve(source, info)?;
@@ -78,17 +73,17 @@ fn read_info(info: &Value, found: &mut Found) {
 /// stands further back, and packets of placed pictures do not speak of PDF.
 fn scan(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
     let mut chosen = None;
-    for at in packet::find(source)? {
-        let Some(bytes) = packet::packet(source, at)? else { continue };
+    let outcome = packet::each(source, |bytes| {
         let own = [&b"http://ns.adobe.com/pdf/1.3/"[..], b"application/pdf"]
             .iter()
             .any(|mark| memchr::memmem::find(&bytes, mark).is_some());
         if own || chosen.is_none() {
             chosen = Some(bytes);
         }
-    }
+        true
+    });
     if let Some(bytes) = chosen {
         found.xmp(&bytes);
     }
-    Ok(())
+    outcome
 }

@@ -48,7 +48,7 @@ fn text_chunk(kind: [u8; 4], block: &[u8], found: &mut Found) {
     if profile.is_none() && !known.contains(&keyword) {
         return;
     }
-    let Some((locale, bytes)) = content(&kind, rest) else {
+    let Some((locale, bytes)) = content(&kind, rest, found) else {
         let keyword = String::from_utf8_lossy(keyword);
         found.note(&format!("the text chunk `{keyword}` could not be unpacked"));
         return;
@@ -66,26 +66,26 @@ fn text_chunk(kind: [u8; 4], block: &[u8], found: &mut Found) {
 }
 
 /// Language and unpacked bytes of a text chunk.
-fn content(kind: &[u8; 4], rest: &[u8]) -> Option<(String, Vec<u8>)> {
+fn content(kind: &[u8; 4], rest: &[u8], found: &mut Found) -> Option<(String, Vec<u8>)> {
     match kind {
         b"tEXt" => Some((String::new(), rest.to_vec())),
-        b"zTXt" => Some((String::new(), inflate(rest.get(1..)?)?)),
+        b"zTXt" => Some((String::new(), inflate(rest.get(1..)?, found)?)),
         _ => {
             let (&[packed, _method], rest) = rest.split_first_chunk::<2>()?;
             let (language, rest) = split_nul(rest)?;
             let (_translated, rest) = split_nul(rest)?;
-            let bytes = if packed == 1 { inflate(rest)? } else { rest.to_vec() };
+            let bytes = if packed == 1 { inflate(rest, found)? } else { rest.to_vec() };
             Some((String::from_utf8_lossy(language).into_owned(), bytes))
         }
     }
 }
 
-/// Unpacks at most [`MAX_BLOCK`] bytes; more, or damage, gives nothing.
-fn inflate(packed: &[u8]) -> Option<Vec<u8>> {
+/// Unpacks at most [`MAX_BLOCK`] bytes; more, or damage, gives nothing, but is paid for.
+fn inflate(packed: &[u8], found: &mut Found) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = MAX_BLOCK as u64;
-    ZlibDecoder::new(packed).take(limit + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= limit).then_some(bytes)
+    let limit = MAX_BLOCK.min(found.work_left());
+    let outcome = ZlibDecoder::new(packed).take(limit as u64).read_to_end(&mut bytes);
+    (found.book(bytes.len()) && outcome.is_ok() && bytes.len() < limit).then_some(bytes)
 }
 
 /// ImageMagick's profiles: a newline, the name, the length, then the bytes in hexadecimal.

@@ -13,9 +13,11 @@ const MAX_RESOURCES: usize = 10_000;
 /// Reads a block in memory, as JPEG and TIFF carry it. An EXIF resource in it is left alone: the container has its
 /// own EXIF, and blocks must not nest without end.
 pub(super) fn parse_block(block: &[u8], found: &mut Found) {
+    if !found.book(block.len()) {
+        return;
+    }
     let mut cursor = Cursor::new(block);
-    let size = block.len() as u64;
-    let outcome = read(&mut Source::new(&mut cursor, size), 0, size, false, found);
+    let outcome = read(&mut Source::of_block(&mut cursor), 0, block.len() as u64, false, found);
     found.note_trouble("the Photoshop resources", outcome);
 }
 

@@ -56,6 +56,12 @@ impl<'a> Source<'a> {
         Self { reader, size, bytes_left: BYTE_BUDGET, seeks_left: SEEK_BUDGET, window: Vec::new(), window_at: 0 }
     }
 
+    /// A block in memory, with a budget of its own: enough to read each byte twice, not to read one again and again.
+    pub(super) fn of_block(cursor: &'a mut io::Cursor<&[u8]>) -> Self {
+        let size = cursor.get_ref().len() as u64;
+        Self { bytes_left: 2 * size + 2 * LONG_WINDOW as u64, ..Self::new(cursor, size) }
+    }
+
     /// The file's size in bytes, as told by the caller.
     pub(super) fn size(&self) -> u64 {
         self.size

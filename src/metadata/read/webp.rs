@@ -6,8 +6,8 @@
 use super::found::Found;
 use super::source::{MAX_BLOCK, Source, Trouble};
 
-/// Most chunks or blocks walked.
-const MAX_STEPS: usize = 200_000;
+/// Most chunks, blocks and sub-blocks walked in one file.
+const MAX_STEPS: usize = 400_000;
 
 /// XMP in GIF ends with this many bytes that lead any reader of sub-blocks to the terminator.
 const GIF_TRAILER: usize = 257;
@@ -36,18 +36,20 @@ pub(super) fn read_webp(source: &mut Source<'_>, found: &mut Found) -> Result<()
 pub(super) fn read_gif(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
     let [flags] = source.header::<1>(10)?;
     let mut at = 13 + colour_table(flags);
-    for _ in 0..MAX_STEPS {
+    let mut steps_left = MAX_STEPS;
+    loop {
+        steps_left = steps_left.checked_sub(1).ok_or(Trouble::TooLong)?;
         let [kind] = source.header::<1>(at)?;
         match kind {
             0x3b => return Ok(()),
             0x2c => {
                 let [flags] = source.header::<1>(at + 9)?;
-                at = skip_sub_blocks(source, at + 11 + colour_table(flags))?;
+                at = skip_sub_blocks(source, at + 11 + colour_table(flags), &mut steps_left)?;
             }
             0x21 => {
                 let [label, size] = source.header::<2>(at + 1)?;
                 let is_xmp = (label, size) == (0xff, 11) && &source.header::<11>(at + 3)? == b"XMP DataXMP";
-                let end = skip_sub_blocks(source, at + 2)?;
+                let end = skip_sub_blocks(source, at + 2, &mut steps_left)?;
                 if is_xmp {
                     // The packet is not cut into sub-blocks: its bytes are read as if they were their lengths.
                     let mut packet = source.block(at + 14, (end - (at + 14)).min(MAX_BLOCK as u64))?;
@@ -59,7 +61,6 @@ pub(super) fn read_gif(source: &mut Source<'_>, found: &mut Found) -> Result<(),
             _ => return Err(Trouble::Damaged),
         }
     }
-    Err(Trouble::TooLong)
 }
 
 /// Bytes of the colour table that the flags announce.
@@ -68,13 +69,13 @@ fn colour_table(flags: u8) -> u64 {
 }
 
 /// Where the chain of sub-blocks at `at` ends.
-fn skip_sub_blocks(source: &mut Source<'_>, mut at: u64) -> Result<u64, Trouble> {
-    for _ in 0..MAX_STEPS {
+fn skip_sub_blocks(source: &mut Source<'_>, mut at: u64, steps_left: &mut usize) -> Result<u64, Trouble> {
+    loop {
+        *steps_left = steps_left.checked_sub(1).ok_or(Trouble::TooLong)?;
         let [len] = source.header::<1>(at)?;
         at += 1 + u64::from(len);
         if len == 0 {
             return Ok(at);
         }
     }
-    Err(Trouble::TooLong)
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the properties that have a slot, in every form RDF allows: attribute or element, plain or
 //! `Alt`/`Bag`/`Seq`, any prefix (XMP specification part 1; IPTC Photo Metadata 2023).
-//! Never does: finding packets. A packet that breaks off gives what stood before, and a note.
+//! Never does: finding packets. A packet that breaks off gives what stood before.
 
 use std::borrow::Cow;
 
@@ -16,13 +16,16 @@ use crate::metadata::Embedded;
 use super::text;
 
 /// Most parts (tags, texts) of a packet looked at.
-const MAX_EVENTS: usize = 400_000;
+const MAX_EVENTS: usize = 300_000;
 
 /// Deepest nesting followed.
 const MAX_DEPTH: usize = 256;
 
 /// Most attributes of one element looked at.
 const MAX_ATTRIBUTES: usize = 1000;
+
+/// Most namespaces in force at once: each name is looked up among them.
+const MAX_NAMESPACES: usize = 64;
 
 /// Most values of one property kept.
 const MAX_ITEMS: usize = 2000;
@@ -45,6 +48,8 @@ pub(super) struct Parsed {
     pub(super) svg: Embedded,
     /// The GUID of the extended packet, when one is announced.
     pub(super) extended: Option<String>,
+    /// Why the packet was not read to its end.
+    pub(super) broken: Option<String>,
 }
 
 /// A property that has a slot.
@@ -101,9 +106,7 @@ pub(super) fn parse(packet: &[u8]) -> Parsed {
     let mut values = Values::default();
     let broken = Walk { path: Vec::new(), languages: Vec::new(), open: None, values: &mut values }.run(&packet);
     let mut parsed = values.settle();
-    if let Some(reason) = broken {
-        parsed.embedded.notes.push(format!("the XMP is damaged, only its beginning was read: {reason}"));
-    }
+    parsed.broken = broken;
     parsed
 }
 
@@ -143,13 +146,14 @@ impl Walk<'_> {
     /// Goes through the packet; gives the reason when it breaks off.
     fn run(mut self, packet: &str) -> Option<String> {
         let mut reader = NsReader::from_str(packet);
+        reader.resolver_mut().set_max_namespace_bindings(MAX_NAMESPACES);
         let config = reader.config_mut();
         config.expand_empty_elements = true;
         config.allow_dangling_amp = true;
         for _ in 0..MAX_EVENTS {
             let event = match reader.read_event() {
                 Ok(event) => event,
-                Err(error) => return Some(error.to_string()),
+                Err(error) => return Some(in_plain_words(&error)),
             };
             match event {
                 Event::Start(start) => {
@@ -232,8 +236,8 @@ impl Walk<'_> {
             (_, RDF, "RDF") => return Kind::Rdf,
             (Some(Kind::Rdf), ..) => return Kind::Node,
             (None, SVG, _) | (None, _, "svg") => return Kind::SvgRoot,
-            (Some(Kind::SvgRoot), SVG | "", "title") => Some(Slot::SvgTitle),
-            (Some(Kind::SvgRoot), SVG | "", "desc") => Some(Slot::SvgDescription),
+            (Some(Kind::SvgRoot), _, "title") if is_svg(space) => Some(Slot::SvgTitle),
+            (Some(Kind::SvgRoot), _, "desc") if is_svg(space) => Some(Slot::SvgDescription),
             (Some(Kind::Node), ..) => slot(space, local),
             _ => None,
         };
@@ -281,6 +285,20 @@ impl Walk<'_> {
     }
 }
 
+/// SVG's namespace, none at all, or an entity that stands for it (`xmlns="&ns_svg;"`, Illustrator).
+fn is_svg(space: &str) -> bool {
+    space == SVG || space.is_empty() || space == "&ns_svg;"
+}
+
+fn in_plain_words(error: &quick_xml::Error) -> String {
+    match error {
+        quick_xml::Error::Syntax(_) => "a tag, comment or section is not closed".to_owned(),
+        quick_xml::Error::IllFormed(_) => "its opening and closing tags do not match".to_owned(),
+        quick_xml::Error::Namespace(_) => "its namespaces are wrong or too many".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 fn uri<'r>(resolved: &'r ResolveResult<'_>) -> &'r str {
     match resolved {
         ResolveResult::Bound(Namespace(uri)) => uri,
@@ -325,7 +343,7 @@ impl Values {
 
     fn settle(self) -> Parsed {
         let mut parsed = Parsed::default();
-        let Parsed { embedded, svg, extended } = &mut parsed;
+        let Parsed { embedded, svg, extended, .. } = &mut parsed;
         let (mut headline, mut caption, mut keywords, mut people) =
             (Default::default(), Default::default(), Vec::new(), Vec::new());
         for (slot, (language, value)) in self.0 {
@@ -356,5 +374,95 @@ impl Values {
             embedded.description = caption;
         }
         parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rdf(body: &str) -> String {
+        format!(
+            r#"<rdf:RDF xmlns:rdf="{RDF}" xmlns:dc="{DC}" xmlns:ph="{PHOTOSHOP}" xmlns:ip="{IPTC_CORE}" xmlns:pdf="{PDF}"
+            xmlns:o="urn:other" xmlns:cc="http://creativecommons.org/ns#">{body}</rdf:RDF>"#
+        )
+    }
+
+    /// keywords | creator | rights | title | alt | description
+    fn flat(parsed: &Parsed) -> String {
+        let of = |map: &std::collections::BTreeMap<String, String>| {
+            map.iter().map(|(locale, text)| format!("{locale}={text}")).collect::<Vec<_>>().join(",")
+        };
+        let e = &parsed.embedded;
+        let creator = e.creator.clone().unwrap_or_default();
+        [e.keywords.join(","), creator, of(&e.rights), of(&e.title), of(&e.alt), of(&e.description)].join("|")
+    }
+
+    #[test]
+    fn every_form_of_rdf_is_read() {
+        let node = |inner: &str| format!("<rdf:Description>{inner}</rdf:Description>");
+        let cases = [
+            (r#"<rdf:Description dc:title="T &amp; t" ph:Headline="H" dc:rights="R" o:subject="no"/>"#.to_owned(), "||x-default=R|x-default=T & t||"),
+            (r#"<rdf:Description ph:Headline="H"/>"#.to_owned(), "|||x-default=H||"),
+            (node("<dc:title>plain</dc:title><dc:subject>one, two</dc:subject>"), "one, two|||x-default=plain||"),
+            (node(r#"<dc:title xml:lang="it">Titolo</dc:title>"#), "|||it=Titolo||"),
+            (node("<dc:title><rdf:Alt><rdf:li>a</rdf:li><rdf:li>b</rdf:li></rdf:Alt></dc:title>"), "|||x-default=a||"),
+            (node("<dc:subject><rdf:Seq><rdf:li>a</rdf:li><rdf:li/><rdf:li> b </rdf:li><rdf:li>a</rdf:li></rdf:Seq></dc:subject>"), "a,b|||||"),
+            (node("<pdf:Keywords>a; b,c</pdf:Keywords>"), "a,b,c|||||"),
+            (node("<pdf:Keywords>a</pdf:Keywords><dc:subject><rdf:Bag><rdf:li>d</rdf:li></rdf:Bag></dc:subject>"), "d|||||"),
+            (node("<dc:description>caption</dc:description>"), "|||||x-default=caption"),
+            (node("<ip:ExtDescrAccessibility>long</ip:ExtDescrAccessibility><dc:description>caption</dc:description>"), "|||||x-default=long"),
+            // Qualified values, long and short.
+            (node(r#"<dc:creator><rdf:Seq><rdf:li rdf:parseType="Resource"><rdf:value>Ada</rdf:value><o:role>x</o:role></rdf:li></rdf:Seq></dc:creator>"#), "|Ada||||"),
+            (node(r#"<dc:creator><rdf:Seq><rdf:li><rdf:Description rdf:value="Ada" o:role="x"/></rdf:li></rdf:Seq></dc:creator>"#), "|Ada||||"),
+            (node(r#"<dc:rights rdf:resource="https://example.org/l"/>"#), "||x-default=https://example.org/l|||"),
+            // As Inkscape writes.
+            ("<cc:Work><dc:title>T</dc:title><dc:creator><cc:Agent><dc:title>Ada</dc:title></cc:Agent></dc:creator><dc:rights><cc:Agent><dc:title>R</dc:title></cc:Agent></dc:rights></cc:Work>".to_owned(), "|Ada|x-default=R|x-default=T||"),
+            // The metadata of what a file was made from is not the file's.
+            (node("<o:Ingredients><rdf:Bag><rdf:li><rdf:Description dc:title='no'><dc:title>no</dc:title></rdf:Description></rdf:li></rdf:Bag></o:Ingredients>"), "|||||"),
+            (node("<dc:title>a<o:b>not this</o:b>c</dc:title>"), "|||x-default=ac||"),
+            (node("<dc:title><![CDATA[<a> & b]]> &#x263A;&lt;&unknown;</dc:title>"), "|||x-default=<a> & b ☺<||"),
+            (node("<o:title>no</o:title><title>no</title>"), "|||||"),
+        ];
+        for (body, wanted) in cases {
+            let parsed = parse(rdf(&body).as_bytes());
+            assert_eq!((flat(&parsed).as_str(), parsed.broken), (wanted, None), "{body}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_told_apart() {
+        let packet = rdf("<rdf:Description><dc:title>Città ☺</dc:title></rdf:Description>");
+        let units: Vec<u16> = packet.encode_utf16().collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        for bytes in [
+            packet.clone().into_bytes(),
+            [b"\xef\xbb\xbf", packet.as_bytes()].concat(),
+            [b"\xfe\xff", &big[..]].concat(),
+            [b"\xff\xfe", &little[..]].concat(),
+            big,
+            little,
+        ] {
+            assert_eq!(flat(&parse(&bytes)), "|||x-default=Città ☺||");
+        }
+        let declared = r#"<?xml version="1.0" encoding="ISO-8859-1"?>"#;
+        let mut latin = declared.as_bytes().to_vec();
+        latin.extend(rdf("<rdf:Description><dc:title>Citt?</dc:title></rdf:Description>").bytes());
+        let place = latin.len() - latin.iter().rev().position(|&byte| byte == b'?').unwrap() - 1;
+        latin[place] = 0xe0;
+        assert_eq!(flat(&parse(&latin)), "|||x-default=Città||");
+    }
+
+    #[test]
+    fn what_breaks_off_says_so() {
+        let deep = format!("{}{}", "<a>".repeat(MAX_DEPTH + 1), "</a>".repeat(MAX_DEPTH + 1));
+        let many = format!("<a>{}</a>", "<b/>".repeat(MAX_EVENTS / 2));
+        for packet in ["<a>", "<a></b>", "<a", &deep, &many] {
+            assert!(parse(packet.as_bytes()).broken.is_some(), "{:.40}", packet);
+        }
+        for packet in ["", "   ", "no xml", "\0\0\0"] {
+            assert_eq!(flat(&parse(packet.as_bytes())), "|||||", "{packet}");
+        }
     }
 }
