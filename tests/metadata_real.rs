@@ -270,7 +270,9 @@ fn fallbacks_fill_what_xmp_does_not_say() {
         ("latin", &["a.jpg", "a.tif", "a.psd"], "IPTC Latin-1", IPTC_LATIN, all.clone()),
         ("exif", &["a.jpg", "a.tif", "be.tif", "a.webp", "ll.webp", "a.png", "a.psd"], "EXIF", EXIF, all),
         ("text", &["a.png"], "PNG text", PNG_TEXT, wanted_plain(false, true, true)),
-        ("info", &["a.pdf", "pdf.ai"], "PDF Info", PDF_INFO, wanted_plain(true, false, true)),
+        ("info", &["a.pdf", "pdf.ai", "packed.pdf"], "PDF Info", PDF_INFO, wanted_plain(true, false, true)),
+        // Ghostscript's own packet stays, with its title `Untitled`.
+        ("untitled", &["a.pdf"], "PDF Info", &PDF_INFO[1..], wanted_plain(true, false, true)),
     ];
     heading();
     let mut wrong = Vec::new();

@@ -7,6 +7,7 @@
 mod bmff;
 mod exif;
 mod found;
+mod gif;
 mod iptc;
 mod jpeg;
 mod packet;
@@ -110,8 +111,8 @@ fn read_format(format: Format, source: &mut Source<'_>, found: &mut Found) -> Re
         Format::Jpeg => jpeg::read(source, found),
         Format::Png => png::read(source, found),
         Format::Tiff => exif::read(source, found),
-        Format::Webp => webp::read_webp(source, found),
-        Format::Gif => webp::read_gif(source, found),
+        Format::Webp => webp::read(source, found),
+        Format::Gif => gif::read(source, found),
         Format::Pdf => pdf::read(source, found),
         Format::PostScript | Format::Heif => packet::read_first(source, found),
         Format::Svg => read_svg(source, found),

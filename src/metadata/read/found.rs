@@ -100,6 +100,13 @@ impl Found {
         }
     }
 
+    /// Drops a title that a program put in because nobody gave one.
+    pub(super) fn drop_placeholder(&mut self, placeholder: &str) {
+        for source in [&mut self.xmp, &mut self.text] {
+            source.title.retain(|_, title| title != placeholder);
+        }
+    }
+
     /// Adds what an IFD says.
     pub(super) fn exif_values(&mut self, values: Embedded) {
         fill(&mut self.exif, values);

@@ -15,6 +15,13 @@ use super::{packet, text};
 
 /// Reads a PDF (or an Illustrator file saved as one).
 pub(super) fn read(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
+    let outcome = read_or_scan(source, found);
+    // Ghostscript's word for a missing title; it must not hide one in the Info dictionary.
+    found.drop_placeholder("Untitled");
+    outcome
+}
+
+fn read_or_scan(source: &mut Source<'_>, found: &mut Found) -> Result<(), Trouble> {
     match follow(source, found) {
         Ok(true) => Ok(()),
         Ok(false) => {

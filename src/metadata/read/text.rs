@@ -90,7 +90,8 @@ pub(super) fn push_split(list: &mut Vec<String>, raw: &str, separators: &[char])
 
 /// Sets the text of a locale when it has none yet; a tag that cannot be one counts as `x-default`.
 pub(super) fn put(map: &mut BTreeMap<String, String>, locale: Option<&str>, raw: &str) {
-    let locale = locale.map(str::trim).filter(|tag| is_tag(tag)).unwrap_or(X_DEFAULT);
+    let named = |tag: &&str| is_tag(tag) && !tag.eq_ignore_ascii_case(X_DEFAULT);
+    let locale = locale.map(str::trim).filter(named).unwrap_or(X_DEFAULT);
     if map.len() < MAX_LOCALES
         && !map.contains_key(locale)
         && let Some(text) = clean(raw)
