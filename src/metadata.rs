@@ -8,5 +8,8 @@ pub mod desired;
 pub mod embedded;
 pub mod layer;
 pub mod merge;
+pub mod read;
 pub mod sidecar;
 pub mod template;
+
+pub use embedded::Embedded;

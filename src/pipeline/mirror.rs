@@ -3,7 +3,7 @@
 //! Owns: the steps before a pass and their order. Called by: `pipeline::once` and `pipeline::daemon`.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +15,8 @@ use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{RootIdentity, Selection, check_root};
 use crate::error::RunError;
 use crate::index::{Index, Problem, assets, files, settings, sidecars};
+use crate::metadata::Embedded;
+use crate::metadata::read::read_embedded;
 use crate::model::{PathDigest, RelPath};
 use crate::report::MirrorReport;
 
@@ -97,7 +99,7 @@ impl MirrorRun {
             selection: self.selection.clone(),
             settle: self.config.settle,
             only,
-            embedded: None,
+            embedded: self.config.embedded_metadata.then_some(embedded_of),
         };
         let flag = Arc::new(AtomicBool::new(false));
         let (work_index, work_flag) = (index.clone(), flag.clone());
@@ -237,6 +239,17 @@ impl MirrorRun {
     pub fn root(&self) -> &PathBuf {
         &self.config.root
     }
+}
+
+/// The metadata inside a file, as the index keeps it; nothing when there is none. What cannot be read is left out: the
+/// file itself is mirrored all the same.
+fn embedded_of(file: &Path, path: &RelPath, size: u64) -> Option<String> {
+    let mut reader = std::fs::File::open(file).ok()?;
+    let embedded = read_embedded(&mut reader, path.file_name(), size);
+    for note in &embedded.notes {
+        tracing::debug!(%path, note, "embedded metadata");
+    }
+    (embedded != Embedded::default()).then(|| serde_json::to_string(&embedded).ok()).flatten()
 }
 
 /// The paths a run is about.
