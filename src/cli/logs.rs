@@ -30,11 +30,9 @@ pub fn start(global: &Global) {
     let _ = match global.log_format {
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
         LogFormat::Text if under_journal() => builder.event_format(JournalLines).try_init(),
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .with_timer(LocalTime)
-            .try_init(),
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(io::stderr().is_terminal()).with_timer(LocalTime).try_init()
+        }
     };
 }
 

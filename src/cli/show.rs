@@ -70,7 +70,13 @@ fn counts(mirror: &MirrorReport) -> String {
 fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     let mut out = String::new();
     if let Some(plan) = &mirror.plan {
-        out.push_str(&format!("{}: {} files in {}, {} unchanged\n", mirror.name, mirror.scanned, mirror.root, mirror.scanned.saturating_sub(plan.len() as u64)));
+        out.push_str(&format!(
+            "{}: {} files in {}, {} unchanged\n",
+            mirror.name,
+            mirror.scanned,
+            mirror.root,
+            mirror.scanned.saturating_sub(plan.len() as u64)
+        ));
         if plan.is_empty() {
             out.push_str("nothing to do\n");
         } else {
@@ -110,7 +116,11 @@ fn markdown(mirror: &MirrorReport) -> String {
             out.push_str(&format!("{} files, nothing to do.\n", mirror.scanned));
         }
         Some(plan) => {
-            out.push_str(&format!("{} of {} files need something:\n\n| action | file | why |\n|---|---|---|\n", plan.len(), mirror.scanned));
+            out.push_str(&format!(
+                "{} of {} files need something:\n\n| action | file | why |\n|---|---|---|\n",
+                plan.len(),
+                mirror.scanned
+            ));
             for action in plan {
                 out.push_str(&format!("| {} | {} | {} |\n", action.action, cell(&action.path), cell(&action.why)));
             }
@@ -187,8 +197,11 @@ mod tests {
     #[test]
     fn a_plan_reads_well() {
         let mut planned = sample();
-        planned.mirrors[0].plan =
-            Some(vec![PlannedAction { path: "logo.svg".into(), action: "replace".into(), why: "the content changed".into() }]);
+        planned.mirrors[0].plan = Some(vec![PlannedAction {
+            path: "logo.svg".into(),
+            action: "replace".into(),
+            why: "the content changed".into(),
+        }]);
         insta::assert_snapshot!(report(&planned, Format::Text));
         insta::assert_snapshot!(report(&planned, Format::Markdown));
     }

@@ -326,11 +326,7 @@ pub fn forget_gone(conn: &Connection, id: i64) -> rusqlite::Result<()> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn name_hidden(
-    conn: &Connection,
-    mirror: i64,
-    digest_of: impl Fn(&RelPath) -> String,
-) -> rusqlite::Result<()> {
+pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) -> String) -> rusqlite::Result<()> {
     let hidden: i64 = conn.query_row(
         "SELECT count(*) FROM file WHERE mirror = ?1 AND present = 0 AND path GLOB '#*'",
         [mirror],

@@ -150,11 +150,15 @@ impl MirrorRun {
             if attempt > RESETTLES {
                 for path in changed {
                     report.failed += 1;
-                    report.problem(&path, &Problem {
-                        action: "upload".into(),
-                        cause: "the file changed each time it was being sent".into(),
-                        advice: "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`".into(),
-                    });
+                    report.problem(
+                        &path,
+                        &Problem {
+                            action: "upload".into(),
+                            cause: "the file changed each time it was being sent".into(),
+                            advice: "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`"
+                                .into(),
+                        },
+                    );
                 }
                 return Ok(end);
             }
@@ -189,11 +193,14 @@ impl MirrorRun {
         let year = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
         let (desires, broken) = Desires::new(config.clone(), site.locales.clone(), &stored, year);
         for (path, cause) in broken {
-            report.problem(&path, &Problem {
-                action: "read".into(),
-                cause,
-                advice: "correct the metadata file; until then the metadata of its files stays as it is".into(),
-            });
+            report.problem(
+                &path,
+                &Problem {
+                    action: "read".into(),
+                    cause,
+                    advice: "correct the metadata file; until then the metadata of its files stays as it is".into(),
+                },
+            );
         }
         let scope = Scope {
             mirror: row,

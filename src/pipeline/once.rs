@@ -70,7 +70,8 @@ pub async fn run_once(config: &Config, options: &OnceOptions, stop: &Cancellatio
     run.session.write_calls().await?;
     let mut end = OnceEnd { report: Report { mirrors: reports, duration_ms: 0 }, exit };
     for (mirror, error) in refused {
-        let mut report = MirrorReport { name: mirror.name, root: mirror.root.display().to_string(), ..Default::default() };
+        let mut report =
+            MirrorReport { name: mirror.name, root: mirror.root.display().to_string(), ..Default::default() };
         report.problem("", &guard_problem(&error.to_string()));
         end.report.mirrors.push(report);
         end.exit = worst(end.exit, Exit::Guard);
@@ -152,8 +153,7 @@ impl Once<'_> {
     }
 
     async fn mirror(&self, mirror: &MirrorRun, report: &mut MirrorReport) -> Result<Exit, RunError> {
-        let request =
-            RunRequest { only: self.options.only.clone(), force: self.options.force, impatient: true };
+        let request = RunRequest { only: self.options.only.clone(), force: self.options.force, impatient: true };
         loop {
             let end = mirror.pass(&self.session, &request, self.stop, report).await?;
             let Some(error) = end.fatal else {
@@ -167,11 +167,10 @@ impl Once<'_> {
                 self.refresh(&self.session.index).await?;
                 continue;
             }
-            report.problem("", &Problem {
-                action: "connect".into(),
-                cause: error.to_string(),
-                advice: error.advice().into(),
-            });
+            report.problem(
+                "",
+                &Problem { action: "connect".into(), cause: error.to_string(), advice: error.advice().into() },
+            );
             return Ok(Exit::Api);
         }
     }
@@ -190,11 +189,7 @@ impl Once<'_> {
 }
 
 fn guard_problem(cause: &str) -> Problem {
-    Problem {
-        action: "guard".into(),
-        cause: cause.to_owned(),
-        advice: "see the cause; nothing was deleted".into(),
-    }
+    Problem { action: "guard".into(), cause: cause.to_owned(), advice: "see the cause; nothing was deleted".into() }
 }
 
 /// The exit code that tells most: a guard or the API before files that failed.

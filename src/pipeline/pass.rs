@@ -374,8 +374,8 @@ impl Pass<'_> {
         if let Some(action) = plan.action.name() {
             if self.context.executor.is_some() {
                 self.report.count(action);
+                tracing::info!(path = %row.path, action, why = %plan.why, "done");
             }
-            tracing::info!(path = %row.path, action, why = %plan.why, "done");
         }
         let mirror = self.context.scope.mirror;
         let now = Timestamp::now().as_millisecond();
