@@ -18,10 +18,13 @@ mod listing;
 mod pace;
 mod retry;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod visibility;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -108,6 +111,8 @@ pub struct Timeouts {
     pub stall: Duration,
     /// For a job that a call follows inside.
     pub job: Duration,
+    /// Half the longest wait before the first retry; later ones double, up to sixteen times this.
+    pub backoff: Duration,
 }
 
 impl Default for Timeouts {
@@ -117,6 +122,7 @@ impl Default for Timeouts {
             call: Duration::from_secs(30),
             stall: Duration::from_secs(60),
             job: Duration::from_secs(300),
+            backoff: Duration::from_millis(500),
         }
     }
 }
@@ -205,6 +211,13 @@ pub struct Usage {
     pub throttled: u64,
     /// Calls sent again after a failure.
     pub retried: u64,
+}
+
+/// A call that writes metadata.
+#[derive(Clone, Copy)]
+enum Write<'a> {
+    Create(&'a NewUpload),
+    Update(&'a UploadId, &'a UploadChange),
 }
 
 /// The client. Clones share everything.
@@ -309,17 +322,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn create(&self, new: &NewUpload) -> Result<Accepted, ApiError> {
-        self.write_metadata(async |site: Arc<Site>| {
-            let (mut attributes, relationships) = new.metadata.to_wire(&site);
-            attributes.insert("path".into(), json!(new.path));
-            let mut data = json!({"type": "upload", "id": new.id.as_str(), "attributes": attributes});
-            if !relationships.is_empty() {
-                data["relationships"] = Value::Object(relationships);
-            }
-            let call = Call::new(Method::POST, &["uploads"], Effect::Once).body(json!({"data": data}));
-            self.accepted(&call).await
-        })
-        .await
+        self.write(Write::Create(new)).await
     }
 
     /// Changes an asset: its file, its name, its metadata.
@@ -330,32 +333,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn update(&self, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
-        self.write_metadata(async |site: Arc<Site>| {
-            let mut data = json!({"type": "upload", "id": id.as_str()});
-            let mut attributes = serde_json::Map::new();
-            if let Some(metadata) = &change.metadata {
-                let (written, relationships) = self.with_stamp(id, metadata, &site).await?.to_wire(&site);
-                attributes = written;
-                if !relationships.is_empty() {
-                    data["relationships"] = Value::Object(relationships);
-                }
-            }
-            if let Some(path) = &change.path {
-                attributes.insert("path".into(), json!(path));
-            }
-            if let Some(basename) = &change.basename {
-                attributes.insert("basename".into(), json!(basename));
-            }
-            data["attributes"] = Value::Object(attributes);
-            let query = match change.strategy {
-                Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
-                Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
-                None => "",
-            };
-            let call = Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(query);
-            self.accepted(&call.body(json!({"data": data}))).await
-        })
-        .await
+        self.write(Write::Update(id, change)).await
     }
 
     /// Deletes an asset for good: there is no trash. Ask for its references first.
@@ -417,18 +395,50 @@ impl Remote {
         }
     }
 
-    /// Runs a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
-    async fn write_metadata(
-        &self,
-        call: impl AsyncFn(Arc<Site>) -> Result<Accepted, ApiError>,
-    ) -> Result<Accepted, ApiError> {
+    /// Sends a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
+    async fn write(&self, write: Write<'_>) -> Result<Accepted, ApiError> {
         let site = self.known_site().await?;
-        let error = match call(Arc::clone(&site)).await {
+        let error = match self.accepted(&self.write_call(write, &site).await?).await {
             Err(error) if error.is_shape_refusal() => error,
             outcome => return outcome,
         };
-        let now = Arc::new(self.site().await?);
-        if now.by_field == site.by_field { Err(error) } else { call(now).await }
+        let now = self.site().await?;
+        if now.by_field == site.by_field {
+            return Err(error);
+        }
+        self.accepted(&self.write_call(write, &now).await?).await
+    }
+
+    async fn write_call(&self, write: Write<'_>, site: &Site) -> Result<Call, ApiError> {
+        let (id, metadata, path) = match write {
+            Write::Create(new) => (&new.id, Some(Cow::Borrowed(&new.metadata)), Some(&new.path)),
+            Write::Update(id, change) => match &change.metadata {
+                Some(metadata) => (id, Some(self.with_stamp(id, metadata, site).await?), change.path.as_ref()),
+                None => (id, None, change.path.as_ref()),
+            },
+        };
+        let (mut attributes, relationships) = metadata.map(|metadata| metadata.to_wire(site)).unwrap_or_default();
+        if let Some(path) = path {
+            attributes.insert("path".into(), json!(path));
+        }
+        let call = match write {
+            Write::Create(_) => Call::new(Method::POST, &["uploads"], Effect::Once),
+            Write::Update(_, change) => {
+                if let Some(basename) = &change.basename {
+                    attributes.insert("basename".into(), json!(basename));
+                }
+                Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(match change.strategy {
+                    Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
+                    Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
+                    None => "",
+                })
+            }
+        };
+        let mut data = json!({"type": "upload", "id": id.as_str(), "attributes": attributes});
+        if !relationships.is_empty() {
+            data["relationships"] = Value::Object(relationships);
+        }
+        Ok(call.body(json!({"data": data})))
     }
 
     async fn known_site(&self) -> Result<Arc<Site>, ApiError> {
@@ -444,8 +454,7 @@ impl Remote {
         id: &UploadId,
         metadata: &'m Metadata,
         site: &Site,
-    ) -> Result<std::borrow::Cow<'m, Metadata>, ApiError> {
-        use std::borrow::Cow;
+    ) -> Result<Cow<'m, Metadata>, ApiError> {
         if !metadata.would_drop_stamp(site) {
             return Ok(Cow::Borrowed(metadata));
         }

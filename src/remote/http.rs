@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Response, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::bandwidth::Bandwidth;
@@ -35,6 +35,7 @@ pub(super) struct Door {
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
     before_call: Option<BeforeCall>,
+    token: SecretString,
     job_latency: Mutex<Latency>,
     pub(super) requests: AtomicU64,
     pub(super) throttled: AtomicU64,
@@ -131,6 +132,7 @@ impl Door {
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
             before_call: options.before_call,
+            token: options.token,
             job_latency: Mutex::new(Latency::default()),
             requests: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -166,7 +168,7 @@ impl Door {
             self.retried.fetch_add(1, Ordering::Relaxed);
             if failure != Failure::TooMany {
                 tracing::debug!(method = %call.method, path = %call.path.join("/"), %error, attempts, "trying again");
-                tokio::time::sleep(retry::backoff(attempts, fastrand::f64())).await;
+                tokio::time::sleep(retry::backoff(attempts, self.timeouts.backoff, fastrand::f64())).await;
             }
         }
     }
@@ -275,7 +277,12 @@ impl Door {
             let job = wire::job_id(&document).map(JobId::new);
             return Ok(Ok(job.map_or(Reply::Document(document), Reply::Job)));
         }
-        let error = ApiError::from_answer(status, json.as_ref());
+        let mut error = ApiError::from_answer(status, json.as_ref());
+        // A server that quotes what it refuses must not put the token into our report.
+        let token = self.token.expose_secret().trim();
+        if let Some(details) = error.details.as_mut().filter(|details| !token.is_empty() && details.contains(token)) {
+            *details = details.replace(token, "…");
+        }
         if status == 429 {
             return failed(Failure::TooMany, error.wait(reset));
         }
