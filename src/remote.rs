@@ -295,9 +295,9 @@ impl Remote {
         let body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
         // A ticket nobody uses is nothing, so a lost answer costs only the call.
         let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
-        let (path, url, headers) = wire::ticket(&self.door.result(&call).await?)?;
-        let headers = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-        Ok(UploadTicket { path, url: url.into(), headers })
+        let ticket = wire::ticket(&self.door.result(&call).await?)?;
+        let headers = ticket.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Ok(UploadTicket { path: ticket.path, url: ticket.url.into(), headers })
     }
 
     /// Sends a file's bytes to the bucket. Sent once; the caller decides about another ticket.
@@ -356,11 +356,11 @@ impl Remote {
     /// As [`Remote::site`]; a failed job is no error but [`JobState::Failed`].
     pub async fn job(&self, job: &JobId) -> Result<JobState, ApiError> {
         let state = self.door.job_state(job).await?;
-        if let JobState::Failed(error) = &state {
-            if error.is_shape_refusal() {
-                // The project may have changed shapes: look again before the next write.
-                *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
-            }
+        if let JobState::Failed(error) = &state
+            && error.is_shape_refusal()
+        {
+            // The project may have changed shapes: look again before the next write.
+            *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         Ok(state)
     }

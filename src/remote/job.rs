@@ -77,7 +77,7 @@ pub struct Confirmed {
     /// The asset's id.
     pub id: UploadId,
     /// The asset as it is now; `None` when it is gone. From a job's result it may differ from what was expected: compare.
-    pub asset: Option<Asset>,
+    pub asset: Option<Box<Asset>>,
 }
 
 /// What a job's answer means.
@@ -202,7 +202,7 @@ impl JobFollower {
             if outstanding.expect.is_met(asset.as_ref()) {
                 self.visibility.seen(now.saturating_duration_since(outstanding.submitted));
                 self.outstanding.remove(id);
-                confirmed.push(Confirmed { id: id.clone(), asset });
+                confirmed.push(Confirmed { id: id.clone(), asset: asset.map(Box::new) });
             } else {
                 let age = since.saturating_duration_since(outstanding.submitted);
                 self.visibility.unseen(age);
@@ -245,7 +245,7 @@ impl JobFollower {
             }
             JobState::Done(asset) if gone || asset.is_some() || outstanding.expect == Expect::JobDone => {
                 self.outstanding.remove(id);
-                let asset = if gone { None } else { asset.map(|asset| *asset) };
+                let asset = if gone { None } else { asset };
                 Resolved::Confirmed(Confirmed { id: id.clone(), asset })
             }
             JobState::Done(_) => {

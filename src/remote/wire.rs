@@ -232,11 +232,18 @@ struct TicketAttributes {
     request_headers: Option<std::collections::BTreeMap<String, String>>,
 }
 
-/// An upload request: path, presigned URL, headers.
-pub(super) fn ticket(document: &Value) -> Result<(String, String, Vec<(String, String)>), ApiError> {
+/// An upload request.
+pub(super) struct Ticket {
+    pub(super) path: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// Where to put a file's bytes.
+pub(super) fn ticket(document: &Value) -> Result<Ticket, ApiError> {
     let wire = read::<One<TicketWire>>(document)?.data;
-    let headers = wire.attributes.request_headers.unwrap_or_default();
-    Ok((wire.id, wire.attributes.url, headers.into_iter().collect()))
+    let headers = wire.attributes.request_headers.unwrap_or_default().into_iter().collect();
+    Ok(Ticket { path: wire.id, url: wire.attributes.url, headers })
 }
 
 #[derive(Deserialize)]
