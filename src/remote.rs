@@ -10,11 +10,13 @@
 
 mod bandwidth;
 mod bulk;
+mod change;
 mod error;
 mod http;
 mod job;
 mod limit;
 mod listing;
+mod options;
 mod pace;
 mod retry;
 mod schedule;
@@ -28,190 +30,25 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Asset, Site, UploadId};
 
 pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimit};
+pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
 pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
+pub use options::{BeforeCall, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
 
 use http::{Call, Door, Reply};
 use retry::Effect;
-
-/// Asked before every call that is about to go out; counts it, and says no when the month's budget is spent.
-pub type BeforeCall = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// How to reach the API.
-pub struct Options {
-    /// For example `https://site-api.datocms.com`. Plain http only for loopback.
-    pub base_url: String,
-    /// The API token.
-    pub token: SecretString,
-    /// The environment; `None` for the primary one.
-    pub environment: Option<String>,
-    /// Part of the told rate limit to use at most, 0 to 1. Ignored when `pacer` is given.
-    pub rate_share: f64,
-    /// Bytes per second to the bucket, over all uploads of this client and its clones; `None` for no cap.
-    pub upload_bandwidth: Option<u64>,
-    /// `User-Agent`; `None` for our own.
-    pub user_agent: Option<String>,
-    /// The pacer shared by all clients of one (base URL, token) in this process; `None` makes one for this client.
-    pub pacer: Option<Arc<Pacer>>,
-    /// The owner's budget.
-    pub before_call: Option<BeforeCall>,
-    /// How long to wait for what.
-    pub timeouts: Timeouts,
-}
-
-impl Options {
-    /// The defaults for a base URL and a token.
-    #[must_use]
-    pub fn new(base_url: impl Into<String>, token: SecretString) -> Self {
-        Self {
-            base_url: base_url.into(),
-            token,
-            environment: None,
-            rate_share: 0.8,
-            upload_bandwidth: None,
-            user_agent: None,
-            pacer: None,
-            before_call: None,
-            timeouts: Timeouts::default(),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("base_url", &self.base_url)
-            .field("environment", &self.environment)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// For one API call, from send to the end of its answer.
-    pub call: Duration,
-    /// For an upload that does not move. There is no limit on an upload that does.
-    pub stall: Duration,
-    /// For a job that a call follows inside.
-    pub job: Duration,
-    /// Half the longest wait before the first retry; later ones double, up to sixteen times this.
-    pub backoff: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            call: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
-            job: Duration::from_secs(300),
-            backoff: Duration::from_millis(500),
-        }
-    }
-}
-
-/// The id of a job of the service (recorded: 24 hexadecimal digits).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(String);
-
-impl JobId {
-    /// An id the service told us.
-    #[must_use]
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
-    }
-
-    /// As the service spells it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// How a job stands.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JobState {
-    /// Still running (or unknown to the service: it says the same for both).
-    Pending,
-    /// Done; with the asset, when its payload is one.
-    Done(Option<Box<Asset>>),
-    /// Ended with an error: nothing was changed.
-    Failed(ApiError),
-}
-
-/// What became of a call that changes an asset.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Accepted {
-    /// Done at once.
-    Done(Box<Asset>),
-    /// Taken on; see [`JobFollower`] and [`Remote::job`].
-    Job(JobId),
-}
-
-/// A new asset.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewUpload {
-    /// Its client-made id.
-    pub id: UploadId,
-    /// The path of the ticket its bytes were sent with.
-    pub path: String,
-    /// Its metadata.
-    pub metadata: Metadata,
-}
-
-/// What happens to the URL when an asset's file is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplaceStrategy {
-    /// The same path and URL. Needs the same file format, and no custom storage.
-    KeepUrl,
-    /// A new path and URL.
-    NewUrl,
-}
-
-/// A change of an asset; what is `None` stays.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct UploadChange {
-    /// The path of the ticket that new bytes were sent with.
-    pub path: Option<String>,
-    /// What happens to the URL then.
-    pub strategy: Option<ReplaceStrategy>,
-    /// A new name without extension; changes path and URL.
-    pub basename: Option<String>,
-    /// New metadata.
-    pub metadata: Option<Metadata>,
-}
-
-/// What this client and its clones have used so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// API calls sent, every attempt counted; what the monthly quota counts.
-    pub api_requests: u64,
-    /// Bytes of files that arrived in the bucket.
-    pub bytes_uploaded: u64,
-    /// Calls a window (3 s), as told by the service.
-    pub rate_limit: Option<u32>,
-    /// 429 answers.
-    pub throttled: u64,
-    /// Calls sent again after a failure.
-    pub retried: u64,
-}
 
 /// A call that writes metadata.
 #[derive(Clone, Copy)]

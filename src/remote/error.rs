@@ -319,7 +319,13 @@ impl ApiError {
         let code = attributes.and_then(|a| a.get("code")).and_then(Value::as_str).map(str::to_owned);
         let details = attributes.and_then(|a| a.get("details")).filter(|d| !is_empty(d));
         let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
-        let kind = code.as_deref().and_then(row_of).map_or_else(|| kind_of_status(status), |row| row.kind);
+        let kind = match code.as_deref().map(row_of) {
+            Some(Some(row)) => row.kind,
+            Some(None) => kind_of_status(status),
+            // "It is gone" must be the API's own word: a proxy's 404 page must not look like an editor's deletion.
+            None if matches!(status, 404 | 410) => ApiErrorKind::Garbled,
+            None => kind_of_status(status),
+        };
         Self {
             kind,
             status: Some(status),
@@ -463,7 +469,10 @@ impl ApiError {
     /// The API could not be reached at all, or not through what stands between: exit code 3 when it lasts.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self.kind, ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance)
+        matches!(
+            self.kind,
+            ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance | ApiErrorKind::Garbled
+        )
     }
 
     /// The metadata may have been sent in the shape that this environment does not take.
@@ -633,7 +642,6 @@ mod tests {
         let cases = [
             (401, K::Token, Retry::Never, true),
             (403, K::Permission, Retry::Never, true),
-            (404, K::NotFound, Retry::Never, false),
             (422, K::Invalid, Retry::Never, false),
             (429, K::Throttled, Retry::Later, false),
             (500, K::Service, Retry::Later, false),
@@ -644,6 +652,16 @@ mod tests {
             for error in [answer(status, "NEW_CODE", &json!({})), ApiError::from_answer(status, None)] {
                 assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
             }
+        }
+    }
+
+    #[test]
+    fn only_the_api_itself_can_say_that_something_is_gone() {
+        assert!(answer(404, "NOT_FOUND", &json!({})).is_not_found());
+        assert!(answer(404, "NEW_CODE", &json!({})).is_not_found());
+        for body in [None, Some(json!({})), Some(json!({"error": "no route"}))] {
+            let error = ApiError::from_answer(404, body.as_ref());
+            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Garbled, Retry::Later), "{body:?}");
         }
     }
 

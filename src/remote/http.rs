@@ -86,6 +86,8 @@ pub(super) enum Reply {
 struct Attempt {
     failure: Failure,
     error: ApiError,
+    /// From the grant on.
+    took: Duration,
 }
 
 impl Door {
@@ -145,8 +147,9 @@ impl Door {
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, ApiError> {
         let mut attempts = 0;
         let mut refusals = 0;
+        let mut spent = Duration::ZERO;
         loop {
-            let Attempt { failure, error } = match self.attempt(call).await? {
+            let Attempt { failure, error, took } = match self.attempt(call).await? {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -159,7 +162,8 @@ impl Door {
                 }
                 Verdict::Again => {
                     attempts += 1;
-                    attempts >= retry::MAX_ATTEMPTS
+                    spent += took;
+                    attempts >= retry::MAX_ATTEMPTS || spent >= retry::MAX_SPENT
                 }
             };
             if exhausted {
@@ -208,7 +212,8 @@ impl Door {
         let document = match self.send(&Call::get(&["job-results", job.as_str()])).await {
             Ok(Reply::Document(document)) => document,
             Ok(Reply::Job(_)) => return Ok(None),
-            Err(error) if error.is_not_found() => return Ok(None),
+            // Here a 404 of any kind means "not yet"; waiting has an end of its own.
+            Err(error) if error.status == Some(404) => return Ok(None),
             Err(error) => return Err(error),
         };
         let (status, payload) = wire::job_result(&document)?;
@@ -248,7 +253,8 @@ impl Door {
             return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let failed = |failure, error| Ok(Err(Attempt { failure, error }));
+        let start = Instant::now();
+        let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {

@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
-/// Attempts of one call, 429s not counted: about 30 s with the waits between.
+/// Attempts of one call, 429s not counted.
 pub(super) const MAX_ATTEMPTS: u32 = 5;
+/// Time spent in failed attempts after which no other is made: one that ran into its timeout is enough.
+pub(super) const MAX_SPENT: Duration = Duration::from_secs(25);
 /// 429s one call sits out. The pacer prevents our own; these are other clients'.
 pub(super) const MAX_REFUSALS: u32 = 10;
 

@@ -269,6 +269,77 @@ async fn a_429_is_sat_out_and_the_call_sent_again() {
 }
 
 #[tokio::test]
+async fn a_429_stops_every_clone_at_once() {
+    let stub = Stub::start(|number, _| match number {
+        1 => Reaction::Answer(429, vec![("X-RateLimit-Reset", "1".into())], "{}".into()),
+        _ => ok(&site_body(false)),
+    })
+    .await;
+    let remote = stub.remote();
+    remote.site().await.unwrap();
+    let refused = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.site().await }
+    });
+    while remote.usage().throttled == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    let others = (0..5).map(|_| {
+        let remote = remote.clone();
+        tokio::spawn(async move { remote.site().await })
+    });
+    let others: Vec<_> = others.collect();
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(stub.seen().len(), 2, "somebody did not stop");
+    assert!(remote.pace().stopped_for > Duration::ZERO);
+    for call in others.into_iter().chain([refused]) {
+        call.await.unwrap().unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(950), "{:?}", start.elapsed());
+    assert_eq!(stub.seen().len(), 8);
+}
+
+#[tokio::test]
+async fn a_told_limit_is_kept_by_all_clones_together() {
+    let start = Instant::now();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&times);
+    let stub = Stub::start(move |_, _| {
+        let mut log = log.lock().unwrap();
+        log.push(start.elapsed());
+        let now = start.elapsed();
+        let used = log.iter().filter(|at| now - **at < Duration::from_secs(3)).count();
+        let headers = vec![("X-RateLimit-Limit", "20".into()), ("X-RateLimit-Remaining", (20 - used).to_string())];
+        Reaction::Answer(200, headers, site_body(false).to_string())
+    })
+    .await;
+    let remote = stub.remote();
+    let calls = (0..30).map(|_| {
+        let remote = remote.clone();
+        tokio::spawn(async move { remote.site().await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 30);
+    for (first, last) in times.iter().zip(&times[20..]) {
+        assert!(*last - *first >= Duration::from_secs(3), "21 calls in {:?}", *last - *first);
+    }
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_proxys_404_page_is_not_taken_for_a_deletion() {
+    let stub = Stub::start(|_, _| Reaction::Answer(404, Vec::new(), "<html>not here</html>".into())).await;
+    let error = stub.remote().find(&UploadId::new("abc")).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Garbled);
+    let stub = Stub::start(|_, _| status(404, &error_body("NOT_FOUND", &json!({})))).await;
+    assert_eq!(stub.remote().find(&UploadId::new("abc")).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_transient_code_is_tried_again_and_a_permanent_one_is_not() {
     let transient = || {
         let attributes = json!({"code": "CONCURRENT_UPLOAD_UPDATE", "details": {}, "transient": true});
