@@ -558,7 +558,8 @@ async fn a_file_is_sent_with_its_exact_length_all_headers_and_never_the_token() 
         let stub =
             Stub::start(move |_, _| Reaction::Answer(200, vec![("ETag", format!("\"{md5}\""))], String::new())).await;
         let remote = stub.remote();
-        let ticket = ticket(&stub.address, &[("X-Amz-Acl", "public-read"), ("x-other", "1")]);
+        let headers = [("X-Amz-Acl", "public-read"), ("x-other", "1"), ("Authorization", "x"), ("Content-Length", "9")];
+        let ticket = ticket(&stub.address, &headers);
         let file = file_of(&bytes);
         let to_send = FileToSend { path: file.path(), size: size as u64, mime: Some("image/png") };
         let sent = remote.put_file(&ticket, to_send, &CancellationToken::new()).await.unwrap();
@@ -743,6 +744,20 @@ async fn the_bandwidth_cap_is_shared_by_all_uploads() {
     }
     let took = start.elapsed();
     assert!(took > Duration::from_millis(800) && took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test]
+async fn waiting_for_the_cap_is_no_stall() {
+    let stub = Stub::start(|_, _| Reaction::Answer(200, Vec::new(), String::new())).await;
+    let mut options = stub.options();
+    options.upload_bandwidth = Some(600);
+    options.timeouts.stall = Duration::from_millis(1200);
+    let remote = Remote::new(options).unwrap();
+    let file = file_of(&[1; 2000]);
+    let start = Instant::now();
+    let to_send = FileToSend { path: file.path(), size: 2000, mime: None };
+    remote.put_file(&ticket(&stub.address, &[]), to_send, &CancellationToken::new()).await.unwrap();
+    assert!(start.elapsed() > Duration::from_millis(1500), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
