@@ -10,34 +10,39 @@
 
 mod bandwidth;
 mod bulk;
+mod change;
 mod error;
 mod http;
 mod job;
 mod limit;
 mod listing;
+mod options;
 mod pace;
 mod retry;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod visibility;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Asset, Site, UploadId};
 
 pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimit};
+pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
 pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
+pub use options::{BeforeCall, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
@@ -45,166 +50,11 @@ pub use wire::metadata::Metadata;
 use http::{Call, Door, Reply};
 use retry::Effect;
 
-/// Asked before every call that is about to go out; counts it, and says no when the month's budget is spent.
-pub type BeforeCall = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// How to reach the API.
-pub struct Options {
-    /// For example `https://site-api.datocms.com`. Plain http only for loopback.
-    pub base_url: String,
-    /// The API token.
-    pub token: SecretString,
-    /// The environment; `None` for the primary one.
-    pub environment: Option<String>,
-    /// Part of the told rate limit to use at most, 0 to 1. Ignored when `pacer` is given.
-    pub rate_share: f64,
-    /// Bytes per second to the bucket, over all uploads of this client and its clones; `None` for no cap.
-    pub upload_bandwidth: Option<u64>,
-    /// `User-Agent`; `None` for our own.
-    pub user_agent: Option<String>,
-    /// The pacer shared by all clients of one (base URL, token) in this process; `None` makes one for this client.
-    pub pacer: Option<Arc<Pacer>>,
-    /// The owner's budget.
-    pub before_call: Option<BeforeCall>,
-    /// How long to wait for what.
-    pub timeouts: Timeouts,
-}
-
-impl Options {
-    /// The defaults for a base URL and a token.
-    #[must_use]
-    pub fn new(base_url: impl Into<String>, token: SecretString) -> Self {
-        Self {
-            base_url: base_url.into(),
-            token,
-            environment: None,
-            rate_share: 0.8,
-            upload_bandwidth: None,
-            user_agent: None,
-            pacer: None,
-            before_call: None,
-            timeouts: Timeouts::default(),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("base_url", &self.base_url)
-            .field("environment", &self.environment)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// For one API call, from send to the end of its answer.
-    pub call: Duration,
-    /// For an upload that does not move. There is no limit on an upload that does.
-    pub stall: Duration,
-    /// For a job that a call follows inside.
-    pub job: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            call: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
-            job: Duration::from_secs(300),
-        }
-    }
-}
-
-/// The id of a job of the service (recorded: 24 hexadecimal digits).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(String);
-
-impl JobId {
-    /// An id the service told us.
-    #[must_use]
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
-    }
-
-    /// As the service spells it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// How a job stands.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JobState {
-    /// Still running (or unknown to the service: it says the same for both).
-    Pending,
-    /// Done; with the asset, when its payload is one.
-    Done(Option<Box<Asset>>),
-    /// Ended with an error: nothing was changed.
-    Failed(ApiError),
-}
-
-/// What became of a call that changes an asset.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Accepted {
-    /// Done at once.
-    Done(Box<Asset>),
-    /// Taken on; see [`JobFollower`] and [`Remote::job`].
-    Job(JobId),
-}
-
-/// A new asset.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewUpload {
-    /// Its client-made id.
-    pub id: UploadId,
-    /// The path of the ticket its bytes were sent with.
-    pub path: String,
-    /// Its metadata.
-    pub metadata: Metadata,
-}
-
-/// What happens to the URL when an asset's file is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplaceStrategy {
-    /// The same path and URL. Needs the same file format, and no custom storage.
-    KeepUrl,
-    /// A new path and URL.
-    NewUrl,
-}
-
-/// A change of an asset; what is `None` stays.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct UploadChange {
-    /// The path of the ticket that new bytes were sent with.
-    pub path: Option<String>,
-    /// What happens to the URL then.
-    pub strategy: Option<ReplaceStrategy>,
-    /// A new name without extension; changes path and URL.
-    pub basename: Option<String>,
-    /// New metadata.
-    pub metadata: Option<Metadata>,
-}
-
-/// What this client and its clones have used so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// API calls sent, every attempt counted; what the monthly quota counts.
-    pub api_requests: u64,
-    /// Bytes of files that arrived in the bucket.
-    pub bytes_uploaded: u64,
-    /// Calls a window (3 s), as told by the service.
-    pub rate_limit: Option<u32>,
-    /// 429 answers.
-    pub throttled: u64,
-    /// Calls sent again after a failure.
-    pub retried: u64,
+/// A call that writes metadata.
+#[derive(Clone, Copy)]
+enum Write<'a> {
+    Create(&'a NewUpload),
+    Update(&'a UploadId, &'a UploadChange),
 }
 
 /// The client. Clones share everything.
@@ -282,9 +132,9 @@ impl Remote {
         let body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
         // A ticket nobody uses is nothing, so a lost answer costs only the call.
         let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
-        let (path, url, headers) = wire::ticket(&self.door.result(&call).await?)?;
-        let headers = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-        Ok(UploadTicket { path, url: url.into(), headers })
+        let ticket = wire::ticket(&self.door.result(&call).await?)?;
+        let headers = ticket.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Ok(UploadTicket { path: ticket.path, url: ticket.url.into(), headers })
     }
 
     /// Sends a file's bytes to the bucket. Sent once; the caller decides about another ticket.
@@ -309,25 +159,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn create(&self, new: &NewUpload) -> Result<Accepted, ApiError> {
-        let site = self.known_site().await?;
-        match self.create_at(&site, new).await {
-            Err(error) if error.is_shape_refusal() => match self.other_shape(&site).await? {
-                Some(site) => self.create_at(&site, new).await,
-                None => Err(error),
-            },
-            outcome => outcome,
-        }
-    }
-
-    async fn create_at(&self, site: &Site, new: &NewUpload) -> Result<Accepted, ApiError> {
-        let (mut attributes, relationships) = new.metadata.to_wire(site);
-        attributes.insert("path".into(), json!(new.path));
-        let mut data = json!({"type": "upload", "id": new.id.as_str(), "attributes": attributes});
-        if !relationships.is_empty() {
-            data["relationships"] = Value::Object(relationships);
-        }
-        let call = Call::new(Method::POST, &["uploads"], Effect::Once).body(json!({"data": data}));
-        self.accepted(&call).await
+        self.write(Write::Create(new)).await
     }
 
     /// Changes an asset: its file, its name, its metadata.
@@ -338,40 +170,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn update(&self, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
-        let site = self.known_site().await?;
-        match self.update_at(&site, id, change).await {
-            Err(error) if error.is_shape_refusal() => match self.other_shape(&site).await? {
-                Some(site) => self.update_at(&site, id, change).await,
-                None => Err(error),
-            },
-            outcome => outcome,
-        }
-    }
-
-    async fn update_at(&self, site: &Site, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
-        let mut data = json!({"type": "upload", "id": id.as_str()});
-        let mut attributes = serde_json::Map::new();
-        if let Some(metadata) = &change.metadata {
-            let (written, relationships) = self.with_stamp(id, metadata, site).await?.to_wire(site);
-            attributes = written;
-            if !relationships.is_empty() {
-                data["relationships"] = Value::Object(relationships);
-            }
-        }
-        if let Some(path) = &change.path {
-            attributes.insert("path".into(), json!(path));
-        }
-        if let Some(basename) = &change.basename {
-            attributes.insert("basename".into(), json!(basename));
-        }
-        data["attributes"] = Value::Object(attributes);
-        let query = match change.strategy {
-            Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
-            Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
-            None => "",
-        };
-        let call = Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(query);
-        self.accepted(&call.body(json!({"data": data}))).await
+        self.write(Write::Update(id, change)).await
     }
 
     /// Deletes an asset for good: there is no trash. Ask for its references first.
@@ -394,11 +193,11 @@ impl Remote {
     /// As [`Remote::site`]; a failed job is no error but [`JobState::Failed`].
     pub async fn job(&self, job: &JobId) -> Result<JobState, ApiError> {
         let state = self.door.job_state(job).await?;
-        if let JobState::Failed(error) = &state {
-            if error.is_shape_refusal() {
-                // The project may have changed shapes: look again before the next write.
-                *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
-            }
+        if let JobState::Failed(error) = &state
+            && error.is_shape_refusal()
+        {
+            // The project may have changed shapes: look again before the next write.
+            *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         Ok(state)
     }
@@ -433,10 +232,50 @@ impl Remote {
         }
     }
 
-    /// The project again, when it takes the other metadata shape by now.
-    async fn other_shape(&self, site: &Site) -> Result<Option<Site>, ApiError> {
+    /// Sends a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
+    async fn write(&self, write: Write<'_>) -> Result<Accepted, ApiError> {
+        let site = self.known_site().await?;
+        let error = match self.accepted(&self.write_call(write, &site).await?).await {
+            Err(error) if error.is_shape_refusal() => error,
+            outcome => return outcome,
+        };
         let now = self.site().await?;
-        Ok((now.by_field != site.by_field).then_some(now))
+        if now.by_field == site.by_field {
+            return Err(error);
+        }
+        self.accepted(&self.write_call(write, &now).await?).await
+    }
+
+    async fn write_call(&self, write: Write<'_>, site: &Site) -> Result<Call, ApiError> {
+        let (id, metadata, path) = match write {
+            Write::Create(new) => (&new.id, Some(Cow::Borrowed(&new.metadata)), Some(&new.path)),
+            Write::Update(id, change) => match &change.metadata {
+                Some(metadata) => (id, Some(self.with_stamp(id, metadata, site).await?), change.path.as_ref()),
+                None => (id, None, change.path.as_ref()),
+            },
+        };
+        let (mut attributes, relationships) = metadata.map(|metadata| metadata.to_wire(site)).unwrap_or_default();
+        if let Some(path) = path {
+            attributes.insert("path".into(), json!(path));
+        }
+        let call = match write {
+            Write::Create(_) => Call::new(Method::POST, &["uploads"], Effect::Once),
+            Write::Update(_, change) => {
+                if let Some(basename) = &change.basename {
+                    attributes.insert("basename".into(), json!(basename));
+                }
+                Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(match change.strategy {
+                    Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
+                    Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
+                    None => "",
+                })
+            }
+        };
+        let mut data = json!({"type": "upload", "id": id.as_str(), "attributes": attributes});
+        if !relationships.is_empty() {
+            data["relationships"] = Value::Object(relationships);
+        }
+        Ok(call.body(json!({"data": data})))
     }
 
     async fn known_site(&self) -> Result<Arc<Site>, ApiError> {
@@ -452,8 +291,7 @@ impl Remote {
         id: &UploadId,
         metadata: &'m Metadata,
         site: &Site,
-    ) -> Result<std::borrow::Cow<'m, Metadata>, ApiError> {
-        use std::borrow::Cow;
+    ) -> Result<Cow<'m, Metadata>, ApiError> {
         if !metadata.would_drop_stamp(site) {
             return Ok(Cow::Borrowed(metadata));
         }

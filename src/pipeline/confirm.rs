@@ -135,12 +135,12 @@ fn take(follower: &mut JobFollower, waiting: &mut HashMap<UploadId, oneshot::Sen
     match answer {
         Answer::Listed(asked, Ok(found)) => {
             for Confirmed { id, asset } in follower.listed(&asked, found, now) {
-                reply(waiting, &id, Ok(asset.map(Box::new)));
+                reply(waiting, &id, Ok(asset));
             }
         }
         Answer::Listed(asked, Err(_)) => follower.list_failed(&asked, now),
         Answer::Job(id, Ok(state)) => match follower.job_answer(&id, state, now) {
-            Resolved::Confirmed(Confirmed { id, asset }) => reply(waiting, &id, Ok(asset.map(Box::new))),
+            Resolved::Confirmed(Confirmed { id, asset }) => reply(waiting, &id, Ok(asset)),
             Resolved::Failed(error) => reply(waiting, &id, Err(error)),
             Resolved::StillPending | Resolved::Unknown => {}
         },

@@ -1,14 +1,18 @@
 //! What can go wrong between us and the API, in plain words.
 //!
-//! Owns: the one error type of all API calls, and the table that maps every error code of the service to a kind, a
-//! verdict (try again when, this file or everything) and advice.
+//! Owns: the one error type of all API calls, and its verdicts: try again when, this file or everything, what to do.
+//! The table of the service's codes is in `codes`.
 //! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
 //! Called by: everything in `remote`; the pipeline asks `retry()`, `scope()` and `unsure()`.
+
+mod codes;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
+
+use codes::{Row, row_of};
 
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,206 +96,6 @@ pub struct ApiError {
     pub(super) after: Option<Duration>,
 }
 
-/// One row of the table of codes.
-struct Row {
-    code: &'static str,
-    kind: ApiErrorKind,
-    /// Passes by itself.
-    later: bool,
-    scope: Scope,
-    advice: &'static str,
-}
-
-const fn row(code: &'static str, kind: ApiErrorKind, later: bool, scope: Scope, advice: &'static str) -> Row {
-    Row { code, kind, later, scope, advice }
-}
-
-/// Every code that touches uploads. Sources: media-area-api.md "Errors"; the public list of error codes.
-const TABLE: &[Row] = &[
-    row(
-        "INVALID_AUTHORIZATION_HEADER",
-        ApiErrorKind::Token,
-        false,
-        Scope::All,
-        "check the API token: it is wrong, revoked or of another project",
-    ),
-    row(
-        "INSUFFICIENT_PERMISSIONS",
-        ApiErrorKind::Permission,
-        false,
-        Scope::All,
-        "give the token's role the upload actions it lacks (read, create, update, replace_asset, move, delete), and \
-         collections if they are mirrored",
-    ),
-    row(
-        "INVALID_ENVIRONMENT",
-        ApiErrorKind::Environment,
-        false,
-        Scope::All,
-        "check `environment`: the project has no environment of this name",
-    ),
-    row(
-        "ENVIRONMENT_NOT_READY",
-        ApiErrorKind::Maintenance,
-        true,
-        Scope::All,
-        "the environment is still being created; wait until it is ready",
-    ),
-    row(
-        "ENVIRONMENT_IN_READ_ONLY_MODE",
-        ApiErrorKind::Maintenance,
-        true,
-        Scope::All,
-        "the environment is read-only now (a fork or a promotion is running); wait until it ends",
-    ),
-    row(
-        "MAINTENANCE_MODE",
-        ApiErrorKind::Maintenance,
-        true,
-        Scope::All,
-        "the project is in maintenance mode; wait, or end it in the project's settings",
-    ),
-    row(
-        "PLATFORM_SCHEDULED_MAINTENANCE",
-        ApiErrorKind::Maintenance,
-        true,
-        Scope::All,
-        "the service is under planned maintenance; nothing to do but wait",
-    ),
-    row(
-        "SERVICE_UNAVAILABLE",
-        ApiErrorKind::Service,
-        true,
-        Scope::All,
-        "the service is not available; nothing to do but wait",
-    ),
-    row(
-        "SITE_NOT_READY",
-        ApiErrorKind::Maintenance,
-        true,
-        Scope::All,
-        "the project is still being prepared; wait until it is ready",
-    ),
-    row(
-        "DEACTIVATED_SITE",
-        ApiErrorKind::Project,
-        false,
-        Scope::All,
-        "the project is switched off: look at its plan and its billing",
-    ),
-    row(
-        "PLAN_UPGRADE_REQUIRED",
-        ApiErrorKind::Plan,
-        false,
-        Scope::All,
-        "a limit of the project's plan is reached: free some of it, or upgrade the plan",
-    ),
-    row(
-        "RATE_LIMIT_EXCEEDED",
-        ApiErrorKind::Throttled,
-        true,
-        Scope::All,
-        "other clients use up the project's rate limit; it passes",
-    ),
-    row(
-        "CONCURRENT_UPLOAD_UPDATE",
-        ApiErrorKind::Concurrent,
-        true,
-        Scope::File,
-        "another change to the same asset is running; it passes",
-    ),
-    row(
-        "TOO_MANY_OPERATIONS",
-        ApiErrorKind::Concurrent,
-        true,
-        Scope::File,
-        "too many operations run at once or in one call; it passes",
-    ),
-    row(
-        "INVALID_FIELD",
-        ApiErrorKind::Invalid,
-        false,
-        Scope::File,
-        "correct the value named here, in the configuration or in the file's sidecar",
-    ),
-    row(
-        "INVALID_FORMAT",
-        ApiErrorKind::Invalid,
-        false,
-        Scope::File,
-        "the service does not understand a request of ours; if the metadata of this file is in order, report a bug",
-    ),
-    row(
-        "INVALID_ENTITY_ID",
-        ApiErrorKind::Invalid,
-        false,
-        Scope::File,
-        "the service does not accept an id of ours; report a bug",
-    ),
-    row(
-        "INVALID_FILTER_FIELDS_PARAM",
-        ApiErrorKind::Invalid,
-        false,
-        Scope::All,
-        "the service does not know a filter: check it, or report a bug if it is not yours",
-    ),
-    row("NOT_FOUND", ApiErrorKind::NotFound, false, Scope::File, "it was deleted meanwhile; the next pass looks again"),
-    row(
-        "MISSING_UPLOAD_IDS",
-        ApiErrorKind::NotFound,
-        false,
-        Scope::File,
-        "some of these assets were deleted meanwhile; the next pass looks again",
-    ),
-    row(
-        "UPLOAD_IS_CURRENTLY_IN_USE",
-        ApiErrorKind::InUse,
-        false,
-        Scope::File,
-        "records use the asset: take it out of them first, then it can be deleted",
-    ),
-    row(
-        "DELETE_RESTRICTION",
-        ApiErrorKind::InUse,
-        false,
-        Scope::File,
-        "something still uses the asset: take it out there first, then it can be deleted",
-    ),
-    row(
-        "REQUIRED_BY_ASSOCIATION",
-        ApiErrorKind::InUse,
-        false,
-        Scope::File,
-        "something still uses the asset: take it out there first, then it can be deleted",
-    ),
-    row(
-        "UPLOAD_NOT_PASSING_FIELD_VALIDATIONS",
-        ApiErrorKind::Validation,
-        false,
-        Scope::File,
-        "records that use the asset would break their validations (type, size, dimensions): change the file, or the \
-         validations",
-    ),
-    row(
-        "INCOMPATIBLE_WITH_UPLOAD_STORAGE_SETTINGS",
-        ApiErrorKind::Storage,
-        false,
-        Scope::File,
-        "the project keeps its files in a storage of its own, which cannot keep the URL: set on_change = \"new_url\"",
-    ),
-    row(
-        "INVALID_UPLOAD_STORAGE_SETTINGS",
-        ApiErrorKind::Storage,
-        false,
-        Scope::All,
-        "the project's own storage is set up wrongly: correct it in the project's settings",
-    ),
-];
-
-fn row_of(code: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.code == code)
-}
-
 impl ApiError {
     /// An error that has only a kind and a cause.
     #[must_use]
@@ -319,7 +123,13 @@ impl ApiError {
         let code = attributes.and_then(|a| a.get("code")).and_then(Value::as_str).map(str::to_owned);
         let details = attributes.and_then(|a| a.get("details")).filter(|d| !is_empty(d));
         let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
-        let kind = code.as_deref().and_then(row_of).map_or_else(|| kind_of_status(status), |row| row.kind);
+        let kind = match code.as_deref().map(row_of) {
+            Some(Some(row)) => row.kind,
+            Some(None) => kind_of_status(status),
+            // "It is gone" must be the API's own word: a proxy's 404 page must not look like an editor's deletion.
+            None if matches!(status, 404 | 410) => ApiErrorKind::Garbled,
+            None => kind_of_status(status),
+        };
         Self {
             kind,
             status: Some(status),
@@ -463,7 +273,10 @@ impl ApiError {
     /// The API could not be reached at all, or not through what stands between: exit code 3 when it lasts.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self.kind, ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance)
+        matches!(
+            self.kind,
+            ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance | ApiErrorKind::Garbled
+        )
     }
 
     /// The metadata may have been sent in the shape that this environment does not take.
@@ -578,6 +391,7 @@ pub(super) fn shorten(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::codes::TABLE;
     use super::*;
 
     fn answer(status: u16, code: &str, details: &Value) -> ApiError {
@@ -633,7 +447,6 @@ mod tests {
         let cases = [
             (401, K::Token, Retry::Never, true),
             (403, K::Permission, Retry::Never, true),
-            (404, K::NotFound, Retry::Never, false),
             (422, K::Invalid, Retry::Never, false),
             (429, K::Throttled, Retry::Later, false),
             (500, K::Service, Retry::Later, false),
@@ -644,6 +457,16 @@ mod tests {
             for error in [answer(status, "NEW_CODE", &json!({})), ApiError::from_answer(status, None)] {
                 assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
             }
+        }
+    }
+
+    #[test]
+    fn only_the_api_itself_can_say_that_something_is_gone() {
+        assert!(answer(404, "NOT_FOUND", &json!({})).is_not_found());
+        assert!(answer(404, "NEW_CODE", &json!({})).is_not_found());
+        for body in [None, Some(json!({})), Some(json!({"error": "no route"}))] {
+            let error = ApiError::from_answer(404, body.as_ref());
+            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Garbled, Retry::Later), "{body:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Response, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::bandwidth::Bandwidth;
@@ -35,6 +35,7 @@ pub(super) struct Door {
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
     before_call: Option<BeforeCall>,
+    token: SecretString,
     job_latency: Mutex<Latency>,
     pub(super) requests: AtomicU64,
     pub(super) throttled: AtomicU64,
@@ -85,6 +86,8 @@ pub(super) enum Reply {
 struct Attempt {
     failure: Failure,
     error: ApiError,
+    /// From the grant on.
+    took: Duration,
 }
 
 impl Door {
@@ -131,6 +134,7 @@ impl Door {
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
             before_call: options.before_call,
+            token: options.token,
             job_latency: Mutex::new(Latency::default()),
             requests: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -143,8 +147,9 @@ impl Door {
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, ApiError> {
         let mut attempts = 0;
         let mut refusals = 0;
+        let mut spent = Duration::ZERO;
         loop {
-            let Attempt { failure, error } = match self.attempt(call).await? {
+            let Attempt { failure, error, took } = match self.attempt(call).await? {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -157,7 +162,8 @@ impl Door {
                 }
                 Verdict::Again => {
                     attempts += 1;
-                    attempts >= retry::MAX_ATTEMPTS
+                    spent += took;
+                    attempts >= retry::MAX_ATTEMPTS || spent >= retry::MAX_SPENT
                 }
             };
             if exhausted {
@@ -166,7 +172,7 @@ impl Door {
             self.retried.fetch_add(1, Ordering::Relaxed);
             if failure != Failure::TooMany {
                 tracing::debug!(method = %call.method, path = %call.path.join("/"), %error, attempts, "trying again");
-                tokio::time::sleep(retry::backoff(attempts, fastrand::f64())).await;
+                tokio::time::sleep(retry::backoff(attempts, self.timeouts.backoff, fastrand::f64())).await;
             }
         }
     }
@@ -206,7 +212,8 @@ impl Door {
         let document = match self.send(&Call::get(&["job-results", job.as_str()])).await {
             Ok(Reply::Document(document)) => document,
             Ok(Reply::Job(_)) => return Ok(None),
-            Err(error) if error.is_not_found() => return Ok(None),
+            // Here a 404 of any kind means "not yet"; waiting has an end of its own.
+            Err(error) if error.status == Some(404) => return Ok(None),
             Err(error) => return Err(error),
         };
         let (status, payload) = wire::job_result(&document)?;
@@ -246,7 +253,8 @@ impl Door {
             return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let failed = |failure, error| Ok(Err(Attempt { failure, error }));
+        let start = Instant::now();
+        let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
@@ -275,7 +283,12 @@ impl Door {
             let job = wire::job_id(&document).map(JobId::new);
             return Ok(Ok(job.map_or(Reply::Document(document), Reply::Job)));
         }
-        let error = ApiError::from_answer(status, json.as_ref());
+        let mut error = ApiError::from_answer(status, json.as_ref());
+        // A server that quotes what it refuses must not put the token into our report.
+        let token = self.token.expose_secret().trim();
+        if let Some(details) = error.details.as_mut().filter(|details| !token.is_empty() && details.contains(token)) {
+            *details = details.replace(token, "…");
+        }
         if status == 429 {
             return failed(Failure::TooMany, error.wait(reset));
         }

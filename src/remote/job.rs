@@ -77,7 +77,7 @@ pub struct Confirmed {
     /// The asset's id.
     pub id: UploadId,
     /// The asset as it is now; `None` when it is gone. From a job's result it may differ from what was expected: compare.
-    pub asset: Option<Asset>,
+    pub asset: Option<Box<Asset>>,
 }
 
 /// What a job's answer means.
@@ -115,8 +115,8 @@ pub struct JobFollower {
     visibility: Visibility,
     max_ids: usize,
     give_up: Duration,
-    probe_after: Option<Instant>,
-    probe_pause: Duration,
+    sample_after: Option<Instant>,
+    sample_pause: Duration,
 }
 
 impl JobFollower {
@@ -128,8 +128,8 @@ impl JobFollower {
             visibility: Visibility::default(),
             max_ids: max_ids.max(1),
             give_up,
-            probe_after: None,
-            probe_pause: STRAGGLER,
+            sample_after: None,
+            sample_pause: STRAGGLER,
         }
     }
 
@@ -202,7 +202,7 @@ impl JobFollower {
             if outstanding.expect.is_met(asset.as_ref()) {
                 self.visibility.seen(now.saturating_duration_since(outstanding.submitted));
                 self.outstanding.remove(id);
-                confirmed.push(Confirmed { id: id.clone(), asset });
+                confirmed.push(Confirmed { id: id.clone(), asset: asset.map(Box::new) });
             } else {
                 let age = since.saturating_duration_since(outstanding.submitted);
                 self.visibility.unseen(age);
@@ -240,12 +240,12 @@ impl JobFollower {
                 self.visibility.learn();
                 self.outstanding.remove(id);
                 // Where one has failed the next may have too.
-                (self.probe_after, self.probe_pause) = (None, STRAGGLER);
+                (self.sample_after, self.sample_pause) = (None, STRAGGLER);
                 Resolved::Failed(error)
             }
             JobState::Done(asset) if gone || asset.is_some() || outstanding.expect == Expect::JobDone => {
                 self.outstanding.remove(id);
-                let asset = if gone { None } else { asset.map(|asset| *asset) };
+                let asset = if gone { None } else { asset };
                 Resolved::Confirmed(Confirmed { id: id.clone(), asset })
             }
             JobState::Done(_) => {
@@ -256,8 +256,8 @@ impl JobFollower {
             }
             JobState::Pending => {
                 outstanding.job_after = now + (age / 2).clamp(Duration::from_millis(300), Duration::from_secs(15));
-                self.probe_after = Some(now + self.probe_pause);
-                self.probe_pause = (self.probe_pause * 2).min(Duration::from_secs(15));
+                self.sample_after = Some(now + self.sample_pause);
+                self.sample_pause = (self.sample_pause * 2).min(Duration::from_secs(15));
                 Resolved::StillPending
             }
         }
@@ -287,40 +287,29 @@ impl JobFollower {
         }
         let likely = self.visibility.likely();
         let late = STRAGGLER.max(likely * 3);
-        let mut due: Option<(Instant, UploadId)> = None;
-        let mut oldest: Option<(Instant, UploadId)> = None;
-        for (id, o) in &self.outstanding {
-            if o.job.is_none() || o.asking_job {
-                continue;
-            }
-            let by_job_alone = o.expect == Expect::JobDone;
+        let mut due: Option<(Instant, Instant, UploadId)> = None;
+        for (id, o) in self.outstanding.iter().filter(|(_, o)| o.job.is_some() && !o.asking_job) {
             let age = now.saturating_duration_since(o.submitted);
-            let at = if by_job_alone {
-                (o.submitted + likely).max(o.job_after)
-            } else if o.lists >= 2 && self.visibility.share_seen(age.max(late)) >= 0.9 {
-                (o.submitted + late).max(o.job_after)
-            } else if o.lists >= 2 {
-                // Everything is late: that is the service, not this one. One is asked for as a sample.
-                let at = (o.submitted + late.min(SAMPLE)).max(o.job_after).max(self.probe_after.unwrap_or(o.submitted));
-                if oldest.as_ref().is_none_or(|(old, _)| at < *old) {
-                    oldest = Some((at, id.clone()));
-                }
+            let at = if o.expect == Expect::JobDone {
+                o.submitted + likely
+            } else if o.lists < 2 {
                 continue;
+            } else if self.visibility.share_seen(age) >= 0.9 {
+                o.submitted + late
             } else {
-                continue;
+                // Everything is late: that is the service, not this one. The oldest is asked for as a sample.
+                (o.submitted + late.min(SAMPLE)).max(self.sample_after.unwrap_or(o.submitted))
             };
-            if due.as_ref().is_none_or(|(first, _)| at < *first) {
-                due = Some((at, id.clone()));
+            let candidate = (at.max(o.job_after), o.submitted, id.clone());
+            if due.as_ref().is_none_or(|first| candidate < *first) {
+                due = Some(candidate);
             }
         }
-        let probing = oldest.is_some();
-        let Some((at, id)) = due.into_iter().chain(oldest).min() else { return (None, None) };
+        let Some((at, _, id)) = due else { return (None, None) };
         if at > now {
             return (Some(at), None);
         }
-        if probing {
-            self.probe_after = Some(now + self.probe_pause);
-        }
+        self.sample_after = Some(now + self.sample_pause);
         let Some(outstanding) = self.outstanding.get_mut(&id) else { return (None, None) };
         outstanding.asking_job = true;
         let job = outstanding.job.clone();

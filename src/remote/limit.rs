@@ -81,20 +81,20 @@ impl Limiter {
     /// Whether a call may go out at `now`.
     pub(super) fn poll(&mut self, now: Instant) -> Poll {
         self.forget_before(now);
-        if let Some(until) = self.stopped_until {
-            if now < until {
-                return Poll::WaitUntil(until);
-            }
+        if let Some(until) = self.stopped_until
+            && now < until
+        {
+            return Poll::WaitUntil(until);
         }
         let in_flight = self.log.iter().any(|entry| entry.free.is_none());
         if !self.answered_once && in_flight {
             return Poll::WaitAnswer;
         }
         let allowance = self.allowance(now);
-        if let Some(at) = self.last_grant.map(|last| last + self.gap(now, allowance)) {
-            if now < at {
-                return Poll::WaitUntil(at);
-            }
+        if let Some(at) = self.last_grant.map(|last| last + self.gap(now, allowance))
+            && now < at
+        {
+            return Poll::WaitUntil(at);
         }
         let occupied = self.occupied(now);
         if occupied < allowance as usize {

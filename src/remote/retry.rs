@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-/// Attempts of one call, 429s not counted: about 30 s with the waits between.
+/// Attempts of one call, 429s not counted.
 pub(super) const MAX_ATTEMPTS: u32 = 5;
+/// Time spent in failed attempts after which no other is made: one that ran into its timeout is enough.
+pub(super) const MAX_SPENT: Duration = Duration::from_secs(25);
 /// 429s one call sits out. The pacer prevents our own; these are other clients'.
 pub(super) const MAX_REFUSALS: u32 = 10;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// What sending a call twice does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +72,8 @@ pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
 }
 
 /// The wait before attempt `attempt + 1` (`attempt` counts from 1): full jitter, `random` in 0..1.
-pub(super) fn backoff(attempt: u32, random: f64) -> Duration {
-    let ceiling = FIRST_WAIT.saturating_mul(1 << attempt.min(10)).min(LONGEST_WAIT);
-    ceiling.mul_f64(random.clamp(0.02, 1.0))
+pub(super) fn backoff(attempt: u32, unit: Duration, random: f64) -> Duration {
+    unit.saturating_mul(1 << attempt.min(4)).mul_f64(random.clamp(0.02, 1.0))
 }
 
 #[cfg(test)]
@@ -108,11 +107,12 @@ mod tests {
 
     #[test]
     fn waits_grow_jitter_and_end_within_half_a_minute() {
-        assert_eq!(backoff(1, 1.0), Duration::from_secs(1));
-        assert_eq!(backoff(2, 0.5), Duration::from_secs(1));
-        assert_eq!(backoff(30, 1.0), LONGEST_WAIT);
-        assert!(backoff(1, 0.0) > Duration::ZERO);
-        let longest: Duration = (1..MAX_ATTEMPTS).map(|attempt| backoff(attempt, 1.0)).sum();
+        let unit = Duration::from_millis(500);
+        assert_eq!(backoff(1, unit, 1.0), Duration::from_secs(1));
+        assert_eq!(backoff(2, unit, 0.5), Duration::from_secs(1));
+        assert_eq!(backoff(30, unit, 1.0), Duration::from_secs(8));
+        assert!(backoff(1, unit, 0.0) > Duration::ZERO);
+        let longest: Duration = (1..MAX_ATTEMPTS).map(|attempt| backoff(attempt, unit, 1.0)).sum();
         assert!(longest <= Duration::from_secs(30), "{longest:?}");
     }
 }

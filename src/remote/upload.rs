@@ -8,10 +8,10 @@
 //! A thread reads and hashes; a short queue hands its chunks to the connection. The last chunk is held back until the
 //! file is seen to end there and to be unchanged, so a file that changes under us never arrives whole.
 
+mod reader;
+
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Md5, Md5Hasher};
+use crate::model::Md5;
 
 use super::error::shorten;
 use super::http::{Door, causes, is_loopback};
@@ -178,7 +178,7 @@ impl Door {
         let start = Instant::now();
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
         let (path, size, chunk) = (file.path.to_owned(), file.size, self.bandwidth.chunk());
-        let reader = tokio::task::spawn_blocking(move || read_through(&path, size, chunk, &sender));
+        let reader = tokio::task::spawn_blocking(move || reader::read_through(&path, size, chunk, &sender));
         let body = SizedBody { chunks: self.paced(chunks, start, &progress), left: size };
         let request = self.bucket.put(url).headers(headers).body(reqwest::Body::wrap(body));
         let outcome = tokio::select! {
@@ -268,95 +268,6 @@ impl Body for SizedBody {
     fn is_end_stream(&self) -> bool {
         self.left == 0
     }
-}
-
-/// Reads and hashes the file on a thread of its own; `None` when nobody wants the bytes any more.
-fn read_through(
-    path: &Path,
-    size: u64,
-    chunk: usize,
-    chunks: &mpsc::Sender<io::Result<Bytes>>,
-) -> Result<Option<Md5>, SendError> {
-    let outcome = read_all(path, size, chunk, |bytes| chunks.blocking_send(Ok(bytes)).is_ok());
-    if outcome.is_err() {
-        // Breaks the body, so that the bucket never has all the bytes it was promised.
-        let _ = chunks.blocking_send(Err(io::Error::other("the file changed or cannot be read")));
-    }
-    outcome
-}
-
-fn read_all(
-    path: &Path,
-    size: u64,
-    chunk: usize,
-    mut hand: impl FnMut(Bytes) -> bool,
-) -> Result<Option<Md5>, SendError> {
-    let (mut file, before) = open(path)?;
-    if before.len() != size {
-        return Err(SendError::Changed(if before.len() > size { "it grew" } else { "it shrank" }));
-    }
-    let mut hasher = Md5Hasher::new();
-    let mut held = Bytes::new();
-    let mut read = 0;
-    loop {
-        let next = read_chunk(&mut file, chunk)?;
-        if next.is_empty() {
-            break;
-        }
-        read += next.len() as u64;
-        if read > size {
-            return Err(SendError::Changed("it grew"));
-        }
-        hasher.update(&next);
-        if !held.is_empty() && !hand(held) {
-            return Ok(None);
-        }
-        held = next;
-    }
-    if read < size {
-        return Err(SendError::Changed("it shrank"));
-    }
-    check_unchanged(path, &file, &before)?;
-    if !held.is_empty() && !hand(held) {
-        return Ok(None);
-    }
-    Ok(Some(hasher.finish()))
-}
-
-fn open(path: &Path) -> Result<(File, Metadata), SendError> {
-    // Asked first: opening a FIFO would wait for its writer.
-    let is_file = std::fs::metadata(path).map_err(gone_or_unreadable)?.is_file();
-    if !is_file {
-        return Err(SendError::Changed("it is no file any more"));
-    }
-    let file = File::open(path).map_err(gone_or_unreadable)?;
-    let metadata = file.metadata().map_err(SendError::Unreadable)?;
-    Ok((file, metadata))
-}
-
-fn gone_or_unreadable(error: io::Error) -> SendError {
-    if error.kind() == io::ErrorKind::NotFound {
-        SendError::Changed("it is gone")
-    } else {
-        SendError::Unreadable(error)
-    }
-}
-
-/// Up to `size` bytes; fewer only at the end.
-fn read_chunk(file: &mut File, size: usize) -> Result<Bytes, SendError> {
-    let mut buffer = Vec::with_capacity(size);
-    file.take(size as u64).read_to_end(&mut buffer).map_err(SendError::Unreadable)?;
-    Ok(Bytes::from(buffer))
-}
-
-fn check_unchanged(path: &Path, file: &File, before: &Metadata) -> Result<(), SendError> {
-    let state = |m: &Metadata| (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec());
-    let open = file.metadata().map_err(SendError::Unreadable)?;
-    let named = std::fs::metadata(path).map_err(gone_or_unreadable)?;
-    if state(&open) == state(before) && state(&named) == state(before) {
-        return Ok(());
-    }
-    Err(SendError::Changed("it was written to or replaced"))
 }
 
 /// The reader's word, once the body no longer takes its chunks.
@@ -455,34 +366,6 @@ mod tests {
         for (etag, good) in cases {
             assert_eq!(check_etag(&etag, sent).is_ok(), good, "{etag}");
         }
-    }
-
-    #[test]
-    fn the_last_chunk_is_held_back_until_the_file_is_seen_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        std::fs::write(&path, vec![7; 100]).unwrap();
-        let mut handed = 0;
-        let md5 = read_all(&path, 100, 30, |bytes| {
-            handed += bytes.len();
-            true
-        });
-        assert_eq!(md5.unwrap(), Some(Md5::of(&[7; 100])));
-        assert_eq!(handed, 100);
-
-        let mut handed = 0;
-        let outcome = read_all(&path, 100, 50, |bytes| {
-            handed += bytes.len();
-            std::fs::write(&path, vec![7; 150]).unwrap();
-            true
-        });
-        assert!(matches!(outcome, Err(SendError::Changed(_))), "{outcome:?}");
-        assert!(handed < 100, "{handed}");
-        assert!(matches!(read_all(&path, 100, 50, |_| true), Err(SendError::Changed("it grew"))));
-        assert!(matches!(read_all(&path, 200, 50, |_| true), Err(SendError::Changed("it shrank"))));
-        let missing = dir.path().join("none");
-        assert!(matches!(read_all(&missing, 1, 50, |_| true), Err(SendError::Changed("it is gone"))));
-        assert!(matches!(read_all(dir.path(), 1, 50, |_| true), Err(SendError::Changed(_))));
     }
 
     #[test]

@@ -232,11 +232,18 @@ struct TicketAttributes {
     request_headers: Option<std::collections::BTreeMap<String, String>>,
 }
 
-/// An upload request: path, presigned URL, headers.
-pub(super) fn ticket(document: &Value) -> Result<(String, String, Vec<(String, String)>), ApiError> {
+/// An upload request.
+pub(super) struct Ticket {
+    pub(super) path: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// Where to put a file's bytes.
+pub(super) fn ticket(document: &Value) -> Result<Ticket, ApiError> {
     let wire = read::<One<TicketWire>>(document)?.data;
-    let headers = wire.attributes.request_headers.unwrap_or_default();
-    Ok((wire.id, wire.attributes.url, headers.into_iter().collect()))
+    let headers = wire.attributes.request_headers.unwrap_or_default().into_iter().collect();
+    Ok(Ticket { path: wire.id, url: wire.attributes.url, headers })
 }
 
 #[derive(Deserialize)]
@@ -371,5 +378,33 @@ mod tests {
         let result = json!({"data": {"attributes": {"status": 422, "payload": {"data": []}}}});
         assert_eq!(job_result(&result).unwrap(), (422, json!({"data": []})));
         assert_eq!(job_result(&json!({"data": {"attributes": {"status": 204}}})).unwrap(), (204, Value::Null));
+    }
+
+    #[test]
+    fn damaged_answers_are_read_or_refused_but_never_end_the_program() {
+        let good = json!({"data": {"id": "q0", "type": "upload", "meta": {"total_count": 1},
+            "attributes": {"size": 1, "width": 2, "path": "/1/a.png", "md5": "00", "tags": ["a"], "status": 200,
+                "locales": ["en"], "url": "u", "request_headers": {"a": "b"}, "payload": {"data": {"id": "x"}},
+                "default_field_metadata": {"en": {"alt": "x", "custom_data": {"dato-mirror": {"m": {"md5": 1}}}}}},
+            "relationships": {"creator": {"data": {"id": "1"}}, "upload_collection": {"data": {"id": 3}}}}});
+        let text = good.to_string();
+        let scraps = ["null", "-1", "1e300", "[]", "{}", "\"\u{0}\"", "true", "\"x\""];
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut readable = 0;
+        for _ in 0..20_000 {
+            // One value, from its colon to the next comma, becomes something else.
+            let colons: Vec<_> = text.match_indices(':').map(|(at, _)| at + 1).collect();
+            let start = colons[random.usize(..colons.len())];
+            let end = text[start..].find([',', '}']).map_or(text.len(), |at| start + at);
+            let damaged = format!("{}{}{}", &text[..start], scraps[random.usize(..scraps.len())], &text[end..]);
+            let Ok(document) = serde_json::from_str::<Value>(&damaged) else { continue };
+            readable += 1;
+            for document in [document.clone(), json!({"data": [document["data"].clone()]})] {
+                let _ = (asset(&document), assets(&document), site(&document), bare_list(&document));
+                let _ = (job_id(&document), job_result(&document), ticket(&document), bulk_outcome(&document));
+                let _ = ApiError::from_answer(422, Some(&document)).to_string();
+            }
+        }
+        assert!(readable > 5_000, "{readable}");
     }
 }

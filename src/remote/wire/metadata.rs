@@ -106,8 +106,8 @@ impl Writer<'_> {
 
     fn locale_object(&self, locale: &str) -> Value {
         let mut object = Map::new();
-        object.insert("alt".into(), self.text(FieldKey::Alt(locale.to_owned())));
-        object.insert("title".into(), self.text(FieldKey::Title(locale.to_owned())));
+        object.insert("alt".into(), self.text(&FieldKey::Alt(locale.to_owned())));
+        object.insert("title".into(), self.text(&FieldKey::Title(locale.to_owned())));
         object.insert("custom_data".into(), self.custom_data(locale));
         let cleared = self.metadata.write.contains(&FieldKey::FocalPoint);
         match self.metadata.fields.get(&FieldKey::FocalPoint) {
@@ -125,14 +125,14 @@ impl Writer<'_> {
             self.locales_of(name).into_iter().map(|locale| (locale.to_owned(), of(locale))).collect()
         };
         if touched(|key| matches!(key, FieldKey::Alt(_))) {
-            let value = everywhere(&|locale| self.text(FieldKey::Alt(locale.to_owned())), |key| match key {
+            let value = everywhere(&|locale| self.text(&FieldKey::Alt(locale.to_owned())), |key| match key {
                 FieldKey::Alt(locale) => Some(locale),
                 _ => None,
             });
             fields.insert("alt".into(), value);
         }
         if touched(|key| matches!(key, FieldKey::Title(_))) {
-            let value = everywhere(&|locale| self.text(FieldKey::Title(locale.to_owned())), |key| match key {
+            let value = everywhere(&|locale| self.text(&FieldKey::Title(locale.to_owned())), |key| match key {
                 FieldKey::Title(locale) => Some(locale),
                 _ => None,
             });
@@ -163,23 +163,23 @@ impl Writer<'_> {
         locales
     }
 
-    fn text(&self, key: FieldKey) -> Value {
-        self.metadata.fields.get(&key).cloned().unwrap_or(Value::Null)
+    fn text(&self, key: &FieldKey) -> Value {
+        self.metadata.fields.get(key).cloned().unwrap_or(Value::Null)
     }
 
     fn custom_data(&self, locale: &str) -> Value {
         let mut object = Map::new();
         for (key, value) in &self.metadata.fields {
-            if let FieldKey::CustomData(of, name) = key {
-                if of == locale {
-                    object.insert(name.clone(), value.clone());
-                }
+            if let FieldKey::CustomData(of, name) = key
+                && of == locale
+            {
+                object.insert(name.clone(), value.clone());
             }
         }
-        if locale == self.site.main_locale() {
-            if let Some(stamp) = self.metadata.stamp.as_ref().filter(|stamp| !stamp.0.is_empty()) {
-                object.insert(STAMP_KEY.into(), stamp.to_json());
-            }
+        if locale == self.site.main_locale()
+            && let Some(stamp) = self.metadata.stamp.as_ref().filter(|stamp| !stamp.0.is_empty())
+        {
+            object.insert(STAMP_KEY.into(), stamp.to_json());
         }
         Value::Object(object)
     }
