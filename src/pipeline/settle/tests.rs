@@ -145,11 +145,14 @@ fn replay(existing: &[&str], watched: Watched, steps: &[(u64, Does)]) -> Replay 
     replay
 }
 
+/// How it is called, the file saved, and the steps with their milliseconds.
+type Pattern = (&'static str, &'static str, &'static [(u64, Does)]);
+
 /// Each way of saving `logo.psd` (or so), which exists: one change for the final name, at most `settle` + 0.1 s after the
 /// last write, and not a word about any other name.
 #[test]
 fn one_save_is_one_change_however_the_program_saves() {
-    let patterns: &[(&str, &str, &[(u64, Does)])] = &[
+    let patterns: &[Pattern] = &[
         (
             "truncate and write",
             "logo.svg",
@@ -384,8 +387,8 @@ fn a_burst_comes_out_as_one_batch() {
 
 #[test]
 fn a_burst_without_end_comes_out_in_parts_and_so_does_a_large_one() {
-    let steps: Vec<_> = (0..600).map(|n| (n * 100, Write(["a.png", "b.png", "c.png"][n as usize % 3], n))).collect();
-    let mut steps: Vec<_> = steps.into_iter().map(|(at, does)| (at, does)).collect();
+    let names = ["a.png", "b.png", "c.png"];
+    let mut steps: Vec<_> = names.into_iter().cycle().zip(0..600).map(|(name, n)| (n * 100, Write(name, n))).collect();
     steps.insert(0, (0, Write("done.png", 1)));
     let replay = replay(&["a.png", "b.png", "c.png", "done.png"], Watched::Selected, &steps);
     assert_eq!(replay.changed()[0], (10_200, "done.png"), "waits for the others, but not for ever");
