@@ -65,9 +65,9 @@ pub enum Watched {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     /// Something happened to a selected file or a sidecar. With [`Touch::Removed`] the path may be a folder, with all that
-    /// was in it; with [`Touch::Changed`] it may be a folder that was moved here.
+    /// was in it.
     Touched(RelPath, Touch),
-    /// A folder appeared; files in it may have been written unheard: scan it.
+    /// A folder was made or moved here; files in it were written unheard: scan it. From now on they are heard.
     FolderAppeared(RelPath),
     /// Events may be missing: scan the whole root.
     RescanNeeded,
@@ -244,6 +244,15 @@ impl Outlet {
             drop(current);
             self.signals.raise(STATE);
         }
+    }
+}
+
+#[cfg(test)]
+impl Outlet {
+    fn for_test() -> (Self, Arc<Signals>) {
+        let state = Mutex::new(WatchState { how: Watched::Starting, degraded: None });
+        let signals = Arc::new(Signals { raised: AtomicU8::new(0), wake: Notify::new(), state });
+        (Self { touches: mpsc::channel(1).0, signals: Arc::clone(&signals) }, signals)
     }
 }
 

@@ -21,6 +21,8 @@ pub const PROBE_NAME: &str = ".dato-mirror-probe";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Tell(WatchEvent),
+    /// Something came to be under this name: surely or possibly a folder.
+    Appeared(RelPath),
     /// Events were lost, and folders made meanwhile are not watched.
     Overflow,
     /// The kernel gives no more watches.
@@ -74,21 +76,20 @@ fn meaning(event: &Event, path: &Path, root: &Path, selection: &Selection) -> He
     if rel.key() == PROBE_NAME {
         return Heard::Probe;
     }
-    let file = |touch| {
-        let matters = matches!(selection.verdict(&rel), Verdict::Mirrored | Verdict::Sidecar(_));
-        matters.then(|| Heard::Tell(WatchEvent::Touched(rel.clone(), touch)))
+    let matters = || matches!(selection.verdict(&rel), Verdict::Mirrored | Verdict::Sidecar(_));
+    let file = |touch| matters().then(|| Heard::Tell(WatchEvent::Touched(rel.clone(), touch)));
+    let any = |heard: fn(RelPath) -> Heard| {
+        let matters = matters() || selection.admits_dir(&rel);
+        matters.then(|| heard(rel.clone()))
     };
-    let folder = |event: fn(RelPath) -> WatchEvent| selection.admits_dir(&rel).then(|| Heard::Tell(event(rel.clone())));
     let heard = match event.kind {
-        EventKind::Create(CreateKind::Folder) => folder(WatchEvent::FolderAppeared),
         EventKind::Create(CreateKind::File) => file(Touch::Created),
-        // The kernel does not say here whether it is a file. As a folder's name it is scanned, which finds nothing if it
-        // is a file that was not selected.
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
-            file(Touch::Changed).or_else(|| folder(WatchEvent::FolderAppeared))
+        // For the new name of a rename the kernel does not say whether it is a file.
+        EventKind::Create(CreateKind::Folder) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+            any(Heard::Appeared)
         }
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(RemoveKind::Folder) => {
-            file(Touch::Removed).or_else(|| folder(|path| WatchEvent::Touched(path, Touch::Removed)))
+        EventKind::Remove(RemoveKind::Folder) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            any(|path| Heard::Tell(WatchEvent::Touched(path, Touch::Removed)))
         }
         // A file system mounted below the root went away: that is no deletion.
         EventKind::Remove(RemoveKind::Other) if event.info() == Some("unmount") => Some(Heard::Rescan),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     fn appeared(key: &str) -> Heard {
-        Heard::Tell(WatchEvent::FolderAppeared(RelPath::from_key(key).unwrap()))
+        Heard::Appeared(RelPath::from_key(key).unwrap())
     }
 
     #[test]
@@ -152,7 +153,7 @@ mod tests {
             (name(RenameMode::From), "a.png", touched("a.png", Touch::Removed)),
             (name(RenameMode::From), "folder", touched("folder", Touch::Removed)),
             (name(RenameMode::From), "drafts", Heard::Nothing),
-            (name(RenameMode::To), "a.png", touched("a.png", Touch::Changed)),
+            (name(RenameMode::To), "a.png", appeared("a.png")),
             (name(RenameMode::To), "folder", appeared("folder")),
             (name(RenameMode::To), ".hidden", Heard::Nothing),
             (remove(RemoveKind::File), "a.png", touched("a.png", Touch::Removed)),

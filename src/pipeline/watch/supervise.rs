@@ -12,13 +12,17 @@ use std::time::{Duration, Instant};
 
 use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::super::settle::Touch;
 use super::heard::{Heard, PROBE_NAME, translate};
-use super::{Outlet, WatchMode, WatchOptions, WatchState, Watched, advice};
-use crate::disk::MountTable;
+use super::{Outlet, WatchEvent, WatchMode, WatchOptions, WatchState, Watched, advice};
+use crate::disk::{MountTable, Verdict};
+use crate::model::RelPath;
 
 /// What the supervisor is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
+    /// A folder, or something that may be one, has this name now.
+    Appeared(RelPath),
     Overflow,
     LimitReached,
     RootGone,
@@ -48,7 +52,7 @@ pub(super) struct Supervisor {
 struct Armed {
     root: RootSeen,
     /// Watches as long as it lives.
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
 }
 
 /// Which folder is watched: device, inode.
@@ -86,8 +90,18 @@ impl Supervisor {
 
     pub(super) fn run(mut self, inbox: &Receiver<Order>) {
         self.begin();
+        let mut appeared = Vec::new();
         loop {
-            match inbox.recv_timeout(self.patience(Instant::now())) {
+            let order = match inbox.try_recv() {
+                Ok(order) => Ok(order),
+                Err(_) => {
+                    // Many names come at once; one wait for the watcher does for all of them.
+                    self.tell_appeared(&mut appeared);
+                    inbox.recv_timeout(self.patience(Instant::now()))
+                }
+            };
+            match order {
+                Ok(Order::Appeared(path)) => appeared.push(path),
                 Ok(Order::Overflow) => self.overflowed(),
                 Ok(Order::LimitReached) => self.poll_for_want_of_watches(),
                 Ok(Order::RootGone) => self.root_went(),
@@ -172,6 +186,7 @@ impl Supervisor {
                         continue;
                     }
                     Heard::Nothing => continue,
+                    Heard::Appeared(path) => Order::Appeared(path),
                     Heard::Overflow => Order::Overflow,
                     Heard::LimitReached => Order::LimitReached,
                     Heard::RootGone => Order::RootGone,
@@ -183,7 +198,30 @@ impl Supervisor {
         };
         let mut watcher = RecommendedWatcher::new(handler, config).map_err(|error| refusal(&error, &real))?;
         watcher.watch(&real, RecursiveMode::Recursive).map_err(|error| refusal(&error, &real))?;
-        Ok(Armed { root: seen, _watcher: watcher })
+        Ok(Armed { root: seen, watcher })
+    }
+
+    /// Tells files from folders. A folder is told of only when the watcher has taken it up, with all folders in it: what
+    /// is written before that, the scan finds; what is written after, is heard.
+    fn tell_appeared(&self, appeared: &mut Vec<RelPath>) {
+        let (folders, files): (Vec<_>, Vec<_>) = appeared.drain(..).partition(|path| {
+            fs::symlink_metadata(path.below(&self.options.root)).is_ok_and(|metadata| metadata.is_dir())
+        });
+        let selection = &self.options.selection;
+        for path in files {
+            if matches!(selection.verdict(&path), Verdict::Mirrored | Verdict::Sidecar(_)) {
+                self.outlet.touched(WatchEvent::Touched(path, Touch::Changed));
+            }
+        }
+        if let (false, Some(armed)) = (folders.is_empty(), &self.armed) {
+            // The answer comes from the watcher's own thread, after what it is busy with.
+            let _ = armed.watcher.watched_paths();
+        }
+        for path in folders {
+            if selection.admits_dir(&path) {
+                self.outlet.touched(WatchEvent::FolderAppeared(path));
+            }
+        }
     }
 
     fn overflowed(&mut self) {
@@ -329,4 +367,34 @@ fn count_folders(folder: &Path) -> u64 {
         );
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::disk::Selection;
+
+    #[test]
+    fn a_probe_that_is_not_heard_of_means_polling() {
+        let dir = tempfile::tempdir().unwrap();
+        let selection = Selection::new(&[], &[]).unwrap();
+        let mut options = WatchOptions::new(dir.path().to_owned(), WatchMode::Auto, selection);
+        options.mounts = Some(MountTable::default());
+        let (outlet, signals) = Outlet::for_test();
+        let (orders, _inbox) = mpsc::channel();
+        let mut supervisor = Supervisor::new(options, outlet, orders);
+        supervisor.begin();
+        assert_eq!(signals.state().how, Watched::Native);
+        assert!(dir.path().join(PROBE_NAME).exists());
+        let until = supervisor.probe_until.expect("the probe is under way");
+
+        supervisor.on_time(until - Duration::from_millis(1));
+        assert_eq!(signals.state().how, Watched::Native, "not before its time");
+        supervisor.on_time(until);
+        let Watched::Polling { reason } = signals.state().how else { panic!("still watched") };
+        assert!(reason.contains("test"), "{reason}");
+        assert!(!dir.path().join(PROBE_NAME).exists());
+    }
 }
