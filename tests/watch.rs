@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use dato_mirror::disk::{Fingerprint, Found, MountTable, Selection, walk};
+use dato_mirror::disk::{Found, MountTable, Selection, glance, walk};
 use dato_mirror::model::RelPath;
 use dato_mirror::pipeline::settle::{Look, Settle, Timing, Touch};
 use dato_mirror::pipeline::watch::{
@@ -420,11 +420,7 @@ impl Shell {
             }
             let now = Instant::now();
             for ask in self.settle.asks(now) {
-                let look = match fs::metadata(ask.path.below(&self.root)) {
-                    Ok(metadata) if metadata.is_dir() => Look::Folder,
-                    Ok(metadata) => Look::File(Fingerprint::from(&metadata)),
-                    Err(_) => Look::Gone,
-                };
+                let look = Look::from(glance(&self.root, &ask.path, &Selection::new(&[], &[]).unwrap()));
                 self.settle.looked(ask, look, now);
             }
             if let Some(batch) = self.settle.due(now) {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
 
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fs::OFlags;
 
 use super::fingerprint::Fingerprint;
 use crate::model::{Md5, Md5Hasher, RelPath};
@@ -68,7 +68,7 @@ pub fn digest_file(path: &Path, expect: &Fingerprint, stop: &AtomicBool) -> Resu
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(refused)?;
     unchanged(&file.metadata().map_err(refused)?, expect)?;
-    let _ = fadvise(&file, 0, None, Advice::Sequential);
+    read_ahead(&file);
     let (md5, head, bytes) = read_all(&file, expect.size, stop)?;
     unchanged(&file.metadata().map_err(refused)?, expect)?;
     // By name too: a rename may have put another file there while this one was read.
@@ -122,6 +122,14 @@ pub fn mime_of(name: &Path, head: &[u8]) -> String {
         Some(by_name) => by_name.to_owned(),
         None => by_content.unwrap_or("application/octet-stream").to_owned(),
     }
+}
+
+/// Asks the system to read ahead generously; where it cannot, reading is slower, no more.
+fn read_ahead(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// Digest, beginning and length of what is read. Stops when there is more than `size`: the file is growing.

@@ -162,6 +162,33 @@ pub fn walk(
     }))
 }
 
+/// What is at one path.
+#[derive(Debug)]
+pub enum Glance {
+    /// What the walk would report of it.
+    Found(Found),
+    /// A folder the walk would enter.
+    Folder,
+    /// Nothing, or nothing that was selected.
+    Nothing,
+}
+
+/// Looks at one path with the rules of the walk: the same links are followed, the same things skipped.
+///
+/// # Errors
+/// When the root itself cannot be listed.
+pub fn glance(root: &Path, path: &RelPath, selection: &Selection) -> Result<Glance, WalkError> {
+    let real_root = fs::canonicalize(root).map_err(|cause| WalkError { root: root.to_owned(), cause })?;
+    let mut outcome = Outcome::default();
+    let top = Arc::new(Folder { path: root.to_owned(), rel: None, hops: None });
+    Scope { real_root: &real_root, selection }.look_at_start(&top, path, &mut outcome);
+    Ok(match outcome.found.pop() {
+        Some(found) => Glance::Found(found),
+        None if outcome.tasks.is_empty() => Glance::Nothing,
+        None => Glance::Folder,
+    })
+}
+
 /// What one thread has found and not yet handed over.
 #[derive(Debug, Default)]
 struct Outcome {

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::disk::Fingerprint;
+use crate::disk::{Fingerprint, Found, Glance, WalkError};
 use crate::model::RelPath;
 
 /// What happened to a path.
@@ -83,6 +83,17 @@ pub enum Look {
     Gone,
     /// Something else, or the system refused: passed on, so that the cause is reported where files are read.
     Unclear,
+}
+
+impl From<Result<Glance, WalkError>> for Look {
+    fn from(glance: Result<Glance, WalkError>) -> Self {
+        match glance {
+            Ok(Glance::Found(Found::File { print, .. } | Found::Sidecar { print, .. })) => Self::File(print),
+            Ok(Glance::Found(Found::Skipped { .. } | Found::Unreadable { .. })) | Err(_) => Self::Unclear,
+            Ok(Glance::Folder) => Self::Folder,
+            Ok(Glance::Nothing) => Self::Gone,
+        }
+    }
 }
 
 /// A file that is being written for longer than anyone should wait in silence; it is not lost, only not whole yet.

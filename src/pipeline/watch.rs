@@ -132,6 +132,8 @@ pub struct Watching {
 pub struct WatchEvents {
     touches: mpsc::Receiver<WatchEvent>,
     signals: Arc<Signals>,
+    /// How many of the queued events still come before the rescan that was asked for.
+    before_rescan: Option<usize>,
 }
 
 /// What must arrive however full the queue is.
@@ -159,7 +161,7 @@ impl Watching {
         let outlet = Outlet { touches: sender, signals: Arc::clone(&signals) };
         let supervisor = Supervisor::new(options, outlet, orders.clone());
         thread::Builder::new().name("watch".into()).spawn(move || supervisor.run(&inbox))?;
-        Ok((Self { signals: Arc::clone(&signals), orders }, WatchEvents { touches, signals }))
+        Ok((Self { signals: Arc::clone(&signals), orders }, WatchEvents { touches, signals, before_rescan: None }))
     }
 
     /// How changes are found at present.
@@ -178,10 +180,24 @@ impl Drop for Watching {
 
 impl WatchEvents {
     /// The next event; `None` when the watch has ended. Safe to cancel.
+    ///
+    /// What was queued when a rescan is asked for comes before it, and no more than that: neither a storm of events nor a
+    /// storm of rescans can starve the other.
     pub async fn recv(&mut self) -> Option<WatchEvent> {
         loop {
-            if let Some(event) = self.signals.take() {
-                return Some(event);
+            if self.signals.lower(ROOT_GONE) {
+                return Some(WatchEvent::RootGone);
+            }
+            if self.signals.lower(STATE) {
+                return Some(WatchEvent::StateChanged(self.signals.state()));
+            }
+            if self.before_rescan.is_none() && self.signals.lower(RESCAN) {
+                self.before_rescan = Some(self.touches.len());
+            }
+            if let Some(left) = self.before_rescan {
+                let queued = if left > 0 { self.touches.try_recv().ok() } else { None };
+                self.before_rescan = queued.is_some().then_some(left.saturating_sub(1));
+                return queued.or(Some(WatchEvent::RescanNeeded));
             }
             tokio::select! {
                 biased;
@@ -198,15 +214,9 @@ impl Signals {
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Option<WatchEvent> {
-        let raised = self.raised.load(Ordering::Acquire);
-        let next = [ROOT_GONE, STATE, RESCAN].into_iter().find(|signal| raised & signal != 0)?;
-        self.raised.fetch_and(!next, Ordering::AcqRel);
-        Some(match next {
-            ROOT_GONE => WatchEvent::RootGone,
-            STATE => WatchEvent::StateChanged(self.state()),
-            _ => WatchEvent::RescanNeeded,
-        })
+    /// Whether the signal was up; it is down now.
+    fn lower(&self, signal: u8) -> bool {
+        self.raised.fetch_and(!signal, Ordering::AcqRel) & signal != 0
     }
 
     fn state(&self) -> WatchState {
@@ -313,14 +323,17 @@ mod tests {
         let state = Mutex::new(WatchState { how: Watched::Native, degraded: None });
         let signals = Arc::new(Signals { raised: AtomicU8::new(0), wake: Notify::new(), state });
         let outlet = Outlet { touches, signals: Arc::clone(&signals) };
-        let mut events = WatchEvents { touches: receiver, signals };
+        let mut events = WatchEvents { touches: receiver, signals, before_rescan: None };
         let touch = |name: &str| WatchEvent::Touched(RelPath::from_key(name).unwrap(), Touch::Changed);
         ["a", "b", "c", "d"].into_iter().for_each(|name| outlet.touched(touch(name)));
+        assert_eq!(events.recv().await, Some(touch("a")));
+        ["e", "f"].into_iter().for_each(|name| outlet.touched(touch(name)));
         drop(outlet);
         let mut heard = Vec::new();
         while let Some(event) = events.recv().await {
             heard.push(event);
         }
-        assert_eq!(heard, [WatchEvent::RescanNeeded, touch("a"), touch("b")]);
+        // The storm goes on, and still each rescan comes after what was queued when it was asked for.
+        assert_eq!(heard, [touch("b"), WatchEvent::RescanNeeded, touch("e"), WatchEvent::RescanNeeded]);
     }
 }
