@@ -176,7 +176,8 @@ fn parse(written: &str) -> Result<Parsed, String> {
 fn has_wide_class(glob: &str) -> bool {
     let (mut open, mut escaped) = (false, false);
     glob.chars().any(|character| {
-        let plain = !std::mem::replace(&mut escaped, character == '\\' && !escaped);
+        let plain = !escaped;
+        escaped = plain && character == '\\';
         match character {
             '[' if plain => open = true,
             ']' if plain => open = false,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::{Strategy, prop, proptest};
+
 use super::*;
 use crate::disk::Selection;
 
@@ -527,4 +529,63 @@ fn without_any_settling_time_it_still_ends() {
     let mut replay = Replay::new(Duration::ZERO, Watched::Selected, &["a.png"]);
     replay.run(&[(0, Write("a.png", 1)), (1, Write("a.png", 2))], 10_000);
     assert_eq!(replay.changed(), [(0, "a.png"), (1, "a.png")]);
+}
+
+/// Any mess of saves: time to the step before, file, and what is done to it.
+fn mess() -> impl Strategy<Value = Vec<(u64, usize, u8)>> {
+    prop::collection::vec((0_u64..4000, 0_usize..3, 0_u8..6), 1..60)
+}
+
+proptest! {
+    /// Whatever is done to files: none comes out before it was quiet, and the last word about each is right.
+    #[test]
+    fn any_mess_settles_to_what_is_on_disk(mess in mess()) {
+        const NAMES: [&str; 3] = ["a.png", "b.png", "c.png"];
+        let mut exists = [true, true, false];
+        let (mut at, mut steps) = (0, Vec::new());
+        let mut last_touch: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for (pause, file, what) in mess {
+            at += pause;
+            let name = NAMES[file];
+            let does = match (exists[file], what) {
+                (false, _) => Create(name),
+                (true, 0) => Remove(name),
+                (true, 1) if !exists[(file + 1) % 3] => Rename(name, NAMES[(file + 1) % 3]),
+                (true, 2) => Close(name),
+                (true, _) => Write(name, at),
+            };
+            match does {
+                Create(_) => exists[file] = true,
+                Remove(_) => exists[file] = false,
+                Rename(_, to) => {
+                    (exists[file], exists[(file + 1) % 3]) = (false, true);
+                    last_touch.entry(to).or_default().push(at);
+                }
+                _ => {}
+            }
+            last_touch.entry(name).or_default().push(at);
+            steps.push((at, does));
+        }
+        let replay = replay(&NAMES[..2], Watched::All, &steps);
+        let mut last_word: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+        for (words, there) in [(replay.changed(), true), (replay.removed(), false)] {
+            for (at, name) in words {
+                let touched = last_touch[name].iter().rfind(|touch| **touch <= at).unwrap();
+                assert!(at - touched >= 2000, "{name} came out {} ms after a touch", at - touched);
+                let word = last_word.entry(name).or_insert((at, there));
+                *word = (*word).max((at, there));
+            }
+        }
+        for (name, touches) in &last_touch {
+            let there = replay.disk.contains_key(&rel(name));
+            match last_word.get(name) {
+                Some((at, word)) => {
+                    assert_eq!(*word, there, "{name}");
+                    assert!(!there || at > touches.last().unwrap(), "{name} was written after its last change came out");
+                }
+                // Nothing was said of it: it was not there before, and is not now.
+                None => assert!(!there && *name == "c.png", "{name} is forgotten"),
+            }
+        }
+    }
 }
