@@ -67,11 +67,15 @@ pub fn digest_file(path: &Path, expect: &Fingerprint, stop: &AtomicBool) -> Resu
     // Without NONBLOCK, opening a named pipe that took the file's place would wait for a writer for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(refused)?;
+    digest_open(&file, path, expect, stop)
+}
+
+fn digest_open(file: &File, path: &Path, expect: &Fingerprint, stop: &AtomicBool) -> Result<Digested, DigestError> {
     unchanged(&file.metadata().map_err(refused)?, expect)?;
-    read_ahead(&file);
-    let (md5, head, bytes) = read_all(&file, expect.size, stop)?;
+    read_ahead(file);
+    let (md5, head, bytes) = read_all(file, expect.size, stop)?;
     unchanged(&file.metadata().map_err(refused)?, expect)?;
-    // By name too: a rename may have put another file there while this one was read.
+    // By name too: a link may have been pointed elsewhere, and not every share tells of a rename by the old file's ctime.
     unchanged(&fs::metadata(path).map_err(refused)?, expect)?;
     if bytes != expect.size {
         return Err(DigestError::Changed);
@@ -173,6 +177,7 @@ fn refused(cause: io::Error) -> DigestError {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, SystemTime};
 
@@ -228,6 +233,22 @@ mod tests {
         // A size that `stat` cannot know: procfs files read longer than they claim, like a file that grows.
         let path = Path::new("/proc/self/status");
         assert!(matches!(digest_file(path, &print_of(path), &GO), Err(DigestError::Changed)));
+    }
+
+    #[test]
+    fn a_link_pointed_elsewhere_while_its_file_is_read_has_no_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link.png");
+        for name in ["one", "two"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        symlink("one", &link).unwrap();
+        let (print, open) = (print_of(&link), File::open(&link).unwrap());
+        assert!(digest_open(&open, &link, &print, &GO).is_ok());
+        fs::remove_file(&link).unwrap();
+        symlink("two", &link).unwrap();
+        let open_still = File::open(dir.path().join("one")).unwrap();
+        assert!(matches!(digest_open(&open_still, &link, &print, &GO), Err(DigestError::Changed)));
     }
 
     #[test]
