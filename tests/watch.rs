@@ -193,6 +193,9 @@ async fn a_folder_moved_in_or_out_is_told_as_one() {
     let heard = all(dir.path(), &mut events).await;
     assert!(heard.contains(&touched("out", Touch::Removed)), "{heard:?}");
     assert!(heard.contains(&touched("in/later.png", Touch::Created)), "{heard:?}");
+    // A new folder is told of when the watcher has done what it was busy with: letting go of the old one, too.
+    fs::create_dir(dir.path().join("turn")).unwrap();
+    until(&mut events, &WatchEvent::FolderAppeared(rel("turn"))).await;
     fs::write(outside.path().join("out/foreign.png"), "x").unwrap();
     assert_eq!(all(dir.path(), &mut events).await, [], "what was moved out is not heard of any more");
 }
