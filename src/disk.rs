@@ -17,4 +17,4 @@ pub use fingerprint::Fingerprint;
 pub use mount::{Mount, MountTable};
 pub use root::{GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, SidecarKind, Verdict, is_sidecar};
-pub use walk::{Found, SkipReason, WalkError, Walked, walk};
+pub use walk::{Found, Glance, SkipReason, WalkError, Walked, glance, walk};

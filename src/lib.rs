@@ -3,7 +3,8 @@
 //! Start reading here, then `pipeline.rs`, then `pipeline/plan.rs`. The rooms, from the edge inwards:
 //!
 //! - [`model`]: the nouns;
-//! - [`disk`]: the folder as it is.
+//! - [`disk`]: the folder as it is;
+//! - [`pipeline`]: from a saved file to its asset.
 
 pub mod cli;
 pub mod config;

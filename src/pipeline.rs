@@ -24,4 +24,6 @@ pub mod record;
 pub mod refresh;
 pub mod scan;
 pub mod session;
+pub mod settle;
 pub mod simulate;
+pub mod watch;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
 
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fs::OFlags;
 
 use super::fingerprint::Fingerprint;
 use crate::model::{Md5, Md5Hasher, RelPath};
@@ -67,11 +67,15 @@ pub fn digest_file(path: &Path, expect: &Fingerprint, stop: &AtomicBool) -> Resu
     // Without NONBLOCK, opening a named pipe that took the file's place would wait for a writer for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(refused)?;
+    digest_open(&file, path, expect, stop)
+}
+
+fn digest_open(file: &File, path: &Path, expect: &Fingerprint, stop: &AtomicBool) -> Result<Digested, DigestError> {
     unchanged(&file.metadata().map_err(refused)?, expect)?;
-    let _ = fadvise(&file, 0, None, Advice::Sequential);
-    let (md5, head, bytes) = read_all(&file, expect.size, stop)?;
+    read_ahead(file);
+    let (md5, head, bytes) = read_all(file, expect.size, stop)?;
     unchanged(&file.metadata().map_err(refused)?, expect)?;
-    // By name too: a rename may have put another file there while this one was read.
+    // By name too: a link may have been pointed elsewhere, and not every share tells of a rename by the old file's ctime.
     unchanged(&fs::metadata(path).map_err(refused)?, expect)?;
     if bytes != expect.size {
         return Err(DigestError::Changed);
@@ -124,6 +128,14 @@ pub fn mime_of(name: &Path, head: &[u8]) -> String {
     }
 }
 
+/// Asks the system to read ahead generously; where it cannot, reading is slower, no more.
+fn read_ahead(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
 /// Digest, beginning and length of what is read. Stops when there is more than `size`: the file is growing.
 fn read_all(mut file: &File, size: u64, stop: &AtomicBool) -> Result<(Md5, Vec<u8>, u64), DigestError> {
     let mut hasher = Md5Hasher::new();
@@ -165,6 +177,7 @@ fn refused(cause: io::Error) -> DigestError {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, SystemTime};
 
@@ -220,6 +233,22 @@ mod tests {
         // A size that `stat` cannot know: procfs files read longer than they claim, like a file that grows.
         let path = Path::new("/proc/self/status");
         assert!(matches!(digest_file(path, &print_of(path), &GO), Err(DigestError::Changed)));
+    }
+
+    #[test]
+    fn a_link_pointed_elsewhere_while_its_file_is_read_has_no_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link.png");
+        for name in ["one", "two"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        symlink("one", &link).unwrap();
+        let (print, open) = (print_of(&link), File::open(&link).unwrap());
+        assert!(digest_open(&open, &link, &print, &GO).is_ok());
+        fs::remove_file(&link).unwrap();
+        symlink("two", &link).unwrap();
+        let open_still = File::open(dir.path().join("one")).unwrap();
+        assert!(matches!(digest_open(&open_still, &link, &print, &GO), Err(DigestError::Changed)));
     }
 
     #[test]

@@ -162,6 +162,9 @@ mod tests {
             (&["**/caf\u{e9}/*"], &[], "caf\u{e9}/x.png", true),
             (&["**/cafe\u{301}/*"], &[], "CAF\u{c9}/x.png", true),
             (&["[ab].png"], &[], "A.png", true),
+            (&[r"\!sale.png"], &[], "!sale.png", true),
+            (&["{logos,icons}/*.svg"], &[], "icons/a.svg", true),
+            (&["{\u{e9},\u{fc}}.png"], &[], "\u{dc}.png", true),
         ];
         for (include, exclude, key, expected) in cases {
             let admitted = selection(include, exclude).admits_file(&rel(key));
@@ -207,9 +210,13 @@ mod tests {
 
     #[test]
     fn every_bad_pattern_is_named_at_once() {
-        let error = Selection::new(&["a[".into(), "*.png".into()], &["{a".into(), "!x".into(), "".into()]).unwrap_err();
+        let error = Selection::new(
+            &["a[".into(), "*.png".into()],
+            &["{a".into(), "!x".into(), "".into(), "[\u{e9}]".into(), "../a".into()],
+        )
+        .unwrap_err();
         let text = error.to_string();
-        for pattern in ["\"a[\"", "\"{a\"", "\"!x\"", "\"\""] {
+        for pattern in ["\"a[\"", "\"{a\"", "\"!x\"", "\"\"", "\"[\u{e9}]\"", "\"../a\""] {
             assert!(text.contains(pattern), "{text}");
         }
         assert!(!text.contains("*.png"), "{text}");

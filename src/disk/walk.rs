@@ -4,6 +4,7 @@
 //! Never does: reading content, comparing with the index, writing. Called by: the scan.
 
 mod crew;
+mod found;
 mod link;
 
 use std::collections::BTreeMap;
@@ -17,102 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::crew::{Crew, Task};
+pub use self::found::{Found, Glance, SkipReason, WalkError, Walked};
 use self::link::{Hop, Target};
 use super::fingerprint::Fingerprint;
-use super::selection::{Selection, SidecarKind, Verdict};
+use super::selection::{Selection, Verdict};
 use crate::model::RelPath;
-
-/// One thing the walk came upon.
-#[derive(Debug)]
-pub enum Found {
-    /// A file to mirror.
-    File {
-        /// Where; a linked file has the link's path.
-        path: RelPath,
-        /// Of the file itself, also when it was reached by a link.
-        print: Fingerprint,
-    },
-    /// A file that tells about others; it is reported whatever `include` says.
-    Sidecar {
-        /// Where.
-        path: RelPath,
-        /// About what.
-        kind: SidecarKind,
-        /// Of the sidecar.
-        print: Fingerprint,
-    },
-    /// Selected by its name, but nothing that can be mirrored.
-    Skipped {
-        /// Where.
-        path: RelPath,
-        /// Why.
-        why: SkipReason,
-    },
-    /// It is there, but the system refused to tell about it. It has *not* vanished.
-    Unreadable {
-        /// A file, or a folder with all that is in it.
-        path: RelPath,
-        /// What the system said.
-        cause: io::Error,
-    },
-}
-
-/// Why something with a selected name is not mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum SkipReason {
-    /// A named pipe.
-    #[error("it is a named pipe, not a file")]
-    Fifo,
-    /// A socket.
-    #[error("it is a socket, not a file")]
-    Socket,
-    /// A block or character device.
-    #[error("it is a device, not a file")]
-    Device,
-    /// A symlink out of the root.
-    #[error("it is a link to a place outside the mirror's root; copy the file into the root to mirror it")]
-    LinkOutside,
-    /// A symlink to a folder it lies in, or to itself.
-    #[error("it is a link that leads back to itself")]
-    LinkLoop,
-    /// A symlink to nothing.
-    #[error("it is a link to something that does not exist")]
-    LinkBroken,
-    /// More links to folders inside links to folders than anyone means.
-    #[error("it is a link inside too many linked folders")]
-    LinkTooDeep,
-    /// Its name reads the same as another's in its folder, only the bytes differ.
-    #[error("another file in its folder has the same name in another Unicode spelling; rename or remove one of them")]
-    SameName,
-}
-
-/// What the walk amounts to.
-#[derive(Debug, Default)]
-pub struct Walked {
-    /// Files to mirror.
-    pub files: u64,
-    /// Sidecars.
-    pub sidecars: u64,
-    /// Things reported as [`Found::Skipped`].
-    pub skipped: u64,
-    /// Things reported as [`Found::Unreadable`].
-    pub unreadable: u64,
-    /// Folders among them: files known to lie below are *not* gone.
-    pub unreadable_dirs: Vec<RelPath>,
-    /// Whether every folder was listed and every entry looked at; only then does absence mean anything.
-    pub complete: bool,
-}
-
-/// The walk could not begin.
-#[derive(Debug, thiserror::Error)]
-#[error("the folder {} cannot be read: {cause}", .root.display())]
-pub struct WalkError {
-    /// The root of the walk.
-    pub root: PathBuf,
-    /// What the system said.
-    #[source]
-    pub cause: io::Error,
-}
 
 /// A folder on the way.
 #[derive(Debug)]
@@ -160,6 +70,22 @@ pub fn walk(
         Task::List(folder) => scope.list(&folder, crew, outcome),
         Task::Look(folder, entries) => entries.iter().for_each(|entry| scope.look_at_entry(&folder, entry, outcome)),
     }))
+}
+
+/// Looks at one path with the rules of the walk: the same links are followed, the same things skipped.
+///
+/// # Errors
+/// When the root itself cannot be listed.
+pub fn glance(root: &Path, path: &RelPath, selection: &Selection) -> Result<Glance, WalkError> {
+    let real_root = fs::canonicalize(root).map_err(|cause| WalkError { root: root.to_owned(), cause })?;
+    let mut outcome = Outcome::default();
+    let top = Arc::new(Folder { path: root.to_owned(), rel: None, hops: None });
+    Scope { real_root: &real_root, selection }.look_at_start(&top, path, &mut outcome);
+    Ok(match outcome.found.pop() {
+        Some(found) => Glance::Found(found),
+        None if outcome.tasks.is_empty() => Glance::Nothing,
+        None => Glance::Folder,
+    })
 }
 
 /// What one thread has found and not yet handed over.

@@ -42,6 +42,7 @@ impl Scope {
         Sharer {
             path: row.path.clone(),
             stamp_name: self.stamp_name(&row.path),
+            content: row.md5,
             desired: self.desires.of(&row.path, row.embedded.as_deref()),
         }
     }

@@ -39,6 +39,8 @@ pub struct Sharer {
     pub path: RelPath,
     /// How the stamp names it.
     pub stamp_name: String,
+    /// Its content on disk.
+    pub content: Option<Md5>,
     /// Tags and fields by rules, sidecars and embedded metadata.
     pub desired: Desired,
 }
@@ -426,8 +428,9 @@ fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool,
 
 /// Changed on disk; the asset is as we left it.
 fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> Plan {
-    if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
-        // Only this path changed: the others keep the asset.
+    // Links to one file change together: what moves on with us does not keep the asset from being replaced.
+    let stays = seen.sharers.iter().any(|sharer| sharer.content == asset.md5);
+    if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
         return plan;

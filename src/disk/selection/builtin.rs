@@ -11,10 +11,13 @@ enum Shape {
     Starts(&'static str),
     Ends(&'static str),
     Around(&'static str, &'static str),
-    Contains(&'static str),
+    /// The text, then digits only.
+    Numbered(&'static str),
+    /// `NAME.sb-XXXXXXXX-XXXXXX`: eight hexadecimal digits, six letters or digits.
+    SafeSave,
 }
 
-use Shape::{Around, Contains, Ends, Is, Starts};
+use Shape::{Around, Ends, Is, Numbered, SafeSave, Starts};
 
 /// The first entry that fits gives the reason, so the particular ones stand before the general ones.
 const SKIPPED: &[(Shape, &str)] = &[
@@ -25,12 +28,11 @@ const SKIPPED: &[(Shape, &str)] = &[
     (Is("temporary items"), "macOS keeps files there while they are saved to a share"),
     (Is("network trash folder"), "macOS keeps deleted files of a share there"),
     (Starts("(a document being saved by "), "macOS applications build the new version there while saving"),
-    (Contains(".sb-"), "macOS applications write it while saving and rename it afterwards"),
+    (SafeSave, "macOS applications write it while saving and rename it afterwards"),
     (Is("thumbs.db"), "Windows keeps thumbnails in it"),
     (Is("ehthumbs.db"), "Windows keeps thumbnails in it"),
     (Is("desktop.ini"), "Windows keeps a folder's view settings in it"),
     (Is("$recycle.bin"), "Windows keeps deleted files there"),
-    (Is("recycler"), "Windows keeps deleted files there"),
     (Is("system volume information"), "Windows keeps file system records there"),
     (Is("@eadir"), "a Synology server keeps thumbnails there"),
     (Is("#recycle"), "a Synology server keeps deleted files there"),
@@ -46,7 +48,7 @@ const SKIPPED: &[(Shape, &str)] = &[
     (Ends(".lck"), "a lock file"),
     (Ends(".dwl"), "AutoCAD's lock file while a drawing is open"),
     (Ends(".dwl2"), "AutoCAD's lock file while a drawing is open"),
-    (Starts("photoshop temp"), "Adobe Photoshop's scratch file"),
+    (Numbered("photoshop temp"), "Adobe Photoshop's scratch file"),
     (Ends(".swp"), "vim's swap file"),
     (Ends(".swo"), "vim's swap file"),
     (Ends(".swx"), "vim's swap file"),
@@ -89,7 +91,17 @@ impl Shape {
             Around(start, end) => {
                 name.len() > start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
             }
-            Contains(part) => name.contains(part),
+            Numbered(start) => name
+                .strip_prefix(start)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())),
+            SafeSave => {
+                name.rsplit_once(".sb-").and_then(|(_, rest)| rest.split_once('-')).is_some_and(|(hex, rest)| {
+                    hex.len() == 8
+                        && rest.len() == 6
+                        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+                        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                })
+            }
         }
     }
 }
@@ -167,6 +179,10 @@ mod tests {
             "~a.png",
             "-.png",
             "a.template",
+            "Photoshop Template.psd",
+            "Photoshop Temp",
+            "logo.sb-2024-final.png",
+            "Recycler",
         ];
         for name in ordinary {
             assert_eq!(reason(name), None, "{name}");
@@ -179,7 +195,8 @@ mod tests {
         assert!(reason(".~lock.a.odt#").is_some_and(|text| text.contains("LibreOffice")));
         for (shape, _) in SKIPPED {
             let text = match shape {
-                Is(text) | Starts(text) | Ends(text) | Contains(text) => (*text).to_owned(),
+                Is(text) | Starts(text) | Ends(text) | Numbered(text) => (*text).to_owned(),
+                SafeSave => continue,
                 Around(start, end) => format!("{start}{end}"),
             };
             assert_eq!(text, text.to_lowercase());

@@ -3,7 +3,8 @@
 //! Owns: the meaning of `include`, `exclude` and `match`. A pattern with a slash at its start or inside is about the
 //! root; one without matches at any depth. `*` stays within a name, `**` crosses folders, `{a,b}` and `[a-z]` work. A
 //! pattern that matches a folder matches all that is in it. Upper and lower case are the same (`*.png` takes
-//! `LOGO.PNG`), and so are the two Unicode spellings of an accent.
+//! `LOGO.PNG`), and so are the two Unicode spellings of an accent. `?` and `[…]` stand for one byte, so an accent is
+//! written out, or as `{é,ü}`.
 //! Never does: I/O.
 
 use std::fmt;
@@ -146,7 +147,9 @@ fn globs_of(written: &str) -> Result<(Parsed, [globset::Glob; 3]), String> {
 
 fn parse(written: &str) -> Result<Parsed, String> {
     if let Some(rest) = written.strip_prefix('!') {
-        return Err(format!("a leading `!` has no meaning here; put {rest:?} into the other list, or write `[!]…`"));
+        return Err(format!(
+            "a leading `!` has no meaning here; put {rest:?} into the other list, or write `\\!` for the sign"
+        ));
     }
     let text = folded(&written.nfc().collect::<String>());
     let text = text.strip_prefix("./").unwrap_or(&text);
@@ -157,6 +160,9 @@ fn parse(written: &str) -> Result<Parsed, String> {
     if body.split('/').any(|name| name == "..") {
         return Err("a pattern cannot leave the root with `..`".to_owned());
     }
+    if has_wide_class(body) {
+        return Err("`[…]` takes plain ASCII characters only; write a list as `{é,ü}`".to_owned());
+    }
     let glob = match body.strip_prefix('/') {
         Some(anchored) => anchored.to_owned(),
         None if body.contains('/') => body.to_owned(),
@@ -164,6 +170,21 @@ fn parse(written: &str) -> Result<Parsed, String> {
         None => format!("**/{body}"),
     };
     Ok(Parsed { glob, folder_only: text.ends_with('/') })
+}
+
+/// Whether a bracket holds a character of several bytes, which it would match byte by byte: never.
+fn has_wide_class(glob: &str) -> bool {
+    let (mut open, mut escaped) = (false, false);
+    glob.chars().any(|character| {
+        let plain = !escaped;
+        escaped = plain && character == '\\';
+        match character {
+            '[' if plain => open = true,
+            ']' if plain => open = false,
+            _ => {}
+        }
+        open && !character.is_ascii()
+    })
 }
 
 /// The folders a glob names without any wildcard before the first one: what else cannot match is not walked.

@@ -258,3 +258,37 @@ fn a_root_that_cannot_be_listed_is_an_error_not_an_empty_tree() {
         assert!(error.to_string().contains(name));
     }
 }
+
+#[test]
+fn a_glance_sees_what_the_walk_would() {
+    let outside = tree(&["secret.png"]);
+    let dir = tree(&["a/b.png", "a/c.txt", "a/b.png.meta.toml"]);
+    symlink("a", dir.path().join("alias")).unwrap();
+    symlink(outside.path().join("secret.png"), dir.path().join("a/out.png")).unwrap();
+    symlink(outside.path(), dir.path().join("out")).unwrap();
+    let selection = Selection::new(&["*.png".into()], &[]).unwrap();
+    let cases = [
+        ("a/b.png", "file"),
+        ("alias/b.png", "file"),
+        ("a/b.png.meta.toml", "sidecar"),
+        ("a/out.png", "skipped"),
+        ("out/secret.png", "nothing"),
+        ("a/c.txt", "nothing"),
+        ("a/gone.png", "nothing"),
+        ("a/b.png/c.png", "nothing"),
+        ("a", "folder"),
+        ("alias", "folder"),
+    ];
+    for (key, expected) in cases {
+        let seen = match glance(dir.path(), &RelPath::from_key(key).unwrap(), &selection).unwrap() {
+            Glance::Found(Found::File { .. }) => "file",
+            Glance::Found(Found::Sidecar { .. }) => "sidecar",
+            Glance::Found(Found::Skipped { .. }) => "skipped",
+            Glance::Found(Found::Unreadable { .. }) => "unreadable",
+            Glance::Folder => "folder",
+            Glance::Nothing => "nothing",
+        };
+        assert_eq!(seen, expected, "{key}");
+    }
+    assert!(glance(&dir.path().join("missing"), &RelPath::from_key("a").unwrap(), &selection).is_err());
+}
