@@ -6,7 +6,6 @@
 pub mod args;
 mod completions;
 mod demo;
-mod demo_files;
 pub mod logs;
 mod run;
 mod sandbox;

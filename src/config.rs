@@ -66,6 +66,22 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// A configuration made in code, for the demo and for tests.
+    #[must_use]
+    pub fn new(api: Api, state_path: impl Into<PathBuf>, mirrors: Vec<Mirror>) -> Self {
+        Self {
+            api,
+            state_path: state_path.into(),
+            status_listen: None,
+            mirrors,
+            source: None,
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// No configuration file is larger, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 /// The variables of mirrors' keys begin so.

@@ -10,7 +10,9 @@ fn main() -> ExitCode {
         // Prints help to stdout and exits 0, or usage errors to stderr and exits 2.
         Err(error) => error.exit(),
     };
-    cli::logs::start(&args.global);
+    // The demo tells its own story.
+    let story = matches!(args.command, Some(cli::args::Command::Demo(_)));
+    cli::logs::start(&args.global, story);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -14,9 +14,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Global, LogFormat};
 
-/// Starts logging.
-pub fn start(global: &Global) {
-    let level = match (global.quiet, global.verbose) {
+/// Starts logging; with `only_warnings` unless more is asked for.
+pub fn start(global: &Global, only_warnings: bool) {
+    let level = match (global.quiet || only_warnings, global.verbose) {
+        (true, 1..) if !global.quiet => "debug",
         (true, _) => "warn",
         (false, 0) => "info",
         (false, 1) => "debug",

@@ -68,6 +68,20 @@ pub const BASE_URL: &str = "https://site-api.datocms.com";
 pub const RATE_SHARE: f64 = 0.8;
 
 impl Api {
+    /// The service at `base_url` with a token, all else as by default.
+    #[must_use]
+    pub fn new(base_url: impl Into<String>, token: SecretString) -> Self {
+        Self {
+            base_url: base_url.into(),
+            environment: None,
+            token,
+            token_origin: None,
+            rate_share: RATE_SHARE,
+            monthly_budget: None,
+            upload_bandwidth: None,
+        }
+    }
+
     pub(super) fn read(
         mut section: Section<'_>,
         folders: &Folders<'_>,

@@ -102,7 +102,8 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
     mark_owners_dirty(conn, &asset.id)?;
     // A path that waits for "some asset with its content" may have met it now.
     if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
-        conn.prepare_cached("UPDATE file SET dirty = 1 WHERE md5 = ?1")?.execute([bytes(asset.md5.as_ref())])?;
+        conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE md5 = ?1")?
+            .execute([bytes(asset.md5.as_ref())])?;
     }
     import_stamp(conn, asset, before.as_ref())?;
     Ok(true)
@@ -199,7 +200,10 @@ pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
-    conn.execute("UPDATE file SET dirty = 1 WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)", [listing])?;
+    conn.execute(
+        "UPDATE file SET dirty = 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
+        [listing],
+    )?;
     conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
 }
 

@@ -145,7 +145,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
          ON CONFLICT (mirror, path) DO UPDATE SET
             dirty = dirty OR present = 0 OR md5 IS NOT excluded.md5 OR embedded IS NOT excluded.embedded,
             failures = CASE WHEN md5 IS excluded.md5 THEN failures ELSE 0 END,
-            retry_at = CASE WHEN md5 IS excluded.md5 THEN retry_at END,
+            retry_at = CASE WHEN md5 IS excluded.md5 AND present = 1 THEN retry_at END,
             raw = excluded.raw, present = 1, size = excluded.size, mtime_ns = excluded.mtime_ns,
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
             read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded",
@@ -289,7 +289,7 @@ pub fn settled(conn: &Connection, id: i64, outcome: &Outcome, now_ms: i64) -> ru
 ///
 /// # Errors
 /// SQLite's.
-pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: Option<i64>) -> rusqlite::Result<()> {
+pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE file SET dirty = 1, failures = failures + 1, problem = ?2, retry_at = ?3 WHERE id = ?1",
     )?
@@ -302,7 +302,9 @@ pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: Option<i6
 /// # Errors
 /// SQLite's.
 pub fn mark_owners_dirty(conn: &Connection, asset: &UploadId) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE asset = ?1")?.execute([asset.as_str()]).map(drop)
+    conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE asset = ?1")?
+        .execute([asset.as_str()])
+        .map(drop)
 }
 
 /// Drops a row whose path is gone and whose asset is no longer its own.
@@ -526,7 +528,7 @@ mod tests {
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
         let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
-        failed(&conn, row.id, &problem, Some(50)).unwrap();
+        failed(&conn, row.id, &problem, 50).unwrap();
         assert!(dirty(&conn, mirror, true, "", 49, 10).unwrap().is_empty());
         assert_eq!(dirty(&conn, mirror, true, "", 50, 10).unwrap().len(), 1);
         assert_eq!(problems(&conn, mirror).unwrap()[0].problem, problem);

@@ -79,7 +79,7 @@ pub fn set_root(conn: &Connection, mirror: i64, root: &str) -> rusqlite::Result<
 /// SQLite's.
 pub fn set_policy(conn: &Connection, mirror: &MirrorRow, policy: &str) -> rusqlite::Result<()> {
     if mirror.policy != policy {
-        conn.execute("UPDATE file SET dirty = 1 WHERE mirror = ?1", [mirror.id])?;
+        conn.execute("UPDATE file SET dirty = 1, retry_at = NULL WHERE mirror = ?1", [mirror.id])?;
         conn.execute("UPDATE mirror SET policy = ?2 WHERE id = ?1", params![mirror.id, policy])?;
     }
     Ok(())

@@ -36,7 +36,6 @@ pub struct Confirmer {
 
 impl Confirmer {
     /// Makes the handle, and the task for the caller to spawn.
-    #[must_use]
     pub fn new(remote: Remote) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (submissions, queue) = mpsc::channel(64);
         let (flush, flushed) = watch::channel(false);

@@ -260,7 +260,7 @@ impl Pass<'_> {
         match &plan.action {
             Action::Report { cause, advice } => {
                 let problem = Problem { action: "report".into(), cause: cause.clone(), advice: advice.clone() };
-                self.fail(&row, &problem, None).await
+                self.fail(&row, &problem, NOT_BEFORE_A_CHANGE).await
             }
             Action::Record { .. } | Action::Accept { .. } | Action::Forget | Action::Nothing | Action::Wait => {
                 self.finish(Finished { row, plan, result: Ok(None) }).await
@@ -355,11 +355,11 @@ impl Pass<'_> {
                     cause: "the media area changed each time this file was to be mirrored".into(),
                     advice: "it is tried again; see whether another program works on the same assets".into(),
                 };
-                self.fail(&row, &problem, Some(0)).await
+                self.fail(&row, &problem, retry_at(row.failures)).await
             }
             Err(Failure::Path { problem, retry }) => {
-                let retry_at = retry.then(|| retry_at(row.failures)).unwrap_or(i64::MAX);
-                self.fail(&row, &problem, Some(retry_at)).await
+                let retry_at = if retry { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE };
+                self.fail(&row, &problem, retry_at).await
             }
             Err(Failure::All(error)) => {
                 self.end.fatal.get_or_insert(error);
@@ -371,11 +371,9 @@ impl Pass<'_> {
     }
 
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
-        if let Some(action) = plan.action.name() {
-            if self.context.executor.is_some() {
-                self.report.count(action);
-                tracing::info!(path = %row.path, action, why = %plan.why, "done");
-            }
+        if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
+            self.report.count(action);
+            tracing::info!(path = %row.path, action, why = %plan.why, "done");
         }
         let mirror = self.context.scope.mirror;
         let now = Timestamp::now().as_millisecond();
@@ -384,7 +382,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: Option<i64>) -> Result<(), PassError> {
+    async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
         self.failed.insert(row.id);
         self.report.failed += 1;
         self.report.problem(row.path.key(), problem);
@@ -435,12 +433,15 @@ impl Pass<'_> {
                 cause: "the file is gone; its asset was not deleted because the deletion guard stopped the run".into(),
                 advice: "put the files back, or run once with --force".into(),
             };
-            self.fail(&row, &problem, None).await?;
+            self.fail(&row, &problem, NOT_BEFORE_A_CHANGE).await?;
         }
         self.end.guard = Some(guard);
         Ok(false)
     }
 }
+
+/// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
+const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
 /// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
 fn retry_at(failures: u32) -> i64 {

@@ -47,7 +47,7 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
     }
     let first = remote.list(&ListQuery::all(0)).await?;
     let pages = first.total.div_ceil(u64::from(PAGE_LIMIT));
-    let asks = index.call(|conn| Asks::of(conn)).await?;
+    let asks = index.call(Asks::of).await?;
     if pages.saturating_sub(1) <= asks.calls(remote) || !ask(index, remote, asks).await? {
         list_all(index, remote, Some(first)).await?;
     }

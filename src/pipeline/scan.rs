@@ -28,6 +28,9 @@ const QUEUE: usize = 4096;
 /// A metadata file of more bytes than this is not one.
 const MAX_SIDECAR_BYTES: u64 = 1024 * 1024;
 
+/// Reads the metadata inside a file (its place, its path, its bytes) into JSON for the index.
+pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> Option<String>;
+
 /// What to scan and how.
 #[derive(Debug, Clone)]
 pub struct ScanRequest {
@@ -42,7 +45,7 @@ pub struct ScanRequest {
     /// Only these files and folders; `None`: everything.
     pub only: Option<Vec<RelPath>>,
     /// Reads metadata from inside the file; JSON for the index.
-    pub embedded: Option<fn(&Path, &RelPath, u64) -> Option<String>>,
+    pub embedded: Option<ReadEmbedded>,
 }
 
 /// What a scan found.
@@ -449,7 +452,7 @@ impl<'a> Reading<'a> {
 
     fn read_all(&self, queue: Receiver<Job>) {
         digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
-            self.done(job, outcome)
+            self.done(job, outcome);
         });
     }
 
@@ -459,7 +462,7 @@ impl<'a> Reading<'a> {
             Ok(digested) => self.keep(path, print, &digested),
             Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
             Err(DigestError::Vanished) => {
-                self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone")
+                self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone");
             }
             Err(error @ DigestError::Unreadable(_)) => {
                 self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
