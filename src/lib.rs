@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod index;
+pub mod live;
 pub mod metadata;
 pub mod model;
 pub mod pipeline;
