@@ -11,6 +11,7 @@ pub mod config;
 pub mod disk;
 pub mod error;
 pub mod index;
+pub mod live;
 pub mod metadata;
 pub mod model;
 pub mod pipeline;

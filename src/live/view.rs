@@ -1,0 +1,256 @@
+//! The live state as a value: what `/status.json` shows.
+//!
+//! Owns: the names in that JSON, which are an interface: add, do not rename. Times are RFC 3339 in UTC.
+//! Never does: holding anything secret: no token, no presigned URL.
+//! Called by: `Live` fills it; `status` shows it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::report::{MirrorReport, ReportedProblem};
+
+use super::Health;
+
+/// Everything.
+#[derive(Debug, Clone, Serialize)]
+pub struct LiveView {
+    /// Of the program.
+    pub version: &'static str,
+    /// When the process started.
+    pub since: Timestamp,
+    /// Whether it still moves.
+    pub health: Health,
+    /// Whether every mirror had its first full pass.
+    pub ready: bool,
+    /// Signs of life since the start.
+    pub ticks: u64,
+    /// How it stands with the API.
+    pub api: ApiView,
+    /// In the configuration's order.
+    pub mirrors: Vec<MirrorView>,
+}
+
+/// How it stands with the API, for all mirrors together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ApiView {
+    /// Calls this installation made this month (UTC).
+    pub calls_this_month: u64,
+    /// Calls it may make in a month.
+    pub budget: Option<u64>,
+    /// Calls it will have made at the month's end, going on like this.
+    pub forecast: Option<u64>,
+    /// Calls since the start of the process.
+    pub requests: u64,
+    /// How often the API said "too many requests" since then.
+    pub throttled: u64,
+    /// Calls a window (3 s) that the API allows the project; `None` before it told.
+    pub limit: Option<u32>,
+    /// Calls a window that we allow ourselves now.
+    pub allowance: u32,
+    /// Calls a window that other clients were seen to make lately.
+    pub others: u32,
+    /// Calls waiting for their answer.
+    pub in_flight: usize,
+    /// How long "too many requests" still stops everybody, in milliseconds.
+    pub stopped_for_ms: u64,
+    /// Since when the API cannot be reached.
+    pub down_since: Option<Timestamp>,
+}
+
+/// A mirror.
+#[derive(Debug, Clone, Serialize)]
+pub struct MirrorView {
+    /// Its name.
+    pub name: String,
+    /// Its root.
+    pub root: String,
+    /// How its changes are found.
+    pub watching: Watching,
+    /// Why it works less well than it should, with what to do.
+    pub degraded: Vec<String>,
+    /// What it does now.
+    pub phase: Phase,
+    /// Whether its first scan is through.
+    pub scanned: bool,
+    /// Whether its first full pass is through.
+    pub first_pass_done: bool,
+    /// The pass that ended last.
+    pub last_pass: Option<PassView>,
+    /// When a pass last ended with nothing failed.
+    pub last_success: Option<Timestamp>,
+    /// Files that wait for their turn.
+    pub pending: u64,
+    /// Files that are not mirrored and should be.
+    pub failed: u64,
+    /// The last 100, newest first.
+    pub changes: Vec<Change>,
+    /// The first 200.
+    pub problems: Vec<ReportedProblem>,
+    /// Problems beyond those.
+    pub more_problems: u64,
+}
+
+impl MirrorView {
+    pub(super) fn new(name: &str, root: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            root: root.to_owned(),
+            watching: Watching::Starting,
+            degraded: Vec::new(),
+            phase: Phase::Starting,
+            scanned: false,
+            first_pass_done: false,
+            last_pass: None,
+            last_success: None,
+            pending: 0,
+            failed: 0,
+            changes: Vec::new(),
+            problems: Vec::new(),
+            more_problems: 0,
+        }
+    }
+}
+
+/// How changes are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Watching {
+    /// Not decided yet.
+    Starting,
+    /// The system tells.
+    Native,
+    /// The folder is scanned again and again.
+    Polling {
+        /// Why, in plain words.
+        reason: String,
+        /// From scan to scan, in milliseconds.
+        every_ms: u64,
+    },
+}
+
+/// What a mirror does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing yet.
+    Starting,
+    /// It walks the folder.
+    Scanning,
+    /// It brings the media area up to the folder.
+    Mirroring {
+        /// Files done in this pass.
+        done: u64,
+        /// About how many there are to do.
+        total_hint: u64,
+        /// Bytes sent in this pass.
+        bytes: u64,
+    },
+    /// All is done; it waits for changes.
+    Idle,
+    /// A guard stopped it; nothing is changed or deleted until that is over.
+    Paused {
+        /// Which, in plain words with what to do.
+        guard: String,
+    },
+    /// It would work, but must wait.
+    Waiting {
+        /// For what.
+        #[serde(flatten)]
+        waiting: Waiting,
+    },
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Waiting {
+    /// The API cannot be reached.
+    Api {
+        /// Since when.
+        since: Timestamp,
+        /// The cause in plain words.
+        cause: String,
+    },
+    /// The allowance is spent: the rate, or the month's budget.
+    Allowance {
+        /// When there is more.
+        until: Timestamp,
+    },
+}
+
+/// A pass that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PassView {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Whether it was about the whole mirror and was not cut short.
+    pub full: bool,
+    /// Files that were looked at.
+    pub scanned: u64,
+    /// Files that needed nothing.
+    pub unchanged: u64,
+    /// New assets.
+    pub created: u64,
+    /// Assets found by content and taken over.
+    pub adopted: u64,
+    /// Paths that joined another path's asset.
+    pub aliased: u64,
+    /// Assets that followed a moved file.
+    pub moved: u64,
+    /// Assets with a new file.
+    pub replaced: u64,
+    /// Assets with new metadata only.
+    pub retagged: u64,
+    /// Assets deleted.
+    pub deleted: u64,
+    /// What is no file that can be mirrored.
+    pub skipped: u64,
+    /// Files that are not mirrored and should be.
+    pub failed: u64,
+    /// API calls made.
+    pub api_requests: u64,
+    /// Bytes sent to the bucket.
+    pub bytes_uploaded: u64,
+}
+
+impl PassView {
+    pub(super) fn new(report: &MirrorReport, at: Timestamp, took: Duration, full: bool) -> Self {
+        Self {
+            at,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            full,
+            scanned: report.scanned,
+            unchanged: report.unchanged,
+            created: report.created,
+            adopted: report.adopted,
+            aliased: report.aliased,
+            moved: report.moved,
+            replaced: report.replaced,
+            retagged: report.retagged,
+            deleted: report.deleted,
+            skipped: report.skipped,
+            failed: report.failed,
+            api_requests: report.api_requests,
+            bytes_uploaded: report.bytes_uploaded,
+        }
+    }
+}
+
+/// A change in the media area.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Below the root.
+    pub path: String,
+    /// create, adopt, alias, move, replace, retag or delete.
+    pub action: String,
+    /// When.
+    pub at: Timestamp,
+    /// The asset's public URL; `None` when it is gone.
+    pub url: Option<String>,
+    /// The asset's id.
+    pub asset: Option<String>,
+}
