@@ -40,7 +40,7 @@ pub async fn send_bulk(
     }
     // A single one is a plain change: one call, and its stamp comes along.
     if let [only] = group.as_slice() {
-        let result = executor.execute(&only.row, &only.plan.action, cancel).await;
+        let result = executor.execute(&only.row, &only.plan.action, None, cancel).await;
         return group.into_iter().zip([result]).collect();
     }
     let ids: Vec<UploadId> = group.iter().map(|tag| tag.asset.clone()).collect();

@@ -4,12 +4,13 @@
 //! before sending again. Chooses nothing: an action is complete. Never writes outcomes (that is `record`).
 //! Called by: `pipeline::pass`, several at a time, never two on one path or one asset.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::index::intents::{self, IntentKind};
@@ -70,10 +71,40 @@ pub struct Executor {
     pub root: Arc<PathBuf>,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
+    /// The files being sent, to be cut short when they change.
+    pub sending: Sending,
+}
+
+/// The files being sent right now. Whoever learns that one of them changed cuts its upload short: what is on the way
+/// is no longer wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Sending(Arc<Mutex<HashMap<String, CancellationToken>>>);
+
+impl Sending {
+    /// Cuts the upload of `path` short, if there is one.
+    pub fn changed(&self, path: &str) {
+        if let Some(token) = self.lock().get(path) {
+            token.cancel();
+        }
+    }
+
+    fn begin(&self, path: &str, stop: &CancellationToken) -> CancellationToken {
+        let token = stop.child_token();
+        self.lock().insert(path.to_owned(), token.clone());
+        token
+    }
+
+    fn end(&self, path: &str) {
+        self.lock().remove(path);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl Executor {
-    /// Carries out `action` for the path of `row`; the asset as confirmed, or nothing where none is left or none was
+    /// Carries out `action` for the path of `row`, with a permit to send if it sends; the asset as confirmed, or nothing where none is left or none was
     /// touched.
     ///
     /// # Errors
@@ -82,6 +113,7 @@ impl Executor {
         &self,
         row: &FileRow,
         action: &Action,
+        permit: Option<OwnedSemaphorePermit>,
         cancel: &CancellationToken,
     ) -> Result<Option<Box<Asset>>, Failure> {
         match action {
@@ -91,13 +123,13 @@ impl Executor {
             | Action::Forget
             | Action::Wait
             | Action::Report { .. } => Ok(None),
-            Action::Create { id, content, edit } => self.create(row, id, *content, edit, cancel).await.map(Some),
+            Action::Create { id, content, edit } => self.create(row, id, *content, edit, permit, cancel).await.map(Some),
             Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } | Action::Retag { asset, edit } => {
                 self.edit(action, asset, edit, None).await
             }
             Action::Move { asset, edit, basename, .. } => self.edit(action, asset, edit, basename.clone()).await,
             Action::Replace { asset, content, keep_url, edit } => {
-                self.replace(row, asset, *content, *keep_url, edit, cancel).await.map(Some)
+                self.replace(row, asset, *content, *keep_url, edit, permit, cancel).await.map(Some)
             }
             Action::Delete { asset } => self.delete(row, asset).await.map(|()| None),
         }
@@ -109,9 +141,11 @@ impl Executor {
         id: &UploadId,
         content: Md5,
         edit: &Edit,
+        permit: Option<OwnedSemaphorePermit>,
         cancel: &CancellationToken,
     ) -> Result<Box<Asset>, Failure> {
         let path = self.send(row, content, "create", cancel).await?;
+        drop(permit);
         let intent = self.begin(row, id, IntentKind::Create, Some(content)).await?;
         let new = NewUpload { id: id.clone(), path, metadata: metadata_of(edit) };
         let mut created = self.create_once(intent, &new, content).await;
@@ -182,9 +216,11 @@ impl Executor {
         content: Md5,
         keep_url: KeepUrl,
         edit: &Edit,
+        permit: Option<OwnedSemaphorePermit>,
         cancel: &CancellationToken,
     ) -> Result<Box<Asset>, Failure> {
         let path = self.send(row, content, "replace", cancel).await?;
+        drop(permit);
         let intent = self.begin(row, &asset.id, IntentKind::Replace, Some(content)).await?;
         let strategy = match keep_url {
             KeepUrl::Yes => ReplaceStrategy::KeepUrl,
@@ -323,7 +359,22 @@ impl Executor {
         action: &str,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
-        let _permit = self.senders.acquire().await.map_err(|_| Failure::Stopped)?;
+        let token = self.sending.begin(row.path.key(), cancel);
+        let sent = self.send_until_whole(row, content, action, &token).await;
+        self.sending.end(row.path.key());
+        match sent {
+            Err(Failure::Stopped) if !cancel.is_cancelled() => Err(Failure::Changed),
+            sent => sent,
+        }
+    }
+
+    async fn send_until_whole(
+        &self,
+        row: &FileRow,
+        content: Md5,
+        action: &str,
+        cancel: &CancellationToken,
+    ) -> Result<String, Failure> {
         let path = row.path.below(&self.root);
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
@@ -348,7 +399,10 @@ impl Executor {
             }
             tracing::debug!(path = %row.path, %error, attempt, "sending again with a new ticket");
             let most = 250_u64 << attempt;
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(most / 2..=most))).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(fastrand::u64(most / 2..=most))) => {}
+                () = cancel.cancelled() => return Err(Failure::Stopped),
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{RootIdentity, Selection, check_root};
 use crate::error::RunError;
+use crate::live::Live;
 use crate::index::{Index, Problem, assets, files, settings, sidecars};
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
@@ -21,11 +22,11 @@ use crate::model::{PathDigest, RelPath};
 use crate::report::MirrorReport;
 
 use super::desire::Desires;
-use super::execute::Executor;
+use super::execute::{Executor, Sending};
 use super::observe::Scope;
-use super::pass::{self, PassContext, PassEnd};
+use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
-use super::scan::{ScanRequest, Scanned, Severity, scan};
+use super::scan::{Restless, ScanRequest, Scanned, Severity, scan};
 use super::session::Session;
 
 /// A pass sends a path back to settling; so often in a run before it is reported.
@@ -38,7 +39,8 @@ pub struct MirrorRun {
     pub config: Arc<Mirror>,
     /// Its row in the index.
     pub row: i64,
-    selection: Arc<Selection>,
+    /// Which names count.
+    pub selection: Arc<Selection>,
 }
 
 /// What a run of a mirror takes.
@@ -50,6 +52,12 @@ pub struct RunRequest {
     pub force: bool,
     /// Also try what waits for its time.
     pub impatient: bool,
+    /// The files being sent, for whoever watches them.
+    pub sending: Sending,
+    /// Paths to take first.
+    pub urgent: Urgent,
+    /// What to tell of the work.
+    pub live: Option<Arc<Live>>,
 }
 
 impl MirrorRun {
@@ -72,12 +80,21 @@ impl MirrorRun {
             })
             .await?;
         let run = Self { config, row: row.id, selection: Arc::new(selection) };
-        run.guard(index, row.root.as_deref(), force)?;
+        run.guard(row.root.as_deref(), force)?;
         Ok(run)
     }
 
-    /// Looks whether the root is the folder it was.
-    fn guard(&self, _index: &Index, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
+    /// Looks whether the root is still the folder it was when last mirrored.
+    ///
+    /// # Errors
+    /// The guard's, the index's.
+    pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
+        let name = self.config.name.clone();
+        let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
+        self.guard(row.root.as_deref(), false).map(drop)
+    }
+
+    fn guard(&self, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
         let known = known.filter(|_| !force).and_then(|json| serde_json::from_str::<RootIdentity>(json).ok());
         Ok(check_root(&self.config.root, known.as_ref())?)
     }
@@ -92,6 +109,20 @@ impl MirrorRun {
         only: Option<Vec<RelPath>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
+        self.scan_as(index, only, Restless::Wait, stop).await
+    }
+
+    /// [`MirrorRun::scan`], with what is to be done about files that are still being written.
+    ///
+    /// # Errors
+    /// The guard's, the disk's, the index's.
+    pub async fn scan_as(
+        &self,
+        index: &Index,
+        only: Option<Vec<RelPath>>,
+        restless: Restless,
+        stop: &CancellationToken,
+    ) -> Result<Scanned, RunError> {
         let whole = only.is_none();
         let request = ScanRequest {
             mirror: self.row,
@@ -99,6 +130,7 @@ impl MirrorRun {
             selection: self.selection.clone(),
             settle: self.config.settle,
             only,
+            restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
         };
         let flag = Arc::new(AtomicBool::new(false));
@@ -127,7 +159,23 @@ impl MirrorRun {
         Ok(index.call(move |conn| settings::set_root(conn, row, &json)).await?)
     }
 
-    /// Observes, plans and executes all that is dirty, and adds it to `report`.
+    /// Observes, plans and executes all that is dirty, and adds it to `report`. Files that changed meanwhile are the
+    /// caller's to settle again.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn pass_once(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
+        let context = self.context(session, request, stop, report).await?;
+        Ok(pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?)
+    }
+
+    /// [`MirrorRun::pass_once`] until nothing changes under it any more.
     ///
     /// # Errors
     /// The index's and the disk's.
@@ -138,10 +186,9 @@ impl MirrorRun {
         stop: &CancellationToken,
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
-        let context = self.context(session, request, stop, report).await?;
         let mut attempt = 0;
         loop {
-            let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            let mut end = self.pass_once(session, request, stop, report).await?;
             if end.changed.is_empty() || end.fatal.is_some() || stop.is_cancelled() {
                 return Ok(end);
             }
@@ -226,6 +273,7 @@ impl MirrorRun {
             confirmer: session.confirmer.clone(),
             root: Arc::new(config.root.clone()),
             senders: session.senders.clone(),
+            sending: request.sending.clone(),
         });
         Ok(PassContext {
             scope: Arc::new(scope),
@@ -238,6 +286,9 @@ impl MirrorRun {
             only: request.only.as_ref().map(|paths| Arc::new(Only::new(paths))),
             stop: stop.clone(),
             impatient: request.impatient,
+            urgent: request.urgent.clone(),
+            live: request.live.clone(),
+            fresh: session.looked_at(),
         })
     }
 

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::{Index, Problem};
+use crate::index::Problem;
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{MirrorReport, Report};
 
 use super::mirror::{MirrorRun, RunRequest, take_scan_problems};
-use super::refresh::{self, RefreshError};
+use super::refresh::RefreshError;
 use super::session::{Session, open_index, reach};
 
 /// How long a run waits for an API that cannot be reached before it gives up.
@@ -119,7 +119,7 @@ impl Once<'_> {
         {
             return Err(error);
         }
-        self.refresh(index).await?;
+        self.refresh().await?;
         let mut reports = Vec::new();
         let mut counted = Usage::default();
         for (mirror, mut report, believed) in work {
@@ -140,10 +140,10 @@ impl Once<'_> {
         Ok((reports, exit))
     }
 
-    async fn refresh(&self, index: &Index) -> Result<(), RunError> {
+    async fn refresh(&self) -> Result<(), RunError> {
         let mut waited = false;
         loop {
-            match refresh::refresh(index, &self.session.remote).await {
+            match self.session.refresh().await {
                 Ok(()) => return Ok(()),
                 Err(RefreshError::Index(error)) => return Err(error.into()),
                 Err(RefreshError::Api(error)) if waited || !self.wait_out(&error).await? => return Err(error.into()),
@@ -153,7 +153,12 @@ impl Once<'_> {
     }
 
     async fn mirror(&self, mirror: &MirrorRun, report: &mut MirrorReport) -> Result<Exit, RunError> {
-        let request = RunRequest { only: self.options.only.clone(), force: self.options.force, impatient: true };
+        let request = RunRequest {
+            only: self.options.only.clone(),
+            force: self.options.force,
+            impatient: true,
+            ..RunRequest::default()
+        };
         loop {
             let end = mirror.pass(&self.session, &request, self.stop, report).await?;
             let Some(error) = end.fatal else {
@@ -164,7 +169,7 @@ impl Once<'_> {
                 return Ok(Exit::Guard);
             };
             if self.wait_out(&error).await? {
-                self.refresh(&self.session.index).await?;
+                self.refresh().await?;
                 continue;
             }
             report.problem(

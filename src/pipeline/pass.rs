@@ -4,8 +4,8 @@
 //! look at the remote is too old to overwrite anything by it. Decides nothing about a path: that is `plan`.
 //! Called by: `pipeline::run` for `--sync-once`, `--dry-run` and the daemon alike.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, files};
 use crate::model::{Asset, UploadId};
+use crate::live::{Change, Live};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -61,6 +62,31 @@ pub struct PassContext {
     pub stop: CancellationToken,
     /// Also try what waits for its time to be tried again.
     pub impatient: bool,
+    /// Paths to take first; filled while the pass runs.
+    pub urgent: Urgent,
+    /// What to tell of the work.
+    pub live: Option<Arc<Live>>,
+    /// When the remote was last looked at.
+    pub fresh: Instant,
+}
+
+/// Paths that a person waits for: taken before all others.
+#[derive(Debug, Clone, Default)]
+pub struct Urgent(Arc<Mutex<VecDeque<String>>>);
+
+impl Urgent {
+    /// Adds a path.
+    pub fn push(&self, path: String) {
+        self.lock().push_back(path);
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.lock().drain(..).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a pass came to, beside the report.
@@ -97,7 +123,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         busy: HashSet::new(),
         flight: JoinSet::new(),
         bulk: BTreeMap::new(),
-        fresh: Instant::now(),
+        fresh: context.fresh,
         deferred: false,
     };
     pass.set_flush(false);
@@ -168,9 +194,17 @@ impl Pass<'_> {
     async fn round(&mut self, present: bool) -> Result<(), PassError> {
         let mut after = String::new();
         while self.goes_on() {
-            let page = self.page(present, &after).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = last.path.key().to_owned();
+            let urgent = if present { self.context.urgent.take() } else { Vec::new() };
+            let page = if urgent.is_empty() {
+                let page = self.page(present, &after).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = last.path.key().to_owned();
+                page
+            } else {
+                // Changed since this pass looked at them.
+                self.urgent_page(urgent).await?
+            };
+            self.tick();
             let mut touched: HashSet<UploadId> = HashSet::new();
             let mut clean = Vec::new();
             for (row, plan) in page {
@@ -233,6 +267,36 @@ impl Pass<'_> {
             .await?)
     }
 
+    /// The rows of paths that changed while the pass runs, with their plans.
+    async fn urgent_page(&mut self, paths: Vec<String>) -> Result<Vec<(FileRow, Plan)>, PassError> {
+        let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
+        let failed = self.failed.clone();
+        let page = self
+            .context
+            .index
+            .call(move |conn| {
+                let mut page = Vec::new();
+                for path in paths {
+                    let Some(row) = files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present) else { continue };
+                    let seen = observe(conn, &scope, &row, &failed)?;
+                    let plan = plan(&seen, &policy);
+                    page.push((row, plan));
+                }
+                Ok(page)
+            })
+            .await?;
+        for (row, _) in &page {
+            self.tried.remove(&row.id);
+        }
+        Ok(page)
+    }
+
+    fn tick(&self) {
+        if let Some(live) = &self.context.live {
+            live.progress(Instant::now());
+        }
+    }
+
     fn is_stale(&self) -> bool {
         self.context.executor.is_some() && self.fresh.elapsed() > FRESH
     }
@@ -286,8 +350,13 @@ impl Pass<'_> {
         };
         self.busy.extend(plan.action.asset().cloned());
         let cancel = self.context.stop.clone();
+        // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
+        let permit = match plan.action.sends() {
+            true => executor.senders.clone().acquire_owned().await.ok(),
+            false => None,
+        };
         self.flight.spawn(async move {
-            let result = executor.execute(&row, &plan.action, &cancel).await;
+            let result = executor.execute(&row, &plan.action, permit, &cancel).await;
             vec![Finished { row, plan, result }]
         });
         while self.flight.len() >= IN_FLIGHT {
@@ -333,6 +402,7 @@ impl Pass<'_> {
 
     async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
         let Finished { row, plan, result } = finished;
+        self.tick();
         if let Some(asset) = plan.action.asset() {
             self.busy.remove(asset);
         }
@@ -373,7 +443,19 @@ impl Pass<'_> {
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
         if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
             self.report.count(action);
-            tracing::info!(path = %row.path, action, why = %plan.why, "done");
+            tracing::debug!(path = %row.path, action, why = %plan.why, "done");
+            if let Some(live) = &self.context.live {
+                let shown = asset.as_deref();
+                live.changed(&self.context.scope.name, Change {
+                    path: row.path.key().to_owned(),
+                    action: action.to_owned(),
+                    at: Timestamp::now(),
+                    url: shown.map(|asset| asset.url.clone()),
+                    asset: plan.action.asset().map(|id| id.as_str().to_owned()),
+                });
+                let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
+                live.file_done(&self.context.scope.name, sent.unwrap_or(0));
+            }
         }
         let mirror = self.context.scope.mirror;
         let now = Timestamp::now().as_millisecond();

@@ -255,6 +255,12 @@ impl Action {
         }
     }
 
+    /// Whether it sends the file's bytes.
+    #[must_use]
+    pub const fn sends(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Replace { .. })
+    }
+
     /// Whether it could overwrite what an editor did since the remote was last looked at.
     #[must_use]
     pub fn overwrites(&self) -> bool {

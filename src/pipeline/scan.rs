@@ -44,8 +44,21 @@ pub struct ScanRequest {
     pub settle: Duration,
     /// Only these files and folders; `None`: everything.
     pub only: Option<Vec<RelPath>>,
+    /// What to do about files that are still being written.
+    pub restless: Restless,
     /// Reads metadata from inside the file; JSON for the index.
     pub embedded: Option<ReadEmbedded>,
+}
+
+/// What a scan does about files that changed less than `settle` ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restless {
+    /// Waits for them, for a while, and reports those that never rest.
+    Wait,
+    /// Leaves them to the caller, who settles them.
+    Leave,
+    /// Reads them all the same: the caller has settled them.
+    Read,
 }
 
 /// What a scan found.
@@ -107,6 +120,10 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
         if stop.load(Ordering::Relaxed) {
             return Err(ScanError::Stopped);
         }
+    }
+    if request.restless == Restless::Leave {
+        scan.totals.unsettled = std::mem::take(&mut scan.restless).into_iter().map(|(path, _)| path).collect();
+        return Ok(scan.totals);
     }
     scan.wait_for_quiet()?;
     scan.finish()
@@ -405,7 +422,7 @@ impl Shared<'_> {
                             "it is larger than 1 GB, the service's limit",
                             "make it smaller, or exclude it",
                         );
-                    } else if !is_quiet(&print, now, request.settle) {
+                    } else if request.restless != Restless::Read && !is_quiet(&print, now, request.settle) {
                         lock(&self.restless).push((path, print));
                     } else if self.jobs.send(Job { path, print }).is_err() {
                         return ControlFlow::Break(());

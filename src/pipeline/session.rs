@@ -4,9 +4,9 @@
 //! open, and counting calls. Called by: `pipeline::once` and `pipeline::daemon`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -19,6 +19,7 @@ use crate::model::Site;
 use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry};
 
 use super::confirm::Confirmer;
+use super::refresh::{self, RefreshError};
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
 const SENDERS: usize = 8;
@@ -41,6 +42,7 @@ pub struct Session {
     /// Nothing is changed, here or there.
     pub dry_run: bool,
     calls: Arc<Calls>,
+    looked: Mutex<Instant>,
     _lock: Option<InstanceLock>,
 }
 
@@ -101,7 +103,17 @@ impl Session {
         let (confirmer, task) = Confirmer::new(remote.clone());
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
-        let session = Self { index, remote, site, confirmer, senders, dry_run, calls, _lock: lock };
+        let session = Self {
+            index,
+            remote,
+            site,
+            confirmer,
+            senders,
+            dry_run,
+            calls,
+            looked: Mutex::new(Instant::now()),
+            _lock: lock,
+        };
         if !dry_run {
             session.settle_intents().await?;
         }
@@ -145,6 +157,40 @@ impl Session {
             Ok(_) | Err(_) => tracing::debug!(asset = %intent.asset, "an earlier change does not show"),
         }
         Ok(())
+    }
+
+    /// Looks at the whole remote: changes and deletions.
+    ///
+    /// # Errors
+    /// The API's and the index's.
+    pub async fn refresh(&self) -> Result<(), RefreshError> {
+        let at = Instant::now();
+        refresh::refresh(&self.index, &self.remote).await?;
+        self.saw(at);
+        Ok(())
+    }
+
+    /// Looks at what changed remotely, unless that was done less than `age` ago.
+    ///
+    /// # Errors
+    /// The API's and the index's.
+    pub async fn freshen(&self, age: Duration) -> Result<(), RefreshError> {
+        if self.looked_at().elapsed() >= age {
+            let at = Instant::now();
+            refresh::changes(&self.index, &self.remote).await?;
+            self.saw(at);
+        }
+        Ok(())
+    }
+
+    /// When the remote was last looked at.
+    #[must_use]
+    pub fn looked_at(&self) -> Instant {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saw(&self, at: Instant) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Writes the calls made since the last time to the index.
