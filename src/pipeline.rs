@@ -12,6 +12,7 @@
 
 pub mod bulk;
 pub mod confirm;
+pub mod daemon;
 pub mod desire;
 pub mod edit;
 pub mod execute;

@@ -106,6 +106,27 @@ impl MirrorReport {
         });
     }
 
+    /// What was done, in a few words.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let parts: Vec<String> = [
+            ("created", self.created),
+            ("adopted", self.adopted),
+            ("aliased", self.aliased),
+            ("moved", self.moved),
+            ("replaced", self.replaced),
+            ("retagged", self.retagged),
+            ("deleted", self.deleted),
+            ("skipped", self.skipped),
+            ("failed", self.failed),
+        ]
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+        if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") }
+    }
+
     /// Paths on disk that needed something.
     #[must_use]
     pub const fn changed_paths(&self) -> u64 {

@@ -6,14 +6,20 @@ use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
+use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Global};
 use super::show;
-use crate::config::{self, Config, Environment, Request};
+use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::Exit;
+use crate::live::Live;
 use crate::model::RelPath;
+use crate::pipeline::daemon::{self, Surroundings};
 use crate::pipeline::once::{OnceOptions, run_once};
 
 /// Runs.
@@ -32,7 +38,15 @@ pub async fn run(args: &Args) -> Exit {
             }
         },
     };
-    let stop = stop_on_signals();
+    let reload = Arc::new(Notify::new());
+    let stop = obey_signals(reload.clone());
+    if !args.run.sync_once && !args.run.dry_run {
+        if only.is_some() || args.run.force {
+            tracing::error!("--files-from and --force are for one run: add --sync-once or --dry-run");
+            return Exit::Usage;
+        }
+        return daemon(args, config, stop, reload).await;
+    }
     let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only };
     match run_once(&config, &options, &stop).await {
         Ok(end) => {
@@ -46,21 +60,32 @@ pub async fn run(args: &Args) -> Exit {
     }
 }
 
+async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Arc<Notify>) -> Exit {
+    let mirrors = config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
+    let live = Live::new(Instant::now(), Timestamp::now(), mirrors);
+    let global = args.global.clone();
+    let surroundings = Surroundings {
+        live,
+        stop,
+        reload,
+        load: Arc::new(move || read_configuration(&global, true).map_err(|problems| problems.render(false))),
+        reloaded: Arc::new(|| {}),
+    };
+    match daemon::run(config, &surroundings).await {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    }
+}
+
 /// The configuration, with its problems told.
 ///
 /// # Errors
 /// The exit code.
 pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit> {
-    let environment = Environment::of_process();
-    let request = Request {
-        config_file: global.config.clone(),
-        root: global.root.clone(),
-        mirror: global.mirror.clone(),
-        needs_token,
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        home: std::env::home_dir(),
-    };
-    match config::load(&request, &environment) {
+    match read_configuration(global, needs_token) {
         Ok(config) => {
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
@@ -74,6 +99,19 @@ pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit>
             Err(Exit::Usage)
         }
     }
+}
+
+fn read_configuration(global: &Global, needs_token: bool) -> Result<Config, Problems> {
+    let environment = Environment::of_process();
+    let request = Request {
+        config_file: global.config.clone(),
+        root: global.root.clone(),
+        mirror: global.mirror.clone(),
+        needs_token,
+        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        home: std::env::home_dir(),
+    };
+    config::load(&request, &environment)
 }
 
 /// The paths of `--files-from`: below a mirror's root, given relative to it or to the working directory, or absolute.
@@ -108,17 +146,25 @@ fn below_a_root(path: &Path, cwd: &Path, config: &Config) -> Option<RelPath> {
     if path.is_absolute() { None } else { RelPath::new(path).ok() }
 }
 
-/// SIGINT and SIGTERM end the run in good order; a second SIGINT ends it at once.
-fn stop_on_signals() -> CancellationToken {
+/// SIGINT and SIGTERM end the run in good order; a second SIGINT ends it at once. SIGHUP reloads.
+fn obey_signals(reload: Arc<Notify>) -> CancellationToken {
     let stop = CancellationToken::new();
     let cancel = stop.clone();
     tokio::spawn(async move {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        let kinds = (SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup());
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+            (signal(kinds.0), signal(kinds.1), signal(kinds.2))
         else {
             return;
         };
-        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => reload.notify_one(),
+            }
+        }
         tracing::info!("stopping; what is under way is finished or taken up again by the next run");
         cancel.cancel();
         interrupt.recv().await;

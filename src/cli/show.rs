@@ -48,25 +48,6 @@ pub fn report(report: &Report, format: Format) -> String {
     }
 }
 
-fn counts(mirror: &MirrorReport) -> String {
-    let parts: Vec<String> = [
-        ("created", mirror.created),
-        ("adopted", mirror.adopted),
-        ("aliased", mirror.aliased),
-        ("moved", mirror.moved),
-        ("replaced", mirror.replaced),
-        ("retagged", mirror.retagged),
-        ("deleted", mirror.deleted),
-        ("skipped", mirror.skipped),
-        ("failed", mirror.failed),
-    ]
-    .iter()
-    .filter(|(_, count)| *count > 0)
-    .map(|(name, count)| format!("{count} {name}"))
-    .collect();
-    if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") }
-}
-
 fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     let mut out = String::new();
     if let Some(plan) = &mirror.plan {
@@ -91,7 +72,7 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
             "{}: {} files, {}; {} unchanged; {} API calls, {} sent, {:.1} s\n",
             mirror.name,
             mirror.scanned,
-            counts(mirror),
+            mirror.counts(),
             mirror.unchanged,
             mirror.api_requests,
             ByteSize::b(mirror.bytes_uploaded).display().si(),
@@ -128,7 +109,7 @@ fn markdown(mirror: &MirrorReport) -> String {
         None => out.push_str(&format!(
             "{} files: {}; {} unchanged; {} API calls.\n",
             mirror.scanned,
-            counts(mirror),
+            mirror.counts(),
             mirror.unchanged,
             mirror.api_requests
         )),

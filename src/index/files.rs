@@ -229,6 +229,46 @@ pub fn dirty(
     )
 }
 
+/// Whether a dirty row's time has come.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2))",
+    )?
+    .query_row(params![mirror, now_ms], |row| row.get(0))
+}
+
+/// Rows on disk that a change of the rows of `path` (and below) may have changed too, without an event of their own: those
+/// with the same content now (one of them may be where a moved file came from), and those that share its asset (they may
+/// be links to it).
+///
+/// # Errors
+/// SQLite's.
+pub fn related(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<Vec<FileRow>> {
+    let mut found = Vec::new();
+    let mut changed = below(conn, mirror, path)?;
+    changed.extend(by_path(conn, mirror, path)?.filter(|row| row.present));
+    for row in changed.iter().filter(|row| row.md5 != row.base_md5 || row.asset.is_none()) {
+        if let Some(md5) = row.md5 {
+            found.extend(with_content(conn, mirror, md5)?);
+        }
+        if let Some(asset) = &row.asset {
+            let columns = rows(
+                conn,
+                &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND asset = ?2"),
+                params![mirror, asset.as_str()],
+            )?;
+            found.extend(columns);
+        }
+    }
+    found.retain(|row| row.present && !changed.iter().any(|changed| changed.id == row.id));
+    found.sort_by_key(|row| row.id);
+    found.dedup_by_key(|row| row.id);
+    Ok(found)
+}
+
 /// Rows of the mirror with this content: on disk now, or when they were last in step and since gone.
 ///
 /// # Errors

@@ -123,7 +123,9 @@ impl Executor {
             | Action::Forget
             | Action::Wait
             | Action::Report { .. } => Ok(None),
-            Action::Create { id, content, edit } => self.create(row, id, *content, edit, permit, cancel).await.map(Some),
+            Action::Create { id, content, edit } => {
+                self.create(row, id, *content, edit, permit, cancel).await.map(Some)
+            }
             Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } | Action::Retag { asset, edit } => {
                 self.edit(action, asset, edit, None).await
             }

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
-use crate::disk::{RootIdentity, Selection, check_root};
+use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
 use crate::error::RunError;
+use crate::index::{FileRow, Index, Problem, assets, files, settings, sidecars};
 use crate::live::Live;
-use crate::index::{Index, Problem, assets, files, settings, sidecars};
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
 use crate::model::{PathDigest, RelPath};
@@ -147,6 +147,32 @@ impl MirrorRun {
             return Err(RunError::Empty { root: self.config.root.display().to_string() });
         }
         Ok(scanned)
+    }
+
+    /// Paths that a change of `paths` may have touched without an event of their own, and that are not as the index has
+    /// them: where a moved file came from, and links to a changed one.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn related(&self, index: &Index, paths: &[RelPath]) -> Result<Vec<RelPath>, RunError> {
+        let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
+        let rows = index
+            .call(move |conn| {
+                let mut related = Vec::new();
+                for path in &paths {
+                    related.extend(files::related(conn, mirror, path.key())?);
+                }
+                Ok(related)
+            })
+            .await?;
+        let look = tokio::task::spawn_blocking(move || {
+            let is_as_known = |row: &FileRow| {
+                let now = std::fs::metadata(row.path.below(&root)).ok().map(|metadata| Fingerprint::from(&metadata));
+                now.zip(row.print).is_some_and(|(now, known)| now.unchanged_since(&known))
+            };
+            rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
+        });
+        Ok(look.await.unwrap_or_default())
     }
 
     /// Remembers the root as it is now: after a run that believed it.

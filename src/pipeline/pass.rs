@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, files};
-use crate::model::{Asset, UploadId};
 use crate::live::{Change, Live};
+use crate::model::{Asset, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -277,7 +277,9 @@ impl Pass<'_> {
             .call(move |conn| {
                 let mut page = Vec::new();
                 for path in paths {
-                    let Some(row) = files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present) else { continue };
+                    let Some(row) = files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present) else {
+                        continue;
+                    };
                     let seen = observe(conn, &scope, &row, &failed)?;
                     let plan = plan(&seen, &policy);
                     page.push((row, plan));
@@ -446,13 +448,16 @@ impl Pass<'_> {
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
             if let Some(live) = &self.context.live {
                 let shown = asset.as_deref();
-                live.changed(&self.context.scope.name, Change {
-                    path: row.path.key().to_owned(),
-                    action: action.to_owned(),
-                    at: Timestamp::now(),
-                    url: shown.map(|asset| asset.url.clone()),
-                    asset: plan.action.asset().map(|id| id.as_str().to_owned()),
-                });
+                live.changed(
+                    &self.context.scope.name,
+                    Change {
+                        path: row.path.key().to_owned(),
+                        action: action.to_owned(),
+                        at: Timestamp::now(),
+                        url: shown.map(|asset| asset.url.clone()),
+                        asset: plan.action.asset().map(|id| id.as_str().to_owned()),
+                    },
+                );
                 let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
                 live.file_done(&self.context.scope.name, sent.unwrap_or(0));
             }

@@ -4,8 +4,8 @@
 //! open, and counting calls. Called by: `pipeline::once` and `pipeline::daemon`.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ pub struct Session {
     pub dry_run: bool,
     calls: Arc<Calls>,
     looked: Mutex<Instant>,
-    _lock: Option<InstanceLock>,
+    lock: Option<InstanceLock>,
 }
 
 /// Calls made and not yet written to the index, and the month's total.
@@ -103,17 +103,8 @@ impl Session {
         let (confirmer, task) = Confirmer::new(remote.clone());
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
-        let session = Self {
-            index,
-            remote,
-            site,
-            confirmer,
-            senders,
-            dry_run,
-            calls,
-            looked: Mutex::new(Instant::now()),
-            _lock: lock,
-        };
+        let session =
+            Self { index, remote, site, confirmer, senders, dry_run, calls, looked: Mutex::new(Instant::now()), lock };
         if !dry_run {
             session.settle_intents().await?;
         }
@@ -157,6 +148,17 @@ impl Session {
             Ok(_) | Err(_) => tracing::debug!(asset = %intent.asset, "an earlier change does not show"),
         }
         Ok(())
+    }
+
+    /// Keeps the instance lock for as long as the session lives.
+    pub fn hold(&mut self, lock: Option<InstanceLock>) {
+        self.lock = lock;
+    }
+
+    /// Gives the instance lock back, for the next session of this process.
+    #[must_use]
+    pub fn release(self) -> Option<InstanceLock> {
+        self.lock
     }
 
     /// Looks at the whole remote: changes and deletions.

@@ -1,0 +1,193 @@
+//! The daemon: mirrors everything, then keeps every mirror in step for as long as it runs.
+//!
+//! Owns: opening the session with endless patience, one keeper a mirror, reloading the configuration, and stopping in
+//! good order. Called by: `cli`.
+
+mod keeper;
+mod outage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::RunError;
+use crate::index::{Index, InstanceLock};
+use crate::live::{ApiView, Live, Phase, Waiting};
+
+use super::session::{Session, open_index};
+use keeper::Keeper;
+use outage::Outage;
+
+/// How long what is under way may take to finish when the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(8);
+/// How often the counters are written and shown.
+const BEAT: Duration = Duration::from_secs(5);
+/// An API that cannot be reached at the start is asked for ever.
+const PATIENCE: Duration = Duration::MAX;
+
+/// Reads the configuration anew; its problems as text.
+pub type Load = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// What the daemon is given beside its configuration.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where it tells what it does.
+    pub live: Arc<Live>,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Wakes it to read its configuration anew.
+    pub reload: Arc<Notify>,
+    /// Reads the configuration.
+    pub load: Load,
+    /// Told after each reload, good or bad.
+    pub reloaded: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Runs until it is stopped.
+///
+/// # Errors
+/// What no waiting can heal: the token or environment is refused, the index cannot be used, another instance has it.
+pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunError> {
+    let mut config = config;
+    let (mut index, mut lock) = open_index(&config, false)?;
+    loop {
+        match generation(&config, index.clone(), lock.take(), surroundings).await? {
+            Next::Stop => return Ok(()),
+            Next::Reload(new, kept) => {
+                lock = kept;
+                if new.state_path != config.state_path {
+                    drop(lock.take());
+                    (index, lock) = open_index(&new, false)?;
+                }
+                config = *new;
+                let mirrors =
+                    config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
+                surroundings.live.set_mirrors(mirrors);
+                tracing::info!("the new configuration is in force");
+                (surroundings.reloaded)();
+            }
+        }
+    }
+}
+
+enum Next {
+    Stop,
+    Reload(Box<Config>, Option<InstanceLock>),
+}
+
+/// Runs with one configuration, until it is stopped or replaced by another.
+async fn generation(
+    config: &Config,
+    index: Index,
+    lock: Option<InstanceLock>,
+    surroundings: &Surroundings,
+) -> Result<Next, RunError> {
+    let stop = surroundings.stop.child_token();
+    for mirror in &config.mirrors {
+        surroundings.live.set_phase(&mirror.name, Phase::Starting);
+    }
+    let mut session = tokio::select! {
+        session = open(config, index, surroundings) => session?,
+        () = stop.cancelled() => return Ok(Next::Stop),
+    };
+    session.hold(lock);
+    let session = Arc::new(session);
+    let outage = Arc::new(Outage::default());
+    let mut keepers = JoinSet::new();
+    for mirror in &config.mirrors {
+        let keeper = Keeper::new(
+            Arc::new(mirror.clone()),
+            session.clone(),
+            outage.clone(),
+            surroundings.live.clone(),
+            stop.child_token(),
+        );
+        keepers.spawn(keeper.run());
+    }
+    let next = attend(config, &session, &mut keepers, surroundings).await;
+    stop.cancel();
+    let ended = tokio::time::timeout(GRACE, async { while keepers.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!("some work did not end in time; the next start takes it up again");
+        keepers.shutdown().await;
+    }
+    session.write_calls().await?;
+    Ok(match next? {
+        None => Next::Stop,
+        Some(new) => Next::Reload(Box::new(new), Arc::into_inner(session).and_then(Session::release)),
+    })
+}
+
+/// Opens the session; while the API cannot be reached that is shown, and tried again.
+async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
+    let open = Session::open(config, index, None, false, PATIENCE);
+    tokio::pin!(open);
+    let late = tokio::time::sleep(Duration::from_secs(10));
+    tokio::pin!(late);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            session = &mut open => {
+                if told && session.is_ok() {
+                    tracing::info!("the API answers again");
+                }
+                return session;
+            }
+            () = &mut late, if !told => {
+                told = true;
+                tracing::warn!("the API does not answer; waiting for it");
+                for mirror in &config.mirrors {
+                    let waiting = Waiting::Api { since: jiff::Timestamp::now(), cause: "it does not answer".into() };
+                    surroundings.live.set_phase(&mirror.name, Phase::Waiting { waiting });
+                }
+            }
+            () = tokio::time::sleep(BEAT) => surroundings.live.progress(std::time::Instant::now()),
+        }
+    }
+}
+
+/// Waits for what ends this generation: a stop, a good reload, or a keeper that cannot go on.
+async fn attend(
+    config: &Config,
+    session: &Arc<Session>,
+    keepers: &mut JoinSet<Result<(), RunError>>,
+    surroundings: &Surroundings,
+) -> Result<Option<Config>, RunError> {
+    loop {
+        tokio::select! {
+            () = surroundings.stop.cancelled() => return Ok(None),
+            Some(ended) = keepers.join_next() => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(error) => tracing::error!(%error, "a mirror's keeper ended abnormally"),
+            },
+            () = surroundings.reload.notified() => match (surroundings.load)() {
+                Ok(new) => return Ok(Some(new)),
+                Err(problems) => {
+                    tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+                    (surroundings.reloaded)();
+                }
+            },
+            () = tokio::time::sleep(BEAT) => {
+                session.write_calls().await?;
+                surroundings.live.set_api(api_view(config, session));
+            }
+        }
+    }
+}
+
+fn api_view(config: &Config, session: &Session) -> ApiView {
+    let calls = session.calls_this_month();
+    let usage = session.remote.usage();
+    ApiView {
+        calls_this_month: calls,
+        budget: config.api.monthly_budget,
+        forecast: Some(crate::live::forecast(calls, jiff::Timestamp::now())),
+        throttled: usage.throttled,
+        ..ApiView::default()
+    }
+}
