@@ -239,7 +239,7 @@ pub fn this_month() -> String {
 /// # Errors
 /// The API's last word.
 pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let mut pause = Duration::from_millis(500);
     loop {
         let error = match remote.site().await {

@@ -203,7 +203,7 @@ impl Keeper {
             Some(WatchEvent::FolderAppeared(path)) => self.settle.touched(path, Touch::Folder, now),
             Some(WatchEvent::RescanNeeded) => self.rescan = true,
             Some(WatchEvent::RootGone) => {
-                self.pause("the root is gone; nothing is deleted, and it goes on when the root is back")
+                self.pause("the root is gone; nothing is deleted, and it goes on when the root is back");
             }
             Some(WatchEvent::StateChanged(state)) => self.show_watching(&state),
             Some(WatchEvent::Failed(message)) => tracing::warn!(mirror = self.config.name, "{message}"),
@@ -388,7 +388,7 @@ impl Keeper {
         let worked = match worked {
             Ok(worked) => worked,
             Err(RunError::Stopped) => return Ok(()),
-            Err(RunError::Api(error)) => return self.wait_out(&error).await,
+            Err(RunError::Api(error)) => return self.wait_out(&error),
             Err(error) => {
                 let believed: Option<()> = self.believe(Err(error))?;
                 debug_assert!(believed.is_none(), "an error is not believed");
@@ -408,12 +408,12 @@ impl Keeper {
             self.live.set_degraded(&self.config.name, vec![guard]);
         }
         match end.fatal {
-            Some(error) => self.wait_out(&error).await,
+            Some(error) => self.wait_out(&error),
             None => Ok(()),
         }
     }
 
-    async fn wait_out(&mut self, error: &ApiError) -> Result<(), RunError> {
+    fn wait_out(&mut self, error: &ApiError) -> Result<(), RunError> {
         if error.is_access() {
             return Err(RunError::Api(error.clone()));
         }
