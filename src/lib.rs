@@ -16,3 +16,4 @@ pub mod pipeline;
 pub mod remote;
 pub mod report;
 pub mod sandbox;
+pub mod service;
