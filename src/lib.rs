@@ -17,3 +17,4 @@ pub mod remote;
 pub mod report;
 pub mod sandbox;
 pub mod service;
+pub mod status;
