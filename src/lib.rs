@@ -18,3 +18,5 @@ pub mod pipeline;
 pub mod remote;
 pub mod report;
 pub mod sandbox;
+pub mod service;
+pub mod status;

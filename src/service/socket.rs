@@ -1,0 +1,97 @@
+//! The datagram socket to the service manager.
+//!
+//! Owns: sending without ever blocking, and a short list of messages that the manager had no room for.
+//! Never does: deciding what to say.
+//! Called by: `service`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Messages kept for later. Only READY, RELOADING and STOPPING are, so more means that nobody listens.
+const OWED: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: UnixDatagram,
+    owed: Mutex<VecDeque<String>>,
+}
+
+impl Socket {
+    /// Opens the line. `address` is a path, or `@name` for a socket without one (Linux).
+    pub(super) fn open(address: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        match address.to_str().and_then(|text| text.strip_prefix('@')) {
+            Some(name) => connect_abstract(&socket, name)?,
+            None if address.is_absolute() => socket.connect(address)?,
+            // Virtual machines get "vsock:…".
+            None => return Err(io::Error::new(io::ErrorKind::Unsupported, "it names no Unix socket")),
+        }
+        Ok(Self { socket, owed: Mutex::default() })
+    }
+
+    /// Sends, or keeps the message for later when it `must_arrive` and there is no room now.
+    pub(super) fn send(&self, text: &str, must_arrive: bool) {
+        let mut owed = self.owed();
+        self.pay(&mut owed);
+        if owed.is_empty() && self.try_send(text) {
+            return;
+        }
+        if must_arrive && owed.len() < OWED {
+            owed.push_back(text.to_owned());
+        }
+    }
+
+    /// Tries again to send what is owed.
+    pub(super) fn flush(&self) {
+        self.pay(&mut self.owed());
+    }
+
+    /// Whether messages wait to be sent again.
+    pub(super) fn owes(&self) -> bool {
+        !self.owed().is_empty()
+    }
+
+    /// In order: READY after STOPPING would say the opposite.
+    fn pay(&self, owed: &mut VecDeque<String>) {
+        while let Some(text) = owed.front() {
+            if !self.try_send(text) {
+                return;
+            }
+            owed.pop_front();
+        }
+    }
+
+    /// Whether the message is dealt with. Only a full queue is worth another try: a manager that is gone does not return to
+    /// this socket.
+    fn try_send(&self, text: &str) -> bool {
+        match self.socket.send(text.as_bytes()) {
+            Ok(_) => true,
+            Err(error) => {
+                let full = error.kind() == io::ErrorKind::WouldBlock;
+                if !full {
+                    tracing::debug!(%error, "the service manager could not be told");
+                }
+                !full
+            }
+        }
+    }
+
+    fn owed(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn connect_abstract(socket: &UnixDatagram, name: &str) -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt as _;
+    socket.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connect_abstract(_: &UnixDatagram, _: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "sockets without a path are known on Linux only"))
+}

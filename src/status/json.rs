@@ -1,0 +1,21 @@
+//! `/status.json`: the live state as it is.
+//!
+//! Called by: the status page and scripts.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::live::LiveView;
+
+use super::Shared;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/status.json", get(status))
+}
+
+async fn status(State(shared): State<Shared>) -> Json<LiveView> {
+    Json(shared.live.view(Instant::now()))
+}

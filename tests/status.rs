@@ -1,0 +1,134 @@
+//! The status server over real sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dato_mirror::live::{Live, PATIENCE, Phase};
+use dato_mirror::report::MirrorReport;
+use dato_mirror::status;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+struct Server {
+    at: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+async fn serve(live: &Arc<Live>) -> Server {
+    let listener = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let task = tokio::spawn(status::serve(listener, Arc::clone(live), stop.clone()));
+    Server { at, stop, task }
+}
+
+fn live(start: Instant) -> Arc<Live> {
+    Live::new(start, Timestamp::now(), [("brand", "/srv/brand")])
+}
+
+/// Sends the words and returns status, head and body.
+async fn say(at: SocketAddr, words: &str) -> (u16, String, String) {
+    let mut line = TcpStream::connect(at).await.unwrap();
+    line.write_all(words.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+async fn get(at: SocketAddr, path: &str) -> (u16, Value) {
+    let (status, _, body) = say(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test]
+async fn a_long_first_sync_is_healthy_and_not_ready() {
+    let live = live(Instant::now());
+    let server = serve(&live).await;
+    live.scanned("brand");
+    live.set_phase("brand", Phase::Mirroring { done: 1, total_hint: 9000, bytes: 5 });
+    live.set_degraded("brand", vec!["too few inotify watches".into()]);
+    let (status, body) = get(server.at, "/healthz").await;
+    assert_eq!((status, &body["healthy"]), (200, &Value::Bool(true)), "{body}");
+    let (status, body) = get(server.at, "/readyz").await;
+    assert_eq!((status, &body["waiting_for"][0]), (503, &Value::from("brand")), "{body}");
+    // Failed files and a degraded watch are no reason to be taken out of service.
+    let report = MirrorReport { failed: 3, ..MirrorReport::default() };
+    live.pass_ended("brand", &report, Timestamp::now(), Duration::from_secs(1), true);
+    live.set_standing("brand", 0, 3);
+    let (status, body) = get(server.at, "/readyz").await;
+    assert_eq!((status, &body["ready"]), (200, &Value::Bool(true)), "{body}");
+    let (status, body) = get(server.at, "/status.json").await;
+    assert_eq!((status, &body["mirrors"][0]["failed"]), (200, &Value::from(3)), "{body}");
+    assert_eq!(body["mirrors"][0]["degraded"][0], "too few inotify watches");
+}
+
+#[tokio::test]
+async fn only_a_stuck_process_is_unhealthy() {
+    let now = Instant::now();
+    // The machine's clock may not reach back far enough just after it started.
+    let Some(start) = now.checked_sub(PATIENCE + Duration::from_secs(60)) else { return };
+    let live = live(start);
+    let server = serve(&live).await;
+    let (status, body) = get(server.at, "/healthz").await;
+    assert_eq!((status, &body["state"]), (503, &Value::from("stuck")));
+    let why = status::check(server.at).await.unwrap_err();
+    assert!(why.contains("503") && why.contains("brand: starting"), "{why}");
+    live.rest_until(now + Duration::from_secs(3600));
+    assert_eq!(get(server.at, "/healthz").await.1["state"], "resting");
+    live.awake(Instant::now());
+    assert_eq!(get(server.at, "/healthz").await.1["state"], "working");
+    status::check(server.at).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_name_is_refused_wherever_it_asks() {
+    let live = live(Instant::now());
+    let Server { at, .. } = serve(&live).await;
+    for path in ["/healthz", "/readyz", "/status.json", "/", "/nothing"] {
+        let (status, head, body) =
+            say(at, &format!("GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\nConnection: close\r\n\r\n", at.port()))
+                .await;
+        assert_eq!(status, 403, "{path}");
+        assert!(!body.contains("brand") && head.contains("cache-control: no-store"), "{head} {body}");
+    }
+    let (status, ..) = say(at, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert_eq!(status, 400);
+    let (status, head, _) =
+        say(at, &format!("POST /healthz HTTP/1.1\r\nHost: {at}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+            .await;
+    assert_eq!(status, 405);
+    assert!(head.contains("allow: get, head"), "{head}");
+    let (status, head, _) = say(at, &format!("GET /nothing HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await;
+    assert_eq!(status, 404);
+    assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+}
+
+#[tokio::test]
+async fn it_ends_in_time_although_somebody_holds_a_connection() {
+    let live = live(Instant::now());
+    let server = serve(&live).await;
+    // Half a request, for ever.
+    let mut held = TcpStream::connect(server.at).await.unwrap();
+    held.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(get(server.at, "/healthz").await.0, 200);
+    let begin = Instant::now();
+    server.stop.cancel();
+    server.task.await.unwrap().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    let why = status::check(server.at).await.unwrap_err();
+    assert!(why.starts_with("no answer from http://127.0.0.1:"), "{why}");
+}
+
+#[tokio::test]
+async fn a_taken_address_is_told_with_the_key_to_change() {
+    let first = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = status::bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("another program has that port") && error.contains("[status]"), "{error}");
+}
