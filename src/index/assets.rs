@@ -11,7 +11,7 @@ use super::files::{bytes, digest, mark_owners_dirty};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
-                       updated_at";
+                       created_at, updated_at";
 
 fn asset_of(row: &Row<'_>) -> rusqlite::Result<Asset> {
     let json = |index: usize| -> rusqlite::Result<Value> {
@@ -32,7 +32,8 @@ fn asset_of(row: &Row<'_>) -> rusqlite::Result<Asset> {
         tags: serde_json::from_value(json(11)?).unwrap_or_default(),
         fields: fields_of(json(12)?),
         stamp: Stamp::from_json(&json(13)?),
-        updated_at: row.get(14)?,
+        created_at: row.get(14)?,
+        updated_at: row.get(15)?,
     })
 }
 
@@ -111,9 +112,10 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
 
 fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
-        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
          ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
-         width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, updated_at = ?15"
+         width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, created_at = ?15,
+         updated_at = ?16"
     ))?
     .execute(params![
         asset.id.as_str(),
@@ -130,6 +132,7 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
         serde_json::to_string(&asset.tags).unwrap_or_else(|_| "[]".into()),
         fields_json(&asset.fields),
         asset.stamp.to_json().to_string(),
+        asset.created_at,
         asset.updated_at,
         listing.unwrap_or_default(),
     ])
@@ -288,6 +291,7 @@ mod tests {
             tags: vec!["t".into(), "editor".into()],
             fields: Fields::from([(FieldKey::Alt("en".into()), json!("An alt"))]),
             stamp,
+            created_at: "2025-12-31T23:59:59.000Z".into(),
             updated_at: "2026-01-01T00:00:00.000Z".into(),
         }
     }

@@ -174,7 +174,8 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
 /// SQLite's.
 pub fn vanished(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
     let mut update = conn.prepare_cached(
-        "UPDATE file SET present = 0, dirty = 1, failures = 0, retry_at = NULL, problem = NULL WHERE id = ?1",
+        "UPDATE file SET present = 0, dirty = 1, failures = 0, retry_at = NULL, problem = NULL, notice = NULL
+         WHERE id = ?1",
     )?;
     ids.iter().try_for_each(|id| update.execute([id]).map(drop))
 }
@@ -335,6 +336,29 @@ pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: i64) -> r
     )?
     .execute(params![id, serde_json::to_string(problem).unwrap_or_default(), retry_at])
     .map(drop)
+}
+
+/// Remembers what of a path's metadata could not be used when it was last planned, a line each.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_notice(conn: &Connection, id: i64, notice: Option<&str>) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET notice = ?2 WHERE id = ?1 AND notice IS NOT ?2")?
+        .execute(params![id, notice])
+        .map(drop)
+}
+
+/// What of the metadata of a mirror's files could not be used, each said once: (what, the first path, how many paths).
+///
+/// # Errors
+/// SQLite's.
+pub fn notices(conn: &Connection, mirror: i64, limit: u32) -> rusqlite::Result<Vec<(String, String, u64)>> {
+    conn.prepare_cached(
+        "SELECT notice, min(path), count(*) FROM file WHERE mirror = ?1 AND notice IS NOT NULL GROUP BY notice
+         ORDER BY 2 LIMIT ?2",
+    )?
+    .query_map(params![mirror, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?
+    .collect()
 }
 
 /// Looks at rows again: all that share an asset.

@@ -36,6 +36,7 @@ CREATE TABLE file (
     failures   INTEGER NOT NULL DEFAULT 0,
     retry_at   INTEGER,              -- ms since 1970
     problem    TEXT,                 -- JSON: action, cause, advice
+    notice     TEXT,                 -- lines: what of its metadata could not be used when last planned
     changed_at INTEGER,              -- ms since 1970: the last action that succeeded
     UNIQUE (mirror, path)
 ) STRICT;
@@ -43,6 +44,7 @@ CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
 CREATE INDEX file_md5 ON file (md5) WHERE md5 IS NOT NULL;
 CREATE INDEX file_asset ON file (asset) WHERE asset IS NOT NULL;
 CREATE INDEX file_problem ON file (mirror, path) WHERE problem IS NOT NULL;
+CREATE INDEX file_notice ON file (mirror, notice) WHERE notice IS NOT NULL;
 
 -- The media area as last listed.
 CREATE TABLE asset (
@@ -58,6 +60,7 @@ CREATE TABLE asset (
     tags       TEXT NOT NULL,        -- JSON list
     fields     TEXT NOT NULL,        -- JSON object by FieldKey
     stamp      TEXT NOT NULL,        -- JSON; '{}' without one
+    created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     listing    INTEGER NOT NULL DEFAULT 0   -- the full listing that last saw it
 ) STRICT, WITHOUT ROWID;

@@ -1,9 +1,10 @@
 //! The user's metadata files (`*.meta.toml`, `_folder.meta.toml`, `*.xmp`) as last read, so that a changed one is
 //! noticed and a pass need not open them again.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::files;
+use crate::model::RelPath;
 
 /// A metadata file as last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +26,49 @@ pub struct StoredSidecar {
 /// # Errors
 /// SQLite's.
 pub fn all(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSidecar>> {
-    conn.prepare_cached("SELECT path, mtime_ns, size, inode, content FROM sidecar WHERE mirror = ?1 ORDER BY path")?
-        .query_map([mirror], |row| {
-            Ok(StoredSidecar {
-                path: row.get(0)?,
-                mtime_ns: row.get(1)?,
-                size: row.get::<_, i64>(2)?.cast_unsigned(),
-                inode: row.get::<_, i64>(3)?.cast_unsigned(),
-                content: row.get(4)?,
-            })
-        })?
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM sidecar WHERE mirror = ?1 ORDER BY path"))?
+        .query_map([mirror], stored)?
         .collect()
+}
+
+const COLUMNS: &str = "path, mtime_ns, size, inode, content";
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredSidecar> {
+    Ok(StoredSidecar {
+        path: row.get(0)?,
+        mtime_ns: row.get(1)?,
+        size: row.get::<_, i64>(2)?.cast_unsigned(),
+        inode: row.get::<_, i64>(3)?.cast_unsigned(),
+        content: row.get(4)?,
+    })
+}
+
+/// The metadata files of a mirror that are written in TOML, in path order.
+///
+/// # Errors
+/// SQLite's.
+pub fn toml(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSidecar>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM sidecar WHERE mirror = ?1 AND path LIKE '%.toml' ORDER BY path"))?
+        .query_map([mirror], stored)?
+        .collect()
+}
+
+/// The XMP sidecars about `path`, as (key, content): `name.xmp`, which may be about several files, before
+/// `name.ext.xmp`.
+///
+/// # Errors
+/// SQLite's.
+pub fn xmp_of(conn: &Connection, mirror: i64, path: &RelPath) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let stem = path.key().strip_suffix(path.extension()).map_or_else(|| path.key(), |stem| stem.strip_suffix('.').unwrap_or(stem));
+    let mut found: Vec<(String, Vec<u8>)> = conn
+        .prepare_cached(
+            "SELECT path, content FROM sidecar
+             WHERE mirror = ?1 AND path IN (?2 || '.xmp', ?2 || '.XMP', ?3 || '.xmp', ?3 || '.XMP')",
+        )?
+        .query_map(params![mirror, stem, path.key()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    found.sort_by_key(|(name, _)| name.len());
+    Ok(found)
 }
 
 /// Remembers a metadata file.

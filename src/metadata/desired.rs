@@ -19,7 +19,7 @@ use super::layer::{CustomValue, Layer};
 use super::merge::canonical;
 use super::sidecar::{FOLDER_NAME, Sidecar};
 use super::template::{Placeholder, Template, Values};
-use crate::config::Mirror;
+use crate::config::{Mirror, Rule};
 use crate::config::policy::Collections;
 use crate::config::value::nearest;
 use crate::model::{FieldKey, Fields, RelPath};
@@ -37,7 +37,7 @@ pub struct Sources<'a> {
     pub sidecars: &'a [(String, Arc<Sidecar>)],
     /// The project's locales, the main one first.
     pub locales: &'a [String],
-    /// What `{year}` is. It should depend on the file, not on today: else every asset changes on New Year's Day.
+    /// What `{year}` is: of the asset's creation, not of today, else every asset changes on New Year's Day.
     pub year: i16,
 }
 
@@ -56,6 +56,9 @@ pub struct Desired {
     pub origins: BTreeMap<String, Origin>,
     /// What could not be used, for people.
     pub problems: Vec<String>,
+    /// A metadata file about the path cannot be read now: what an asset has stays until it can. A new one is made
+    /// without it.
+    pub frozen: bool,
 }
 
 /// Where a value came from.
@@ -91,20 +94,26 @@ pub fn desired(sources: &Sources<'_>) -> Desired {
     let mut merging = Merging { sources: Sources { embedded, ..*sources }, desired: Desired::default() };
     merging.embedded();
     merging.layer(&sources.mirror.layer, &Origin::Mirror);
-    let mut collections = &sources.mirror.collections;
     for rule in sources.mirror.rules.iter().filter(|rule| rule.pattern.matches(sources.path)) {
         merging.layer(&rule.layer, &Origin::Rule(rule.pattern.as_str().to_owned()));
-        collections = rule.collections.as_ref().unwrap_or(collections);
     }
     for (name, sidecar) in sources.sidecars {
         merging.sidecar(name, sidecar);
     }
-    merging.desired.collection = match collections {
-        Collections::None => None,
-        Collections::Mirror => Some(sources.path.folder().to_owned()).filter(|folder| !folder.is_empty()),
-        Collections::Into(path) => Some(path.clone()),
-    };
+    merging.desired.collection = collection_of(sources.mirror, sources.path);
     merging.desired
+}
+
+/// The labels of a file's collection, from the outermost in, joined by `/`.
+#[must_use]
+pub fn collection_of(mirror: &Mirror, path: &RelPath) -> Option<String> {
+    let of_rule = |rule: &'_ Rule| rule.pattern.matches(path).then(|| rule.collections.clone()).flatten();
+    let collections = mirror.rules.iter().rev().find_map(of_rule).unwrap_or_else(|| mirror.collections.clone());
+    match collections {
+        Collections::None => None,
+        Collections::Mirror => Some(path.folder().to_owned()).filter(|folder| !folder.is_empty()),
+        Collections::Into(path) => Some(path),
+    }
 }
 
 /// The metadata of an asset that several paths share: tags united; of each field, and of the collection, the first path
@@ -115,12 +124,16 @@ pub fn unite(all: impl IntoIterator<Item = Desired>) -> Desired {
     for desired in all {
         united.tags.extend(desired.tags);
         for (key, value) in desired.fields {
-            united.fields.entry(key).or_insert(value);
+            // The id of a later path's collection is not that of an earlier path's whose id is not known.
+            if key != FieldKey::Collection || united.collection.is_none() {
+                united.fields.entry(key).or_insert(value);
+            }
         }
         for (name, origin) in desired.origins {
             united.origins.entry(name).or_insert(origin);
         }
         united.collection = united.collection.or(desired.collection);
+        united.frozen |= desired.frozen;
         for problem in desired.problems {
             if !united.problems.contains(&problem) {
                 united.problems.push(problem);

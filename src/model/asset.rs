@@ -38,8 +38,18 @@ pub struct Asset {
     pub fields: Fields,
     /// The mirror's own record on the asset; empty when there is none.
     pub stamp: Stamp,
+    /// RFC 3339 time of its creation, by the service's clock; empty when it was not told.
+    pub created_at: String,
     /// RFC 3339 time of the last change, by the service's clock; compares as text.
     pub updated_at: String,
+}
+
+impl Asset {
+    /// The year it was created, UTC; the same on every machine and in every year to come.
+    #[must_use]
+    pub fn year(&self) -> Option<i16> {
+        self.created_at.split_once('-').and_then(|(year, _)| year.parse().ok())
+    }
 }
 
 /// What the mirror needs to know of a project.

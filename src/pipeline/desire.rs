@@ -1,48 +1,54 @@
 //! What the folder wants for each path of one mirror, with all it takes to know it.
 //!
-//! Owns: the parsed sidecars, the project's locales and the collections' ids. Reads nothing itself.
+//! Owns: the parsed sidecars, the project's locales and the collections' ids; and the rule that a metadata file that
+//! cannot be read freezes what it is about. Reads the index; never the disk.
 //! Called by: `pipeline::observe` and `explain`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use rusqlite::Connection;
+
 use crate::config::Mirror;
-use crate::index::StoredSidecar;
+use crate::index::{FileRow, StoredSidecar, sidecars};
 use crate::metadata::desired::{Desired, Sources, desired};
 use crate::metadata::embedded::Embedded;
+use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey, RelPath};
+use crate::model::{CollectionId, FieldKey};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Desires {
     mirror: Arc<Mirror>,
+    row: i64,
     locales: Vec<String>,
     sidecars: BTreeMap<String, Arc<Sidecar>>,
+    broken: BTreeSet<String>,
     collections: BTreeMap<String, CollectionId>,
-    year: i16,
 }
 
 impl Desires {
-    /// Parses the sidecars; a broken one is left out and told in the second value, as (path, what is wrong).
+    /// Parses the sidecars in TOML; a broken one is told in the second value, as (path, what is wrong). `row` is the
+    /// mirror's in the index.
     #[must_use]
     pub fn new(
         mirror: Arc<Mirror>,
+        row: i64,
         locales: Vec<String>,
         stored: &[StoredSidecar],
-        year: i16,
     ) -> (Self, Vec<(String, String)>) {
-        let mut sidecars = BTreeMap::new();
-        let mut broken = Vec::new();
+        let mut all = BTreeMap::new();
+        let mut problems = Vec::new();
         for sidecar in stored.iter().filter(|sidecar| is_sidecar(&sidecar.path)) {
             match Sidecar::parse(&sidecar.path, &sidecar.content) {
-                Ok(parsed) => {
-                    sidecars.insert(sidecar.path.clone(), Arc::new(parsed));
-                }
-                Err(problems) => broken.push((sidecar.path.clone(), problems.render(false))),
+                Ok(parsed) => drop(all.insert(sidecar.path.clone(), Arc::new(parsed))),
+                Err(wrong) => problems.push((sidecar.path.clone(), wrong.render(false))),
             }
         }
-        (Self { mirror, locales, sidecars, collections: BTreeMap::new(), year }, broken)
+        let broken = problems.iter().map(|(path, _)| path.clone()).collect();
+        (Self { mirror, row, locales, sidecars: all, broken, collections: BTreeMap::new() }, problems)
     }
 
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
@@ -50,25 +56,52 @@ impl Desires {
         self.collections = collections;
     }
 
-    /// What the folder wants for `path`; `embedded` is what the index keeps of the file's own metadata.
-    #[must_use]
-    pub fn of(&self, path: &RelPath, embedded: Option<&str>) -> Desired {
-        let embedded: Embedded = embedded.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        let sidecars: Vec<(String, Arc<Sidecar>)> = names_for(path)
+    /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn of(&self, conn: &Connection, row: &FileRow, year: Option<i16>) -> rusqlite::Result<Desired> {
+        let mut problems = Vec::new();
+        let mut frozen = false;
+        let mut embedded: Embedded =
+            row.embedded.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        if self.mirror.embedded_metadata {
+            problems.extend(embedded.notes.iter().map(|note| format!("metadata in {}: {note}", row.path)));
+            for (name, content) in sidecars::xmp_of(conn, self.row, &row.path)? {
+                let read = read_sidecar(&content);
+                if read.notes.is_empty() {
+                    embedded = overlay(embedded, read);
+                } else {
+                    // Perhaps it is being written: what it said before must not be emptied for that.
+                    frozen = true;
+                    problems.extend(read.notes.iter().map(|note| format!("{name}: {note}")));
+                }
+            }
+        }
+        let names = names_for(&row.path);
+        frozen |= names.iter().any(|name| self.broken.contains(name));
+        let sidecars: Vec<(String, Arc<Sidecar>)> = names
             .into_iter()
             .filter_map(|name| self.sidecars.get(&name).map(|sidecar| (name, sidecar.clone())))
             .collect();
         let mut desired = desired(&Sources {
             mirror: &self.mirror,
-            path,
+            path: &row.path,
             embedded: &embedded,
             sidecars: &sidecars,
             locales: &self.locales,
-            year: self.year,
+            year: year.unwrap_or_else(this_year),
         });
         if let Some(id) = desired.collection.as_ref().and_then(|labels| self.collections.get(labels)) {
             desired.fields.insert(FieldKey::Collection, id.clone().into());
         }
-        desired
+        desired.frozen = frozen;
+        desired.problems.extend(problems);
+        Ok(desired)
     }
+}
+
+/// The year of an asset that is about to be created.
+fn this_year() -> i16 {
+    Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year()
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::metadata::desired::{Desired, unite};
-use crate::metadata::merge::{Base, Conflict, Remote, Wanted, merge};
+use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
 use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, Stamp};
 
 use super::plan::Sharer;
@@ -170,11 +170,14 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         .filter(|(mirror, _)| mirror.as_str() != input.mirror)
         .flat_map(|(_, entry)| entry.tags.iter().cloned())
         .collect();
-    let merged = merge(
-        &Base::from(base),
-        Wanted { tags: &desired.tags, fields: &wanted_fields },
-        Remote { tags: &input.asset.tags, fields: &input.asset.fields, others: &others },
-    );
+    let remote = Remote { tags: &input.asset.tags, fields: &input.asset.fields, others: &others };
+    let merged = if desired.frozen {
+        Merged { tags: input.asset.tags.clone(), pushed: Base::from(base), ..Merged::default() }
+    } else if desired.collection.is_some() && !wanted_fields.contains_key(&FieldKey::Collection) {
+        without_collection(base, Wanted { tags: &desired.tags, fields: &wanted_fields }, remote)
+    } else {
+        merge(&Base::from(base), Wanted { tags: &desired.tags, fields: &wanted_fields }, remote)
+    };
     let mut entry = MirrorStamp {
         paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
         md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
@@ -219,6 +222,18 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         stamp_due,
         conflicts: merged.conflicts,
     }
+}
+
+/// Merges all but the collection: one is wanted that could not be found or made, so the asset stays where it is.
+fn without_collection(base: &MirrorStamp, wanted: Wanted<'_>, remote: Remote<'_>) -> Merged {
+    let name = FieldKey::Collection.to_string();
+    let mut others = Base::from(base);
+    let pushed = others.fields.remove(&name);
+    let mut fields = remote.fields.clone();
+    fields.remove(&FieldKey::Collection);
+    let mut merged = merge(&others, wanted, Remote { fields: &fields, ..remote });
+    merged.pushed.fields.extend(pushed.map(|digest| (name, digest)));
+    merged
 }
 
 fn united(me: &Sharer, others: &[Sharer]) -> Desired {

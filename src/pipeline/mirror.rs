@@ -2,12 +2,11 @@
 //!
 //! Owns: the steps before a pass and their order. Called by: `pipeline::once` and `pipeline::daemon`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
@@ -31,6 +30,9 @@ use super::session::Session;
 
 /// A pass sends a path back to settling; so often in a run before it is reported.
 const RESETTLES: u32 = 3;
+/// Notices about metadata looked at, and told, in a run.
+const MAX_NOTICES: u32 = 1000;
+const MAX_TOLD: usize = 50;
 
 /// A mirror ready to run.
 #[derive(Debug, Clone)]
@@ -212,6 +214,50 @@ impl MirrorRun {
         stop: &CancellationToken,
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
+        let end = self.passes(session, request, stop, report).await?;
+        let only = request.only.as_deref().map(Only::new);
+        self.tell_notices(&session.index, only.as_ref(), report).await?;
+        Ok(end)
+    }
+
+    /// What of the files' metadata could not be used, also when nothing was to be done this time.
+    async fn tell_notices(
+        &self,
+        index: &Index,
+        only: Option<&Only>,
+        report: &mut MirrorReport,
+    ) -> Result<(), RunError> {
+        let row = self.row;
+        let notices = index.call(move |conn| files::notices(conn, row, MAX_NOTICES)).await?;
+        let mut told: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
+        for (lines, path, count) in notices.iter().filter(|(_, path, _)| only.is_none_or(|only| only.contains(path))) {
+            for line in lines.lines() {
+                told.entry(line).or_insert((path, 0)).1 += count;
+            }
+        }
+        let mut told: Vec<_> = told.into_iter().map(|(line, (path, count))| (path, line, count)).collect();
+        told.sort_unstable();
+        let hidden = told.len().saturating_sub(MAX_TOLD);
+        for (path, line, count) in told.into_iter().take(MAX_TOLD) {
+            let more = if count > 1 { format!(" (and {} more files)", count - 1) } else { String::new() };
+            let advice = "correct it; the file itself is mirrored, without this".into();
+            report.problem(path, &Problem { action: "read".into(), cause: format!("{line}{more}"), advice });
+        }
+        if hidden > 0 {
+            let cause = format!("{hidden} more of the kind: metadata that could not be used");
+            let advice = "correct those above; the rest is told then".into();
+            report.problem("", &Problem { action: "read".into(), cause, advice });
+        }
+        Ok(())
+    }
+
+    async fn passes(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
         let mut attempt = 0;
         loop {
             let mut end = self.pass_once(session, request, stop, report).await?;
@@ -260,11 +306,10 @@ impl MirrorRun {
                 if hide_paths {
                     files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
                 }
-                sidecars::all(conn, row)
+                sidecars::toml(conn, row)
             })
             .await?;
-        let year = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
-        let (desires, broken) = Desires::new(config.clone(), site.locales.clone(), &stored, year);
+        let (desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
         for (path, cause) in broken {
             report.problem(
                 &path,

@@ -38,13 +38,14 @@ impl Scope {
         if self.hide_paths { PathDigest::of(&self.site.id, &self.name, path) } else { path.key().to_owned() }
     }
 
-    fn sharer(&self, row: &FileRow) -> Sharer {
-        Sharer {
+    /// `asset` is the one the path has or is to share; none for one that is to be created.
+    fn sharer(&self, conn: &Connection, row: &FileRow, asset: Option<&Asset>) -> rusqlite::Result<Sharer> {
+        Ok(Sharer {
             path: row.path.clone(),
             stamp_name: self.stamp_name(&row.path),
             content: row.md5,
-            desired: self.desires.of(&row.path, row.embedded.as_deref()),
-        }
+            desired: self.desires.of(conn, row, asset.and_then(Asset::year))?,
+        })
     }
 
     fn candidate(&self, conn: &Connection, asset: Asset) -> rusqlite::Result<Candidate> {
@@ -70,8 +71,12 @@ pub fn observe(
 ) -> rusqlite::Result<Observation> {
     let local = row.md5.filter(|_| row.present);
     let (known, new_id) = own_asset(conn, scope, row)?;
+    let own = match &known {
+        Known::There(asset) => Some(&**asset),
+        Known::Never | Known::Gone(_) => None,
+    };
     let mut seen = Observation {
-        me: scope.sharer(row),
+        me: scope.sharer(conn, row, own)?,
         local,
         base: row.base_md5,
         known,
@@ -92,7 +97,7 @@ pub fn observe(
                 continue;
             }
             if mirror == scope.name {
-                seen.sharers.push(scope.sharer(&owner));
+                seen.sharers.push(scope.sharer(conn, &owner, Some(asset))?);
             } else {
                 seen.foreign_sharers += 1;
             }
@@ -103,9 +108,19 @@ pub fn observe(
         let placed = matches!(seen.known, Known::There(_)) && seen.sharers.is_empty() && seen.foreign_sharers == 0;
         if !placed {
             find_twins(conn, scope, row, content, failed, &mut seen)?;
+            if let (Known::Never | Known::Gone(_), Some(asset)) = (&seen.known, to_take(&seen, scope.share)) {
+                seen.me = scope.sharer(conn, row, Some(asset))?;
+            }
         }
     }
     Ok(seen)
+}
+
+/// The asset that the planner gives a path without one, if there is any: what its year is.
+fn to_take(seen: &Observation, share: bool) -> Option<&Asset> {
+    let gone = seen.gone_twin.as_ref().map(|twin| &twin.candidate);
+    let live = seen.live_twin.as_ref().filter(|_| share).and_then(|twin| twin.candidate.as_ref());
+    gone.or(live).or(seen.remote_twin.as_ref()).map(|candidate| &*candidate.asset)
 }
 
 /// The content when path and asset were last in step, from what the index (`I`) and the stamp (`S`) say.
@@ -201,7 +216,7 @@ fn find_twins(
         }
     }
     if let Some((twin, candidate)) = gone {
-        let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
+        let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
         seen.gone_twin = Some(GoneTwin {
             row: twin.id,
             stamp_name: scope.stamp_name(&twin.path),
@@ -211,13 +226,16 @@ fn find_twins(
         });
     }
     if let Some((twin, candidate)) = live {
-        let sharers = present_sharers(conn, scope, &candidate.asset.id, row.id)?;
+        let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
         seen.live_twin = Some(LiveTwin { path: twin.path, candidate: Some(candidate), sharers });
     } else if let Some(first) = waiting.first().filter(|first| first.path.key() < row.path.key()) {
         seen.live_twin = Some(LiveTwin { path: first.path.clone(), candidate: None, sharers: Vec::new() });
     }
-    seen.followers =
-        waiting.iter().filter(|twin| twin.path.key() > row.path.key()).map(|twin| scope.sharer(twin)).collect();
+    seen.followers = waiting
+        .iter()
+        .filter(|twin| twin.path.key() > row.path.key())
+        .map(|twin| scope.sharer(conn, twin, None))
+        .collect::<rusqlite::Result<_>>()?;
     seen.remote_twin = remote_twin(conn, scope, row, content)?;
     Ok(())
 }
@@ -227,12 +245,12 @@ fn movable(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<
     Ok(scope.share || files::owners(conn, &asset.id)?.iter().all(|(_, owner)| !owner.present))
 }
 
-fn present_sharers(conn: &Connection, scope: &Scope, asset: &UploadId, me: i64) -> rusqlite::Result<Vec<Sharer>> {
-    Ok(files::owners(conn, asset)?
+fn present_sharers(conn: &Connection, scope: &Scope, asset: &Asset, me: i64) -> rusqlite::Result<Vec<Sharer>> {
+    files::owners(conn, &asset.id)?
         .into_iter()
         .filter(|(mirror, owner)| *mirror == scope.name && owner.present && owner.id != me)
-        .map(|(_, owner)| scope.sharer(&owner))
-        .collect())
+        .map(|(_, owner)| scope.sharer(conn, &owner, Some(asset)))
+        .collect()
 }
 
 /// An asset with this content that no path on disk of this mirror has: one that has it is about to be replaced, or

@@ -259,6 +259,9 @@ impl Pass<'_> {
                     .into_iter()
                     .map(|row| {
                         let seen = observe(conn, &scope, &row, &failed)?;
+                        let problems = &seen.me.desired.problems;
+                        let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
+                        files::set_notice(conn, row.id, notice.as_deref())?;
                         let plan = plan(&seen, &policy);
                         Ok((row, plan))
                     })

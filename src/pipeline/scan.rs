@@ -392,7 +392,8 @@ fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> ru
     if name == "_folder.meta.toml" {
         return sidecars::mark_dirty(conn, mirror, folder, true);
     }
-    if let Some(subject) = sidecar.strip_suffix(".meta.toml").or_else(|| sidecar.strip_suffix(".xmp")) {
+    let xmp = || sidecar.strip_suffix(".xmp").or_else(|| sidecar.strip_suffix(".XMP"));
+    if let Some(subject) = sidecar.strip_suffix(".meta.toml").or_else(xmp) {
         sidecars::mark_dirty(conn, mirror, subject, false)?;
         // `name.xmp` tells about `name.jpg`, whatever the extension.
         conn.execute(

@@ -49,6 +49,7 @@ fn new_asset(row: &FileRow, id: &UploadId, content: Md5) -> Asset {
         tags: Vec::new(),
         fields: Fields::new(),
         stamp: Stamp::default(),
+        created_at: Timestamp::now().to_string(),
         updated_at: Timestamp::now().to_string(),
     }
 }

@@ -80,6 +80,7 @@ struct UploadAttributes {
     md5: Option<String>,
     blurhash: Option<String>,
     tags: Option<Vec<String>>,
+    created_at: Option<String>,
     updated_at: Option<String>,
     default_field_metadata: Value,
 }
@@ -134,6 +135,7 @@ fn asset_of(wire: UploadWire) -> Asset {
         tags: a.tags.unwrap_or_default(),
         fields,
         stamp,
+        created_at: a.created_at.unwrap_or_default(),
         updated_at: a.updated_at.unwrap_or_default(),
     }
 }

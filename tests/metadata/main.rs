@@ -1,0 +1,10 @@
+//! Metadata end to end: real files through the real binary into a media area, and what editors did there in between.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+mod bulk;
+mod collections;
+mod sidecars;
+mod three_way;
+mod values;
