@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Mirror;
+use crate::config::policy::OnRemoteDelete;
 use crate::index::StoredSidecar;
 use crate::metadata::desired::{Desired, Sources, desired};
 use crate::metadata::embedded::Embedded;
@@ -48,6 +49,12 @@ impl Desires {
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
     pub fn set_collections(&mut self, collections: BTreeMap<String, CollectionId>) {
         self.collections = collections;
+    }
+
+    /// Whether a file whose asset an editor deleted gets another one.
+    #[must_use]
+    pub fn recreates(&self) -> bool {
+        self.mirror.on_remote_delete == OnRemoteDelete::Recreate
     }
 
     /// What the folder wants for `path`; `embedded` is what the index keeps of the file's own metadata.

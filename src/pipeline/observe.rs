@@ -183,13 +183,13 @@ fn find_twins(
         if twin.id == row.id {
             continue;
         }
-        let asset = match &twin.asset {
-            Some(id) => assets::by_id(conn, id)?.filter(|asset| asset.md5 == Some(content)),
-            None => None,
-        };
+        let known = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();
+        let unplaced = known.is_none() && (twin.asset.is_none() || scope.desires.recreates());
+        let asset = known.filter(|asset| asset.md5 == Some(content));
         match (twin.present, asset) {
             (true, Some(asset)) if live.is_none() => live = Some((twin, scope.candidate(conn, asset)?)),
-            (true, None) if twin.asset.is_none() && !failed.contains(&twin.id) => waiting.push(twin),
+            // Nobody waits for a path that could not be mirrored.
+            (true, None) if unplaced && twin.failures == 0 && !failed.contains(&twin.id) => waiting.push(twin),
             (false, Some(asset)) => {
                 // Of several vanished paths, the one with the same file name is the likeliest origin.
                 let same_name = twin.path.file_name() == row.path.file_name();

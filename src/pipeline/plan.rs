@@ -504,7 +504,15 @@ fn replaced_by_editor(
     remote: Md5,
     changed_here: bool,
 ) -> Plan {
+    // Another path of the folder has the asset too, and wants other content: it would be overwritten by turns.
+    let contested = changed_here
+        && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
     match policy.on_remote_change {
+        OnRemoteChange::Overwrite if contested => {
+            let mut plan = place(seen, policy, local);
+            plan.why = format!("changed here and in the CMS, and other paths share the asset: {}", plan.why);
+            plan
+        }
         OnRemoteChange::Overwrite => replace(
             seen,
             policy,
@@ -566,3 +574,6 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
