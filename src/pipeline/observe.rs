@@ -123,7 +123,7 @@ fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: O
 
 /// The asset of a path, by index (which stamps have filled) or by derived id; and the id for a new one.
 fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<(Known, UploadId)> {
-    let indexed = match &row.asset {
+    let mut known = match &row.asset {
         Some(id) => Some(match assets::by_id(conn, id)? {
             Some(asset) => Known::There(Box::new(asset)),
             None => Known::Gone(id.clone()),
@@ -138,10 +138,10 @@ fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
                 generation += 1;
                 continue;
             }
-            return Ok((indexed.unwrap_or(Known::Never), id));
+            return Ok((known.unwrap_or(Known::Never), id));
         };
-        if indexed.is_none() && is_own(conn, scope, row, &asset)? {
-            return Ok((Known::There(Box::new(asset)), id));
+        if known.is_none() && is_own(conn, scope, row, &asset)? {
+            known = Some(Known::There(Box::new(asset)));
         }
         generation += 1;
     }

@@ -489,6 +489,7 @@ impl Pass<'_> {
             }
         }
         let mirror = self.context.scope.mirror;
+        let name = self.context.scope.stamp_name(&row.path);
         let now = Timestamp::now().as_millisecond();
         let action = plan.action;
         let turns = self.turns.entry(row.id).or_default();
@@ -497,7 +498,7 @@ impl Pass<'_> {
             // Its row tells from now on whether there is more to do.
             self.tried.remove(&row.id);
         }
-        self.context.index.call(move |conn| record(conn, mirror, &row, &action, asset.as_deref(), now)).await?;
+        self.context.index.call(move |conn| record(conn, mirror, &row, &name, &action, asset.as_deref(), now)).await?;
         Ok(())
     }
 

@@ -199,11 +199,12 @@ fn expected(case: Case, policy: &Policy, shared: Shared, made: bool, same_format
             OnRemoteChange::Accept => "accept",
             OnRemoteChange::Overwrite => replace,
         },
-        // The folder wins, but not over another path of the folder that has the asset too.
+        // One side wins, but not over another path that has the asset too: this one gets its own.
         Case::ChangedBoth => match policy.on_remote_change {
-            OnRemoteChange::Report | OnRemoteChange::Accept => "report",
+            OnRemoteChange::Report => "report",
+            OnRemoteChange::Accept if alone => "report",
             OnRemoteChange::Overwrite if alone => replace,
-            OnRemoteChange::Overwrite => "create",
+            OnRemoteChange::Accept | OnRemoteChange::Overwrite => "create",
         },
     }
 }

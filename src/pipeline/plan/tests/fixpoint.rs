@@ -44,6 +44,15 @@ enum Op {
     LoseIndex,
 }
 
+/// Prints on one line, so that a failing case can be copied into a test.
+struct Ops(Vec<Op>);
+
+impl std::fmt::Debug for Ops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", format!("{:?}", self.0))
+    }
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let (path, content, nth) = (0..PATHS.len(), 0..CONTENTS.len(), 0..8_usize);
     prop_oneof![
@@ -267,10 +276,10 @@ proptest! {
     #[test]
     fn plan_carry_out_plan_again_gives_nothing_to_do(
         policy in some_policy(),
-        ops in prop::collection::vec(op(), 1..24),
+        ops in prop::collection::vec(op(), 1..24).prop_map(Ops),
     ) {
         let mut world = World::new(policy);
-        for op in &ops {
+        for op in &ops.0 {
             world.apply(op);
         }
         world.settle();
