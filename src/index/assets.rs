@@ -153,7 +153,7 @@ pub fn upsert_own(conn: &Connection, asset: &Asset) -> rusqlite::Result<()> {
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
-/// index does not know.
+/// index does not know. Where several stamps name one path, the one with the content on disk counts.
 fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rusqlite::Result<()> {
     for (mirror, entry) in &asset.stamp.0 {
         if before.and_then(|before| before.stamp.0.get(mirror)) == Some(entry) {
@@ -169,7 +169,8 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
         for path in &entry.paths {
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
-                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1 WHERE asset IS NULL",
+                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1
+                 WHERE asset IS NULL OR (changed_at IS NULL AND md5 = ?4 AND base_md5 IS NOT md5)",
             )?
             .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
         }

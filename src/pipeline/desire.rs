@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::config::Mirror;
+use crate::config::policy::OnRemoteDelete;
 use crate::index::{FileRow, StoredSidecar, sidecars};
 use crate::metadata::desired::{Desired, Sources, desired};
 use crate::metadata::embedded::Embedded;
@@ -54,6 +55,12 @@ impl Desires {
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
     pub fn set_collections(&mut self, collections: BTreeMap<String, CollectionId>) {
         self.collections = collections;
+    }
+
+    /// Whether a file whose asset an editor deleted gets another one.
+    #[must_use]
+    pub fn recreates(&self) -> bool {
+        self.mirror.on_remote_delete == OnRemoteDelete::Recreate
     }
 
     /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.

@@ -192,11 +192,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         entry.md5.clone_from(&base.md5);
     }
     let stamped = input.asset.stamp.0.get(input.mirror);
-    let stamp_due = input.content.is_some()
-        || !stamped.is_some_and(|stamped| {
-            entry.paths.is_subset(&stamped.paths)
-                && input.leaving.is_none_or(|leaving| !stamped.paths.contains(leaving))
-        });
+    let stamp_due = input.content.is_some() || stamped.is_none_or(|stamped| entry.paths != stamped.paths);
     let mut stamp = input.asset.stamp.clone();
     stamp.0.insert(input.mirror.to_owned(), entry.clone());
     let before: BTreeSet<String> = input.asset.tags.iter().cloned().collect();

@@ -138,7 +138,7 @@ fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: O
 
 /// The asset of a path, by index (which stamps have filled) or by derived id; and the id for a new one.
 fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<(Known, UploadId)> {
-    let indexed = match &row.asset {
+    let mut known = match &row.asset {
         Some(id) => Some(match assets::by_id(conn, id)? {
             Some(asset) => Known::There(Box::new(asset)),
             None => Known::Gone(id.clone()),
@@ -153,10 +153,10 @@ fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
                 generation += 1;
                 continue;
             }
-            return Ok((indexed.unwrap_or(Known::Never), id));
+            return Ok((known.unwrap_or(Known::Never), id));
         };
-        if indexed.is_none() && is_own(conn, scope, row, &asset)? {
-            return Ok((Known::There(Box::new(asset)), id));
+        if known.is_none() && is_own(conn, scope, row, &asset)? {
+            known = Some(Known::There(Box::new(asset)));
         }
         generation += 1;
     }
@@ -198,13 +198,13 @@ fn find_twins(
         if twin.id == row.id {
             continue;
         }
-        let asset = match &twin.asset {
-            Some(id) => assets::by_id(conn, id)?.filter(|asset| asset.md5 == Some(content)),
-            None => None,
-        };
+        let known = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();
+        let unplaced = known.is_none() && (twin.asset.is_none() || scope.desires.recreates());
+        let asset = known.filter(|asset| asset.md5 == Some(content));
         match (twin.present, asset) {
             (true, Some(asset)) if live.is_none() => live = Some((twin, scope.candidate(conn, asset)?)),
-            (true, None) if twin.asset.is_none() && !failed.contains(&twin.id) => waiting.push(twin),
+            // Nobody waits for a path that could not be mirrored.
+            (true, None) if unplaced && twin.failures == 0 && !failed.contains(&twin.id) => waiting.push(twin),
             (false, Some(asset)) => {
                 // Of several vanished paths, the one with the same file name is the likeliest origin.
                 let same_name = twin.path.file_name() == row.path.file_name();

@@ -38,6 +38,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const ROUNDS: u32 = 20;
 /// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
 const REPLANS: u32 = 5;
+/// A path is acted on this often in a pass, when what others did gives it more to do.
+const TURNS: u32 = 3;
 
 /// What a pass is made of.
 #[derive(Debug, Clone)]
@@ -120,16 +122,23 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         tried: HashSet::new(),
         failed: HashSet::new(),
         replans: HashMap::new(),
+        turns: HashMap::new(),
+        begun: 0,
         busy: HashSet::new(),
         flight: JoinSet::new(),
         bulk: BTreeMap::new(),
         fresh: context.fresh,
-        deferred: false,
+        refreshed: false,
+        waiting: BTreeMap::new(),
     };
     pass.set_flush(false);
     pass.phase(true).await?;
     if pass.goes_on() && pass.guard().await? {
         pass.phase(false).await?;
+        // A path that goes leaves those that shared its asset with less to say about it.
+        if pass.goes_on() {
+            pass.phase(true).await?;
+        }
     }
     Ok(pass.end)
 }
@@ -145,11 +154,15 @@ struct Pass<'a> {
     context: &'a PassContext,
     report: &'a mut MirrorReport,
     end: PassEnd,
-    /// Rows this pass is done with.
+    /// Rows under way, and rows this pass is done with although they are dirty.
     tried: HashSet<i64>,
     /// Rows nobody should wait for.
     failed: HashSet<i64>,
     replans: HashMap<i64, u32>,
+    /// Actions done for each row.
+    turns: HashMap<i64, u32>,
+    /// Actions begun.
+    begun: u64,
     /// Assets being worked on.
     busy: HashSet<UploadId>,
     flight: JoinSet<Vec<Finished>>,
@@ -157,8 +170,10 @@ struct Pass<'a> {
     bulk: BTreeMap<Vec<String>, Vec<BulkTag>>,
     /// When the remote was last looked at.
     fresh: Instant,
-    /// Something was put off to the next round.
-    deferred: bool,
+    /// Something was learnt in this round that the plans of its rows do not know.
+    refreshed: bool,
+    /// Rows that wait for something, and for what, as of this round.
+    waiting: BTreeMap<i64, (FileRow, String)>,
 }
 
 impl Pass<'_> {
@@ -175,8 +190,9 @@ impl Pass<'_> {
     /// All rows on disk, or all that are gone, in rounds until a round has nothing left to do.
     async fn phase(&mut self, present: bool) -> Result<(), PassError> {
         for _ in 0..ROUNDS {
-            self.deferred = false;
-            let before = self.tried.len();
+            self.refreshed = false;
+            self.waiting.clear();
+            let before = self.begun;
             self.set_flush(false);
             self.round(present).await?;
             self.flush_bulk();
@@ -184,9 +200,23 @@ impl Pass<'_> {
             while let Some(finished) = self.flight.join_next().await {
                 self.take(finished).await?;
             }
-            if !self.goes_on() || (!self.deferred && self.tried.len() == before) {
+            if !self.goes_on() || (self.begun == before && !self.refreshed) {
                 break;
             }
+        }
+        self.give_up_waiting().await
+    }
+
+    /// What is still waited for does not come in this pass: say so.
+    async fn give_up_waiting(&mut self) -> Result<(), PassError> {
+        if !self.goes_on() {
+            return Ok(());
+        }
+        for (row, cause) in std::mem::take(&mut self.waiting).into_values() {
+            let problem =
+                Problem { action: "wait".into(), cause, advice: "nothing: it is looked at again by itself".into() };
+            self.tried.insert(row.id);
+            self.fail(&row, &problem, retry_at(row.failures)).await?;
         }
         Ok(())
     }
@@ -206,37 +236,34 @@ impl Pass<'_> {
             };
             self.tick();
             let mut touched: HashSet<UploadId> = HashSet::new();
-            let mut clean = Vec::new();
             for (row, plan) in page {
                 if !self.goes_on() {
                     break;
                 }
-                if self.tried.contains(&row.id) || !self.wanted(&row) {
+                if plan.action == Action::Nothing || self.tried.contains(&row.id) {
                     continue;
                 }
-                if plan.action == Action::Nothing {
-                    self.tried.insert(row.id);
-                    clean.push(row.id);
+                if !self.wanted(&row) {
+                    // Not in this pass: who waited for it need not.
+                    self.refreshed |= self.failed.insert(row.id);
                     continue;
                 }
                 // The plan may rest on an asset that changed since this page was planned.
-                if plan.action.asset().is_some_and(|id| touched.contains(id) || self.busy.contains(id))
-                    || plan.action == Action::Wait
-                {
-                    self.deferred = true;
+                if plan.action.asset().is_some_and(|id| touched.contains(id) || self.busy.contains(id)) {
+                    continue;
+                }
+                if plan.action == Action::Wait {
+                    self.waiting.insert(row.id, (row, plan.why));
                     continue;
                 }
                 if plan.action.overwrites() && self.is_stale() {
                     self.freshen().await?;
-                    self.deferred = true;
+                    self.refreshed = true;
                     // The rest of this page was planned on what may be out of date.
                     break;
                 }
                 touched.extend(plan.action.asset().cloned());
                 self.begin(row, plan).await?;
-            }
-            if !clean.is_empty() {
-                self.context.index.call(move |conn| clean.iter().try_for_each(|id| files::clean(conn, *id))).await?;
             }
         }
         Ok(())
@@ -246,7 +273,8 @@ impl Pass<'_> {
         self.context.only.as_ref().is_none_or(|only| only.contains(row.path.key()))
     }
 
-    /// The next dirty rows with their plans.
+    /// The next dirty rows with their plans. A row with nothing to do is clean in the same transaction: what others do
+    /// after it was planned makes it dirty again.
     async fn page(&self, present: bool, after: &str) -> Result<Vec<(FileRow, Plan)>, PassError> {
         let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
         let (after, failed) = (after.to_owned(), self.failed.clone());
@@ -263,6 +291,9 @@ impl Pass<'_> {
                         let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
                         files::set_notice(conn, row.id, notice.as_deref())?;
                         let plan = plan(&seen, &policy);
+                        if plan.action == Action::Nothing {
+                            files::clean(conn, row.id)?;
+                        }
                         Ok((row, plan))
                     })
                     .collect()
@@ -319,6 +350,7 @@ impl Pass<'_> {
     /// Begins one action, or finishes it at once when it takes no call.
     async fn begin(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
         self.tried.insert(row.id);
+        self.begun += 1;
         for conflict in plan.conflicts() {
             self.report.problem(row.path.key(), &conflict_problem(conflict));
         }
@@ -422,7 +454,6 @@ impl Pass<'_> {
                 *count += 1;
                 if *count < REPLANS {
                     self.tried.remove(&row.id);
-                    self.deferred = true;
                     return Ok(());
                 }
                 let problem = Problem {
@@ -466,9 +497,16 @@ impl Pass<'_> {
             }
         }
         let mirror = self.context.scope.mirror;
+        let name = self.context.scope.stamp_name(&row.path);
         let now = Timestamp::now().as_millisecond();
         let action = plan.action;
-        self.context.index.call(move |conn| record(conn, mirror, &row, &action, asset.as_deref(), now)).await?;
+        let turns = self.turns.entry(row.id).or_default();
+        *turns += 1;
+        if *turns < TURNS {
+            // Its row tells from now on whether there is more to do.
+            self.tried.remove(&row.id);
+        }
+        self.context.index.call(move |conn| record(conn, mirror, &row, &name, &action, asset.as_deref(), now)).await?;
         Ok(())
     }
 

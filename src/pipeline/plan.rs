@@ -435,7 +435,10 @@ fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool,
 /// Changed on disk; the asset is as we left it.
 fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> Plan {
     // Links to one file change together: what moves on with us does not keep the asset from being replaced.
-    let stays = seen.sharers.iter().any(|sharer| sharer.content == asset.md5);
+    // Where an editor's file stands, those that were in step before it stay.
+    let accepted = seen.pushed.as_ref().filter(|entry| entry.accepted.is_some()).and_then(MirrorStamp::digest);
+    let keeps = |content: Option<Md5>| content == asset.md5 || (accepted.is_some() && content == accepted);
+    let stays = seen.sharers.iter().any(|sharer| keeps(sharer.content));
     if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
@@ -504,7 +507,15 @@ fn replaced_by_editor(
     remote: Md5,
     changed_here: bool,
 ) -> Plan {
+    // Another path of the folder has the asset too, and wants other content: it would be overwritten by turns.
+    let contested = changed_here
+        && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
     match policy.on_remote_change {
+        OnRemoteChange::Overwrite | OnRemoteChange::Accept if contested => {
+            let mut plan = place(seen, policy, local);
+            plan.why = format!("changed here and in the CMS, and other paths share the asset: {}", plan.why);
+            plan
+        }
         OnRemoteChange::Overwrite => replace(
             seen,
             policy,
@@ -566,3 +577,6 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

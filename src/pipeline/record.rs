@@ -12,7 +12,7 @@ use crate::model::{Asset, MirrorStamp};
 use super::plan::Action;
 
 /// Writes the outcome of `action` on `row`. `asset` is the asset as the service confirmed it; `None` for actions
-/// without one.
+/// without one; `name` is how stamps name the row's path.
 ///
 /// # Errors
 /// SQLite's.
@@ -20,6 +20,7 @@ pub fn record(
     conn: &Connection,
     mirror: i64,
     row: &FileRow,
+    name: &str,
     action: &Action,
     asset: Option<&Asset>,
     now_ms: i64,
@@ -27,8 +28,12 @@ pub fn record(
     if let Some(asset) = asset {
         assets::upsert_own(conn, asset)?;
     }
-    // A path that leaves an asset to others: they may have less to say about it now.
-    if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left)) {
+    // A path that leaves an asset to others: they have less to say about it now.
+    if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left) && leaves(action)) {
+        if let Some(mut entry) = assets::pushed(conn, mirror, left)?.filter(|entry| entry.paths.contains(name)) {
+            entry.paths.remove(name);
+            assets::set_pushed(conn, mirror, left, &entry)?;
+        }
         files::mark_owners_dirty(conn, left)?;
     }
     let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
@@ -62,4 +67,9 @@ pub fn record(
             files::forget(conn, row.id)
         }
     }
+}
+
+/// Whether the path has another asset, or none, after it.
+const fn leaves(action: &Action) -> bool {
+    !matches!(action, Action::Nothing | Action::Wait | Action::Report { .. })
 }
