@@ -345,3 +345,17 @@ pub fn bytes(seed: u64, len: usize) -> Vec<u8> {
     random.fill(&mut content);
     content
 }
+
+/// What the media area serves at a URL.
+#[track_caller]
+pub fn served(url: &str) -> Vec<u8> {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..split]).into_owned();
+    assert!(head.contains(" 200 "), "{url}: {head}");
+    answer.split_off(split + 4)
+}
