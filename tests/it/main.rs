@@ -6,5 +6,6 @@
 
 mod layout;
 mod mirror;
+mod policies;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;

@@ -47,7 +47,7 @@ pub struct Run {
 impl TestEnv {
     /// With a media area that answers at once.
     pub fn new() -> Self {
-        Self::with(Settings::fast())
+        Self::with(fast())
     }
 
     /// With these settings of the media area.
@@ -358,4 +358,9 @@ pub fn served(url: &str) -> Vec<u8> {
     let head = String::from_utf8_lossy(&answer[..split]).into_owned();
     assert!(head.contains(" 200 "), "{url}: {head}");
     answer.split_off(split + 4)
+}
+
+/// No job latency, and an allowance that no test uses up. (Without any limit told the client would go slowly.)
+pub fn fast() -> Settings {
+    Settings { rate_limit: 1_000_000, ..Settings::fast() }
 }
