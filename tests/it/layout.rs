@@ -1,0 +1,96 @@
+//! What the compiler does not check about the source: no test is forgotten, and imports go downward only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn here() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn no_file_of_tests_is_forgotten() {
+    let main = fs::read_to_string(here().join("tests/it/main.rs")).unwrap();
+    for file in fs::read_dir(here().join("tests/it")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if name != "main" && name != "snapshots" {
+            assert!(main.lines().any(|line| line == format!("mod {name};")), "tests/it/main.rs lacks `mod {name};`");
+        }
+    }
+}
+
+/// The lines of a file that are code of the product: what comes before its tests, without comments.
+fn product(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether a file belongs to a room: `src/ROOM.rs` or below `src/ROOM/`; its tests are left out.
+fn files_of(room: &str) -> Vec<PathBuf> {
+    let mut files = vec![here().join(format!("src/{room}.rs"))];
+    let folder = here().join("src").join(room);
+    if folder.is_dir() {
+        files.extend(rust_files(&folder));
+    }
+    files.retain(|path| path.file_stem().is_some_and(|stem| stem != "tests" && stem != "samples"));
+    assert!(files[0].exists(), "the room {room} is gone; name the new one here");
+    files
+}
+
+fn forbid(room: &str, what: &[&str], allowed: &[&str]) {
+    for path in files_of(room) {
+        for line in product(&path) {
+            let bad = what.iter().find(|word| line.contains(*word));
+            let fine = allowed.iter().any(|word| line.contains(word));
+            assert!(bad.is_none() || fine, "{} must not use {}: {line}", path.display(), bad.unwrap());
+        }
+    }
+}
+
+#[test]
+fn imports_go_downward_only() {
+    forbid("model", &["crate::"], &["crate::model"]);
+    forbid("sandbox", &["crate::"], &["crate::model", "crate::sandbox"]);
+    forbid("pipeline", &["crate::sandbox", "crate::cli"], &[]);
+    for room in ["disk", "index", "metadata", "remote", "config"] {
+        forbid(room, &["crate::sandbox", "crate::cli", "crate::pipeline"], &[]);
+    }
+    forbid("remote", &["crate::index", "crate::disk"], &[]);
+    forbid("index", &["crate::remote"], &[]);
+}
+
+#[test]
+fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
+    let impure = ["tokio", "tracing", "Instant::now", "SystemTime", "Timestamp::now", "std::fs", "std::thread"];
+    for room in [
+        "pipeline/plan",
+        "pipeline/edit",
+        "pipeline/settle",
+        "remote/retry",
+        "remote/limit",
+        "remote/job",
+        "metadata/merge",
+        "metadata/desired",
+        "metadata/template",
+    ] {
+        forbid(room, &impure, &[]);
+    }
+}

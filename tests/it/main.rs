@@ -1,0 +1,11 @@
+//! The whole binary against a whole media area: what a person who runs it can see.
+//!
+//! One test binary, because linking is what takes the time. `support` has the surroundings; each other file is a topic.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod layout;
+mod mirror;
+mod policies;
+#[allow(dead_code, reason = "each helper is used by one topic or another")]
+mod support;
