@@ -1,5 +1,12 @@
 //! The notify protocol over a real datagram socket, and real signals in a real process.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers outside #[test] functions fail a test like their callers do"
+)]
+
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};

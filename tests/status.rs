@@ -1,5 +1,7 @@
 //! The status server over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "helpers outside #[test] functions fail a test like their callers do")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

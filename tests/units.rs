@@ -1,6 +1,13 @@
 //! The files that run dato-mirror elsewhere: units, container file and the Kubernetes example agree with systemd, the
 //! command line and the configuration.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "helpers outside #[test] functions fail a test like their callers do"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
