@@ -23,6 +23,7 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Demo(ref options)) => demo::run(options).await,
         Some(Command::Completions { shell }) => completions::shell(shell),
         Some(Command::Man) => completions::man(),
+        Some(Command::Healthcheck) => run::healthcheck(&args).await,
         Some(_) => show::not_yet(),
     }
 }

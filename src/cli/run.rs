@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Global};
@@ -21,6 +22,8 @@ use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::daemon::{self, Surroundings};
 use crate::pipeline::once::{OnceOptions, run_once};
+use crate::service::{Service, Signals};
+use crate::status;
 
 /// Runs.
 pub async fn run(args: &Args) -> Exit {
@@ -38,8 +41,11 @@ pub async fn run(args: &Args) -> Exit {
             }
         },
     };
-    let reload = Arc::new(Notify::new());
-    let stop = obey_signals(reload.clone());
+    let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+    match Signals::install() {
+        Ok(signals) => drop(tokio::spawn(signals.run(stop.clone(), reload.clone()))),
+        Err(error) => tracing::warn!("signals are not obeyed: {error}"),
+    }
     if !args.run.sync_once && !args.run.dry_run {
         if only.is_some() || args.run.force {
             tracing::error!("--files-from and --force are for one run: add --sync-once or --dry-run");
@@ -63,19 +69,60 @@ pub async fn run(args: &Args) -> Exit {
 async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Arc<Notify>) -> Exit {
     let mirrors = config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
     let live = Live::new(Instant::now(), Timestamp::now(), mirrors);
-    let global = args.global.clone();
+    let service = Service::open(&Environment::of_process());
+    let mut side = JoinSet::new();
+    if let Some(address) = config.status_listen {
+        match status::bind(address).await {
+            Ok(listener) => {
+                let (live, stop) = (live.clone(), stop.clone());
+                side.spawn(async move {
+                    if let Err(error) = status::serve(listener, live, stop).await {
+                        tracing::warn!("the status page ended: {error}");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                return Exit::Usage;
+            }
+        }
+    }
+    let (told, told_live, told_stop) = (service.clone(), live.clone(), stop.clone());
+    side.spawn(async move { told.run(&told_live, &told_stop).await });
+    let (global, reading, read) = (args.global.clone(), service.clone(), service.clone());
     let surroundings = Surroundings {
         live,
-        stop,
+        stop: stop.clone(),
         reload,
-        load: Arc::new(move || read_configuration(&global, true).map_err(|problems| problems.render(false))),
-        reloaded: Arc::new(|| {}),
+        load: Arc::new(move || {
+            reading.reloading();
+            read_configuration(&global, true).map_err(|problems| problems.render(false))
+        }),
+        reloaded: Arc::new(move || read.reloaded()),
     };
-    match daemon::run(config, &surroundings).await {
+    let ended = daemon::run(config, &surroundings).await;
+    if let Err(error) = &ended {
+        tracing::error!("{error}");
+        service.last_words(&error.to_string());
+    }
+    stop.cancel();
+    while side.join_next().await.is_some() {}
+    ended.map_or_else(|error| error.exit(), |()| Exit::Done)
+}
+
+/// Asks a running daemon for its health: what a container's health check runs.
+pub async fn healthcheck(args: &Args) -> Exit {
+    let configured = read_configuration(&args.global, false).ok().and_then(|config| config.status_listen);
+    let environment = || std::env::var("DATO_MIRROR_STATUS_LISTEN").ok()?.parse().ok();
+    let Some(address) = configured.or_else(environment) else {
+        tracing::error!("there is no `[status] listen` to ask; set it, or DATO_MIRROR_STATUS_LISTEN");
+        return Exit::Incomplete;
+    };
+    match status::check(address).await {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            tracing::error!("{error}");
-            error.exit()
+        Err(cause) => {
+            tracing::error!("{cause}");
+            Exit::Incomplete
         }
     }
 }
@@ -144,31 +191,4 @@ fn below_a_root(path: &Path, cwd: &Path, config: &Config) -> Option<RelPath> {
         return RelPath::new(inside).ok();
     }
     if path.is_absolute() { None } else { RelPath::new(path).ok() }
-}
-
-/// SIGINT and SIGTERM end the run in good order; a second SIGINT ends it at once. SIGHUP reloads.
-fn obey_signals(reload: Arc<Notify>) -> CancellationToken {
-    let stop = CancellationToken::new();
-    let cancel = stop.clone();
-    tokio::spawn(async move {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = (SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup());
-        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
-            (signal(kinds.0), signal(kinds.1), signal(kinds.2))
-        else {
-            return;
-        };
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => reload.notify_one(),
-            }
-        }
-        tracing::info!("stopping; what is under way is finished or taken up again by the next run");
-        cancel.cancel();
-        interrupt.recv().await;
-        std::process::exit(130);
-    });
-    stop
 }

@@ -508,8 +508,8 @@ fn replaced_by_editor(
     changed_here: bool,
 ) -> Plan {
     // Another path of the folder has the asset too, and wants other content: it would be overwritten by turns.
-    let contested = changed_here
-        && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
+    let contested =
+        changed_here && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
     match policy.on_remote_change {
         OnRemoteChange::Overwrite | OnRemoteChange::Accept if contested => {
             let mut plan = place(seen, policy, local);

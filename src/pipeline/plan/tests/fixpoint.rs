@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Mirror;
-use crate::disk::Fingerprint;
 use crate::config::policy::MaxDelete;
+use crate::disk::Fingerprint;
 use crate::index::{FoundFile, Index, assets, files, settings};
 use crate::metadata::template::Template;
 use crate::model::Site;
