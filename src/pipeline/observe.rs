@@ -199,7 +199,10 @@ fn find_twins(
             continue;
         }
         let known = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();
-        let unplaced = known.is_none() && (twin.asset.is_none() || scope.desires.recreates());
+        let unplaced = match &known {
+            None => twin.asset.is_none() || scope.desires.recreates(),
+            Some(asset) => leaves(conn, &twin, asset)?,
+        };
         let asset = known.filter(|asset| asset.md5 == Some(content));
         match (twin.present, asset) {
             (true, Some(asset)) if live.is_none() => live = Some((twin, scope.candidate(conn, asset)?)),
@@ -238,6 +241,12 @@ fn find_twins(
         .collect::<rusqlite::Result<_>>()?;
     seen.remote_twin = remote_twin(conn, scope, row, content)?;
     Ok(())
+}
+
+/// Whether a changed path is about to leave its asset to others that still have the old content.
+fn leaves(conn: &Connection, twin: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
+    let stays = |owner: &FileRow| owner.id != twin.id && owner.present && owner.md5 == asset.md5;
+    Ok(twin.md5 != asset.md5 && files::owners(conn, &asset.id)?.iter().any(|(_, owner)| stays(owner)))
 }
 
 /// Whether a vanished path's asset may go to another path: with assets of their own, not while others have it.

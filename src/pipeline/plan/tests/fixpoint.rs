@@ -49,7 +49,7 @@ struct Ops(Vec<Op>);
 
 impl std::fmt::Debug for Ops {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", format!("{:?}", self.0))
+        write!(f, "{:?}", self.0)
     }
 }
 
