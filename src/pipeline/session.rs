@@ -242,11 +242,14 @@ pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError
     let started = Instant::now();
     let mut pause = Duration::from_millis(500);
     loop {
+        let asked = std::time::Instant::now();
         let error = match remote.site().await {
             Ok(site) => return Ok(site),
             Err(error) => error,
         };
-        if error.is_access() || error.retry() == Retry::Never || started.elapsed() + pause > patience {
+        // The client tries each call a few times by itself: another one takes as long as the last.
+        let next = pause + asked.elapsed();
+        if error.is_access() || error.retry() == Retry::Never || started.elapsed() + next > patience {
             return Err(error);
         }
         tracing::debug!(%error, "the API cannot be reached; asking again");

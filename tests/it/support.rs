@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dato_mirror::sandbox::{AssetView, LogEntry, Options, Sandbox, Settings};
+use dato_mirror::sandbox::{Answers, AssetView, LogEntry, Options, Sandbox, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -360,7 +360,12 @@ pub fn served(url: &str) -> Vec<u8> {
     answer.split_off(split + 4)
 }
 
-/// No job latency, and an allowance that no test uses up. (Without any limit told the client would go slowly.)
+/// Results at once, and an allowance that no test uses up. (Without any limit told the client would go slowly.)
 pub fn fast() -> Settings {
+    Settings { answers: Answers::Direct, ..jobs() }
+}
+
+/// As [`fast`], with jobs where the service is known to make them; a run that changes something takes a second.
+pub fn jobs() -> Settings {
     Settings { rate_limit: 1_000_000, ..Settings::fast() }
 }
