@@ -261,3 +261,6 @@ fn pushed_fields(base: &MirrorStamp, remote: &Fields) -> Fields {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

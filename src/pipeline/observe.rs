@@ -149,7 +149,8 @@ fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
     loop {
         let id = UploadId::derived(&scope.site.id, &scope.name, &row.path, generation);
         let Some(asset) = assets::by_id(conn, &id)? else {
-            if assets::is_spent(conn, &id)? {
+            // An id that went with another path stays that path's, also when its asset was deleted.
+            if assets::is_spent(conn, &id)? || files::owners(conn, &id)?.iter().any(|(_, owner)| owner.id != row.id) {
                 generation += 1;
                 continue;
             }
@@ -205,7 +206,16 @@ fn find_twins(
         };
         let asset = known.filter(|asset| asset.md5 == Some(content));
         match (twin.present, asset) {
-            (true, Some(asset)) if live.is_none() => live = Some((twin, scope.candidate(conn, asset)?)),
+            (true, Some(asset)) => {
+                let candidate = scope.candidate(conn, asset)?;
+                // One that was made with this path in mind comes first.
+                let names_me = |candidate: &Candidate| {
+                    candidate.pushed.as_ref().is_some_and(|entry| entry.paths.contains(&seen.me.stamp_name))
+                };
+                if live.as_ref().is_none_or(|(_, first)| names_me(&candidate) && !names_me(first)) {
+                    live = Some((twin, candidate));
+                }
+            }
             // Nobody waits for a path that could not be mirrored.
             (true, None) if unplaced && twin.failures == 0 && !failed.contains(&twin.id) => waiting.push(twin),
             (false, Some(asset)) => {
@@ -234,11 +244,18 @@ fn find_twins(
     } else if let Some(first) = waiting.first().filter(|first| first.path.key() < row.path.key()) {
         seen.live_twin = Some(LiveTwin { path: first.path.clone(), candidate: None, sharers: Vec::new() });
     }
-    seen.followers = waiting
-        .iter()
-        .filter(|twin| twin.path.key() > row.path.key())
-        .map(|twin| scope.sharer(conn, twin, None))
-        .collect::<rusqlite::Result<_>>()?;
+    // They wait for nobody who keeps an asset.
+    let awaited = match &seen.known {
+        Known::There(asset) => leaves(conn, row, asset)?,
+        Known::Never | Known::Gone(_) => true,
+    };
+    if awaited {
+        seen.followers = waiting
+            .iter()
+            .filter(|twin| twin.path.key() > row.path.key())
+            .map(|twin| scope.sharer(conn, twin, None))
+            .collect::<rusqlite::Result<_>>()?;
+    }
     seen.remote_twin = remote_twin(conn, scope, row, content)?;
     Ok(())
 }

@@ -135,11 +135,11 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
     pass.phase(true).await?;
     if pass.goes_on() && pass.guard().await? {
         pass.phase(false).await?;
-        // A path that goes leaves those that shared its asset with less to say about it.
-        if pass.goes_on() {
-            pass.phase(true).await?;
-        }
+        pass.give_up().await?;
     }
+    // A path that goes leaves those that shared its asset with less to say about it.
+    pass.phase(true).await?;
+    pass.give_up().await?;
     Ok(pass.end)
 }
 
@@ -172,8 +172,8 @@ struct Pass<'a> {
     fresh: Instant,
     /// Something was learnt in this round that the plans of its rows do not know.
     refreshed: bool,
-    /// Rows that wait for something, and for what, as of this round.
-    waiting: BTreeMap<i64, (FileRow, String)>,
+    /// Rows, by path, that wait or are to be reported, as of this round: what others do may change that.
+    waiting: BTreeMap<String, (FileRow, Problem)>,
 }
 
 impl Pass<'_> {
@@ -204,19 +204,23 @@ impl Pass<'_> {
                 break;
             }
         }
-        self.give_up_waiting().await
+        Ok(())
     }
 
-    /// What is still waited for does not come in this pass: say so.
-    async fn give_up_waiting(&mut self) -> Result<(), PassError> {
-        if !self.goes_on() {
-            return Ok(());
-        }
-        for (row, cause) in std::mem::take(&mut self.waiting).into_values() {
-            let problem =
-                Problem { action: "wait".into(), cause, advice: "nothing: it is looked at again by itself".into() };
+    /// What still waits, or is to be reported, when all else is done: say so.
+    async fn give_up(&mut self) -> Result<(), PassError> {
+        for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
             self.tried.insert(row.id);
-            self.fail(&row, &problem, retry_at(row.failures)).await?;
+            if self.context.executor.is_none() && problem.action != WAIT {
+                let planned = PlannedAction {
+                    path: row.path.key().into(),
+                    action: problem.action.clone(),
+                    why: problem.cause.clone(),
+                };
+                self.report.plan.get_or_insert_default().push(planned);
+            }
+            let retry_at = if problem.action == WAIT { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE };
+            self.fail(&row, &problem, retry_at).await?;
         }
         Ok(())
     }
@@ -249,11 +253,11 @@ impl Pass<'_> {
                     continue;
                 }
                 // The plan may rest on an asset that changed since this page was planned.
-                if plan.action.asset().is_some_and(|id| touched.contains(id) || self.busy.contains(id)) {
+                if touches(&row, &plan).any(|id| touched.contains(id) || self.busy.contains(id)) {
                     continue;
                 }
-                if plan.action == Action::Wait {
-                    self.waiting.insert(row.id, (row, plan.why));
+                if let Some(problem) = held_up(&plan) {
+                    self.waiting.insert(row.path.key().to_owned(), (row, problem));
                     continue;
                 }
                 if plan.action.overwrites() && self.is_stale() {
@@ -262,7 +266,7 @@ impl Pass<'_> {
                     // The rest of this page was planned on what may be out of date.
                     break;
                 }
-                touched.extend(plan.action.asset().cloned());
+                touched.extend(touches(&row, &plan).cloned());
                 self.begin(row, plan).await?;
             }
         }
@@ -316,6 +320,9 @@ impl Pass<'_> {
                     };
                     let seen = observe(conn, &scope, &row, &failed)?;
                     let plan = plan(&seen, &policy);
+                    if plan.action == Action::Nothing {
+                        files::clean(conn, row.id)?;
+                    }
                     page.push((row, plan));
                 }
                 Ok(page)
@@ -359,16 +366,15 @@ impl Pass<'_> {
             self.report.plan.get_or_insert_default().push(planned);
         }
         match &plan.action {
-            Action::Report { cause, advice } => {
-                let problem = Problem { action: "report".into(), cause: cause.clone(), advice: advice.clone() };
-                self.fail(&row, &problem, NOT_BEFORE_A_CHANGE).await
-            }
-            Action::Record { .. } | Action::Accept { .. } | Action::Forget | Action::Nothing | Action::Wait => {
-                self.finish(Finished { row, plan, result: Ok(None) }).await
-            }
+            Action::Record { .. }
+            | Action::Accept { .. }
+            | Action::Forget
+            | Action::Nothing
+            | Action::Wait
+            | Action::Report { .. } => self.finish(Finished { row, plan, result: Ok(None) }).await,
             Action::Retag { asset, edit } if self.context.executor.is_some() && edit.only_adds_tags() => {
                 let tags: Vec<String> = edit.added_tags.iter().cloned().collect();
-                self.busy.insert(asset.id.clone());
+                self.busy.extend(touches(&row, &plan).cloned());
                 let group = self.bulk.entry(tags.clone()).or_default();
                 group.push(BulkTag { asset: asset.id.clone(), row, plan: plan.clone() });
                 if group.len() >= super::bulk::AT_ONCE {
@@ -385,7 +391,7 @@ impl Pass<'_> {
             let asset = simulate(&row, &plan.action).map(Box::new);
             return self.finish(Finished { row, plan, result: Ok(asset) }).await;
         };
-        self.busy.extend(plan.action.asset().cloned());
+        self.busy.extend(touches(&row, &plan).cloned());
         let cancel = self.context.stop.clone();
         // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
         let permit = match plan.action.sends() {
@@ -440,7 +446,7 @@ impl Pass<'_> {
     async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
         let Finished { row, plan, result } = finished;
         self.tick();
-        if let Some(asset) = plan.action.asset() {
+        for asset in touches(&row, &plan) {
             self.busy.remove(asset);
         }
         match result {
@@ -565,6 +571,29 @@ impl Pass<'_> {
         }
         self.end.guard = Some(guard);
         Ok(false)
+    }
+}
+
+/// The assets about which nothing else may be planned meanwhile: the one that is worked on, and the one the path leaves.
+fn touches<'a>(row: &'a FileRow, plan: &'a Plan) -> impl Iterator<Item = &'a UploadId> {
+    plan.action.asset().into_iter().chain(&row.asset)
+}
+
+/// The action in the problem of a path that waits.
+const WAIT: &str = "wait";
+
+/// The problem of a path for which nothing is done, should it stay so.
+fn held_up(plan: &Plan) -> Option<Problem> {
+    match &plan.action {
+        Action::Wait => Some(Problem {
+            action: WAIT.into(),
+            cause: plan.why.clone(),
+            advice: "nothing: it is looked at again by itself".into(),
+        }),
+        Action::Report { cause, advice } => {
+            Some(Problem { action: "report".into(), cause: cause.clone(), advice: advice.clone() })
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -18,7 +19,7 @@ use crate::metadata::template::Template;
 use crate::model::Site;
 use crate::pipeline::desire::Desires;
 use crate::pipeline::observe::Scope;
-use crate::pipeline::pass::{self, PassContext};
+use crate::pipeline::pass::{self, PassContext, Urgent};
 use crate::remote::{Options, Remote};
 use crate::report::MirrorReport;
 
@@ -216,9 +217,9 @@ impl World {
             only: None,
             stop: CancellationToken::new(),
             impatient: true,
-            urgent: pass::Urgent::default(),
+            urgent: Urgent::default(),
             live: None,
-            fresh: std::time::Instant::now(),
+            fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -274,7 +275,8 @@ fn some_policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    // More with PROPTEST_CASES=20000.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn plan_carry_out_plan_again_gives_nothing_to_do(
@@ -283,6 +285,88 @@ proptest! {
     ) {
         let mut world = World::new(policy);
         for op in &ops.0 {
+            world.apply(op);
+        }
+        world.settle();
+    }
+}
+
+/// What the property found, shrunk.
+#[test]
+fn what_was_found_stays_found() {
+    use Op::{EditorDeletes, EditorReplaces, Pass, Remove, Rename, Write};
+    let with = |change: &dyn Fn(&mut Policy)| {
+        let mut policy = default_policy();
+        change(&mut policy);
+        policy
+    };
+    let recreate = with(&|policy| policy.on_remote_delete = OnRemoteDelete::Recreate);
+    let overwrite = with(&|policy| policy.on_remote_change = OnRemoteChange::Overwrite);
+    let accept = with(&|policy| policy.on_remote_change = OnRemoteChange::Accept);
+    let cases = [
+        (
+            "who keeps a shared asset loses the tags of who left it, in the same pass",
+            default_policy(),
+            vec![Write(0, 2), Write(4, 2), Pass, Write(4, 0)],
+        ),
+        (
+            "a file that is made again is waited for by those with its content",
+            recreate.clone(),
+            vec![Write(3, 0), Pass, Write(4, 2), EditorDeletes(0), Write(3, 2)],
+        ),
+        (
+            "a path that comes back while another has its asset gets an id of its own",
+            overwrite.clone(),
+            vec![Write(1, 3), Write(2, 3), Pass, Remove(1), Pass, Write(1, 0)],
+        ),
+        (
+            "an accepted file is not overwritten by a path that shared it",
+            accept.clone(),
+            vec![Write(0, 2), Write(5, 2), Pass, Write(5, 1), EditorReplaces(0, 0)],
+        ),
+        (
+            "two paths never overwrite a shared asset by turns",
+            overwrite.clone(),
+            vec![Write(1, 3), Write(2, 3), Pass, Write(1, 0), EditorReplaces(0, 1)],
+        ),
+        (
+            "a path shares the asset that was made with it in mind",
+            accept,
+            vec![Write(2, 0), Pass, Write(4, 2), Write(2, 2), Write(3, 2)],
+        ),
+        (
+            "one sharer moves and the other changes: nothing is reported by a stale look",
+            default_policy(),
+            vec![Write(4, 0), Write(3, 0), Pass, Rename(3, 0), Write(4, 1)],
+        ),
+        (
+            "an id that moved on to another path is not used again for the first",
+            with(&|policy| {
+                policy.on_remote_delete = OnRemoteDelete::Recreate;
+                policy.duplicates = Duplicates::Separate;
+            }),
+            vec![Write(1, 0), Pass, Write(2, 0), Remove(1), Pass, Write(1, 0), EditorDeletes(0), Pass],
+        ),
+        (
+            "what cannot be replaced may yet find another place in the same pass",
+            with(&|policy| policy.custom_storage = true),
+            vec![Write(1, 0), Write(0, 1), Write(2, 0), Pass, Rename(0, 2), Remove(1), Write(3, 0)],
+        ),
+        (
+            "who is overwritten forgets who left in the same pass",
+            overwrite,
+            vec![Write(3, 1), Write(5, 1), Pass, Write(3, 0), EditorReplaces(0, 2), Pass],
+        ),
+        (
+            "nobody follows a path that changes",
+            recreate,
+            vec![Write(1, 1), Write(2, 1), Pass, Write(3, 3), Write(1, 3)],
+        ),
+    ];
+    for (why, policy, ops) in cases {
+        eprintln!("{why}");
+        let mut world = World::new(policy);
+        for op in &ops {
             world.apply(op);
         }
         world.settle();
