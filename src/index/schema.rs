@@ -83,6 +83,14 @@ CREATE TABLE sidecar (
     PRIMARY KEY (mirror, path)
 ) STRICT, WITHOUT ROWID;
 
+-- Collections by their labels from the outermost in; without an id: wanted, but it could not be made.
+CREATE TABLE collection (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    path   TEXT NOT NULL,
+    id     TEXT,
+    PRIMARY KEY (mirror, path)
+) STRICT, WITHOUT ROWID;
+
 -- A call that changes the remote is written here before it is made.
 CREATE TABLE intent (
     id     INTEGER PRIMARY KEY,

@@ -48,9 +48,11 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredSidecar> {
 /// # Errors
 /// SQLite's.
 pub fn toml(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSidecar>> {
-    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM sidecar WHERE mirror = ?1 AND path LIKE '%.toml' ORDER BY path"))?
-        .query_map([mirror], stored)?
-        .collect()
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM sidecar WHERE mirror = ?1 AND path LIKE '%.toml' ORDER BY path"
+    ))?
+    .query_map([mirror], stored)?
+    .collect()
 }
 
 /// The XMP sidecars about `path`, as (key, content): `name.xmp`, which may be about several files, before
@@ -59,7 +61,10 @@ pub fn toml(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSideca
 /// # Errors
 /// SQLite's.
 pub fn xmp_of(conn: &Connection, mirror: i64, path: &RelPath) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
-    let stem = path.key().strip_suffix(path.extension()).map_or_else(|| path.key(), |stem| stem.strip_suffix('.').unwrap_or(stem));
+    let stem = path
+        .key()
+        .strip_suffix(path.extension())
+        .map_or_else(|| path.key(), |stem| stem.strip_suffix('.').unwrap_or(stem));
     let mut found: Vec<(String, Vec<u8>)> = conn
         .prepare_cached(
             "SELECT path, content FROM sidecar

@@ -19,9 +19,9 @@ use super::layer::{CustomValue, Layer};
 use super::merge::canonical;
 use super::sidecar::{FOLDER_NAME, Sidecar};
 use super::template::{Placeholder, Template, Values};
-use crate::config::{Mirror, Rule};
 use crate::config::policy::Collections;
 use crate::config::value::nearest;
+use crate::config::{Mirror, Rule};
 use crate::model::{FieldKey, Fields, RelPath};
 
 /// All that decides about a file's metadata.

@@ -12,11 +12,11 @@ use rusqlite::Connection;
 
 use crate::config::Mirror;
 use crate::index::{FileRow, StoredSidecar, sidecars};
-use crate::metadata::desired::{Desired, Sources, desired};
+use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey};
+use crate::model::{CollectionId, FieldKey, RelPath};
 
 /// See the module.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ impl Desires {
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
     pub fn set_collections(&mut self, collections: BTreeMap<String, CollectionId>) {
         self.collections = collections;
+    }
+
+    /// The collection that `path` is to lie in, when it is known.
+    #[must_use]
+    pub fn collection_id(&self, path: &RelPath) -> Option<&str> {
+        self.collections.get(&collection_of(&self.mirror, path)?).map(String::as_str)
     }
 
     /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::index::FileRow;
 use crate::index::{assets, files};
-use crate::model::{Asset, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
+use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
 use super::desire::Desires;
 use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
@@ -55,7 +55,20 @@ impl Scope {
 
     /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
     fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
-        Ok(assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned()))
+        let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
+        Ok(entry.map(|mut entry| {
+            // Bulk moves leave no word in the stamp. An asset that lies where its path puts it follows its path.
+            let lies_in = asset.fields.get(&FieldKey::Collection);
+            let of_path =
+                |path: &String| RelPath::from_key(path).ok().and_then(|path| self.desires.collection_id(&path));
+            if let Some(lies_in) = lies_in
+                && entry.paths.iter().filter_map(of_path).any(|id| lies_in == id)
+            {
+                let digest = MirrorStamp::value_digest(lies_in);
+                entry.fields.insert(FieldKey::Collection.to_string(), digest);
+            }
+            entry
+        }))
     }
 }
 
