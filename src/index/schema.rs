@@ -71,6 +71,7 @@ CREATE TABLE pushed (
     mirror INTEGER NOT NULL REFERENCES mirror (id),
     asset  TEXT NOT NULL,
     entry  TEXT NOT NULL,            -- JSON MirrorStamp
+    intended TEXT,                   -- JSON MirrorStamp: the entry when a bulk call that was begun has its effect
     PRIMARY KEY (mirror, asset)
 ) STRICT, WITHOUT ROWID;
 

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::index::{FileRow, Problem};
-use crate::model::{Asset, UploadId};
+use crate::index::{FileRow, IndexError, Problem, assets};
+use crate::model::{Asset, MirrorStamp, UploadId};
 use crate::remote::{ListQuery, Retry, Scope};
 
 use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
-use super::plan::Plan;
+use super::plan::{Action, Plan};
 
 /// Assets a call takes at most. Source: media-area-api.md "Bulk".
 pub const AT_ONCE: usize = 200;
@@ -29,9 +29,10 @@ pub struct BulkItem {
     pub plan: Plan,
 }
 
-/// Makes `change` to all assets of `group`; one outcome for each.
+/// Makes `change` to all assets of `group`; one outcome for each. `mirror` is its row in the index.
 pub async fn send_bulk(
     executor: &Executor,
+    mirror: i64,
     change: &BulkChange,
     group: Vec<BulkItem>,
     cancel: &CancellationToken,
@@ -44,12 +45,30 @@ pub async fn send_bulk(
         let result = executor.execute(&only.row, &only.plan.action, cancel).await;
         return group.into_iter().zip([result]).collect();
     }
+    let intended = group
+        .iter()
+        .filter_map(|item| match &item.plan.action {
+            Action::Retag { edit, .. } => Some((item.asset.clone(), Some(edit.entry.clone()))),
+            _ => None,
+        })
+        .collect();
+    if let Err(error) = intend(executor, mirror, intended).await {
+        tracing::warn!(%error, "the index cannot take the intent: nothing is sent");
+        return group.into_iter().map(|item| (item, Err(Failure::Stopped))).collect();
+    }
     let ids: Vec<UploadId> = group.iter().map(|item| item.asset.clone()).collect();
     let outcome = match change {
         BulkChange::Tags(tags) => executor.remote.bulk_tag(&ids, tags).await,
         BulkChange::Collection(id) => executor.remote.bulk_set_collection(&ids, id.as_ref()).await,
     };
     let found = read_back(executor, &ids).await;
+    if let Ok(found) = &found {
+        let undone = |id: &&UploadId| found.get(*id).is_some_and(|asset| !change.shows(asset));
+        let undone = ids.iter().filter(undone).map(|id| (id.clone(), None)).collect();
+        if let Err(error) = intend(executor, mirror, undone).await {
+            tracing::warn!(%error, "an intent that came to nothing stays in the index");
+        }
+    }
     group
         .into_iter()
         .map(|item| {
@@ -73,6 +92,14 @@ pub async fn send_bulk(
             (item, result)
         })
         .collect()
+}
+
+async fn intend(
+    executor: &Executor,
+    mirror: i64,
+    entries: Vec<(UploadId, Option<MirrorStamp>)>,
+) -> Result<(), IndexError> {
+    executor.index.call(move |conn| assets::set_intended(conn, mirror, &entries)).await
 }
 
 async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<UploadId, Asset>, crate::remote::ApiError> {

@@ -56,7 +56,11 @@ impl Scope {
     /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
     fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
         let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
+        let intended = assets::intended(conn, self.mirror, &asset.id)?;
         Ok(entry.map(|mut entry| {
+            if let Some(intended) = intended.filter(|intended| has_come_true(intended, &entry, asset)) {
+                entry = intended;
+            }
             // Bulk moves leave no word in the stamp. An asset that lies where its path puts it follows its path.
             let lies_in = asset.fields.get(&FieldKey::Collection);
             let of_path =
@@ -70,6 +74,14 @@ impl Scope {
             entry
         }))
     }
+}
+
+/// Whether the bulk call that was to make `entry` into `intended` had its effect on the asset.
+fn has_come_true(intended: &MirrorStamp, entry: &MirrorStamp, asset: &Asset) -> bool {
+    let key = FieldKey::Collection.to_string();
+    let moved = intended.fields.get(&key) == entry.fields.get(&key)
+        || intended.fields.get(&key).cloned() == asset.fields.get(&FieldKey::Collection).map(MirrorStamp::value_digest);
+    moved && intended.tags.difference(&entry.tags).all(|tag| asset.tags.contains(tag))
 }
 
 /// Observes the path of `row`. Rows in `failed` could not be mirrored in this pass: nobody waits for them.

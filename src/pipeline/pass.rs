@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
-use crate::model::{Asset, FieldKey, UploadId};
+use crate::model::{Asset, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -232,7 +232,7 @@ impl Pass<'_> {
                         let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
                         files::set_notice(conn, row.id, notice.as_deref())?;
                         let plan = plan(&seen, &policy);
-                        remember_collection(conn, scope.mirror, &seen, &plan)?;
+                        remember_concluded(conn, scope.mirror, &seen, &plan)?;
                         Ok((row, plan))
                     })
                     .collect()
@@ -318,9 +318,9 @@ impl Pass<'_> {
 
     fn flush_group(&mut self, change: &BulkChange) {
         let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
-        let (change, cancel) = (change.clone(), self.context.stop.clone());
+        let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
         self.flight.spawn(async move {
-            send_bulk(&executor, &change, group, &cancel)
+            send_bulk(&executor, mirror, &change, group, &cancel)
                 .await
                 .into_iter()
                 .map(|(BulkItem { row, plan, .. }, result)| Finished { row, plan, result })
@@ -455,8 +455,8 @@ impl Pass<'_> {
     }
 }
 
-/// What observing concluded about an asset's collection must outlast the rules it was concluded by.
-fn remember_collection(
+/// What observing concluded was pushed must outlast what it was concluded by: the rules, or an intent.
+fn remember_concluded(
     conn: &rusqlite::Connection,
     mirror: i64,
     seen: &Observation,
@@ -465,8 +465,7 @@ fn remember_collection(
     let (Action::Nothing, Known::There(asset), Some(entry)) = (&plan.action, &seen.known, &seen.pushed) else {
         return Ok(());
     };
-    let concluded = entry.fields.contains_key(&FieldKey::Collection.to_string());
-    if concluded && assets::pushed(conn, mirror, &asset.id)?.as_ref() != Some(entry) {
+    if assets::pushed(conn, mirror, &asset.id)?.as_ref() != Some(entry) {
         assets::set_pushed(conn, mirror, &asset.id, entry)?;
     }
     Ok(())

@@ -160,8 +160,12 @@ fn without_the_permission_files_are_mirrored_and_follow_when_it_is_given() {
     let env = Env::new(MIRROR);
     env.write("a/b/1.png", png("1"));
     env.write("a/2.png", png("2"));
-    let kind =
-        FaultKind::Status { status: 403, code: "INSUFFICIENT_PERMISSIONS".into(), transient: false, details: json!({}) };
+    let kind = FaultKind::Status {
+        status: 403,
+        code: "INSUFFICIENT_PERMISSIONS".into(),
+        transient: false,
+        details: json!({}),
+    };
     env.sandbox.add_fault(Fault { route: "POST /upload-collections".into(), skip: 0, times: None, kind });
     for round in 0..2 {
         let run = env.sync();
