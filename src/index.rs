@@ -6,6 +6,7 @@
 //! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
 
 pub mod assets;
+pub mod collections;
 pub mod files;
 pub mod intents;
 mod lock;

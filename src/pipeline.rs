@@ -11,6 +11,7 @@
 //! Never does: reading the configuration, printing. Called by: `cli`.
 
 pub mod bulk;
+pub mod collections;
 pub mod confirm;
 pub mod daemon;
 pub mod desire;

@@ -244,9 +244,42 @@ pub fn pushed(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::Res
 /// # Errors
 /// SQLite's.
 pub fn set_pushed(conn: &Connection, mirror: i64, asset: &UploadId, entry: &MirrorStamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO pushed VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET entry = ?3")?
-        .execute(params![mirror, asset.as_str(), serde_json::to_string(entry).unwrap_or_default()])
-        .map(drop)
+    conn.prepare_cached(
+        "INSERT INTO pushed VALUES (?1, ?2, ?3, NULL) ON CONFLICT DO UPDATE SET entry = ?3, intended = NULL",
+    )?
+    .execute(params![mirror, asset.as_str(), serde_json::to_string(entry).unwrap_or_default()])
+    .map(drop)
+}
+
+/// Remembers before a bulk call what the mirror will have pushed to these assets once the call has its effect; `None`
+/// when it is known to have none. A bulk call leaves no word in the stamp, so without this a call whose outcome was lost
+/// would look like an editor's work.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_intended(
+    conn: &Connection,
+    mirror: i64,
+    entries: &[(UploadId, Option<MirrorStamp>)],
+) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached("UPDATE pushed SET intended = ?3 WHERE mirror = ?1 AND asset = ?2")?;
+    for (asset, entry) in entries {
+        let entry = entry.as_ref().map(|entry| serde_json::to_string(entry).unwrap_or_default());
+        update.execute(params![mirror, asset.as_str(), entry])?;
+    }
+    Ok(())
+}
+
+/// What [`set_intended`] remembers of an asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn intended(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::Result<Option<MirrorStamp>> {
+    let entry: Option<Option<String>> = conn
+        .prepare_cached("SELECT intended FROM pushed WHERE mirror = ?1 AND asset = ?2")?
+        .query_row(params![mirror, asset.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(entry.flatten().and_then(|entry| serde_json::from_str(&entry).ok()))
 }
 
 #[cfg(test)]

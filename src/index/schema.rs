@@ -71,6 +71,7 @@ CREATE TABLE pushed (
     mirror INTEGER NOT NULL REFERENCES mirror (id),
     asset  TEXT NOT NULL,
     entry  TEXT NOT NULL,            -- JSON MirrorStamp
+    intended TEXT,                   -- JSON MirrorStamp: the entry when a bulk call that was begun has its effect
     PRIMARY KEY (mirror, asset)
 ) STRICT, WITHOUT ROWID;
 
@@ -80,6 +81,14 @@ CREATE TABLE sidecar (
     path     TEXT NOT NULL,
     mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, inode INTEGER NOT NULL,
     content  BLOB NOT NULL,
+    PRIMARY KEY (mirror, path)
+) STRICT, WITHOUT ROWID;
+
+-- Collections by their labels from the outermost in; without an id: wanted, but it could not be made.
+CREATE TABLE collection (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    path   TEXT NOT NULL,
+    id     TEXT,
     PRIMARY KEY (mirror, path)
 ) STRICT, WITHOUT ROWID;
 

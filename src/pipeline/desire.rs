@@ -13,11 +13,11 @@ use rusqlite::Connection;
 use crate::config::Mirror;
 use crate::config::policy::OnRemoteDelete;
 use crate::index::{FileRow, StoredSidecar, sidecars};
-use crate::metadata::desired::{Desired, Sources, desired};
+use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey};
+use crate::model::{CollectionId, FieldKey, RelPath};
 
 /// See the module.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ impl Desires {
     #[must_use]
     pub fn recreates(&self) -> bool {
         self.mirror.on_remote_delete == OnRemoteDelete::Recreate
+    }
+
+    /// The collection that `path` is to lie in, when it is known.
+    #[must_use]
+    pub fn collection_id(&self, path: &RelPath) -> Option<&str> {
+        self.collections.get(&collection_of(&self.mirror, path)?).map(String::as_str)
     }
 
     /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, Stamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp};
 
 use super::plan::Sharer;
 
@@ -36,6 +36,28 @@ pub struct Edit {
     pub stamp_due: bool,
     /// What editor and folder both changed, differently; the editor's stays.
     pub conflicts: Vec<Conflict>,
+}
+
+/// A change that one call makes to many assets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BulkChange {
+    /// Add these tags, sorted.
+    Tags(Vec<String>),
+    /// Move into this collection, or to the top.
+    Collection(Option<CollectionId>),
+}
+
+impl BulkChange {
+    /// Whether the asset is as the change leaves it.
+    #[must_use]
+    pub fn shows(&self, asset: &Asset) -> bool {
+        match self {
+            Self::Tags(tags) => tags.iter().all(|tag| asset.tags.contains(tag)),
+            Self::Collection(id) => {
+                asset.fields.get(&FieldKey::Collection).and_then(|value| value.as_str()) == id.as_deref()
+            }
+        }
+    }
 }
 
 impl Edit {
@@ -69,10 +91,22 @@ impl Edit {
         self.tags.is_some() || !self.write.is_empty() || self.stamp_due
     }
 
-    /// The tags it adds, when adding tags is all it does: such edits go through the bulk calls.
+    /// What a bulk call can say, when that is all it does.
+    ///
+    /// Such a call leaves the stamp as it is, behind the index. It says then that less was pushed than was, so that a
+    /// machine without the index takes a tag for an editor's and leaves it; never more.
     #[must_use]
-    pub fn only_adds_tags(&self) -> bool {
-        !self.added_tags.is_empty() && !self.removes_tags && self.write.is_empty() && !self.stamp_due
+    pub fn in_bulk(&self) -> Option<BulkChange> {
+        if self.stamp_due || self.removes_tags {
+            return None;
+        }
+        if !self.added_tags.is_empty() {
+            let tags = || BulkChange::Tags(self.added_tags.iter().cloned().collect());
+            return self.write.is_empty().then(tags);
+        }
+        let only_collection = self.tags.is_none() && self.write.iter().eq([&FieldKey::Collection]);
+        let id = || self.fields.get(&FieldKey::Collection).and_then(|id| id.as_str().map(str::to_owned));
+        only_collection.then(|| BulkChange::Collection(id()))
     }
 
     /// In plain words, for the plan.

@@ -37,6 +37,8 @@ pub enum Failure {
     Changed,
     /// The remote is not what was planned for; the index now knows. Observe and plan again.
     Replan,
+    /// The collection that was planned for is not there any more: find or make it anew.
+    Collection,
     /// This path cannot be done now.
     Path {
         /// For people.
@@ -480,7 +482,9 @@ fn verified(asset: Box<Asset>, content: Md5, action: &str) -> Result<Box<Asset>,
 }
 
 fn failed(action: &str, error: ApiError) -> Failure {
-    if error.scope() == Scope::All {
+    if error.is_about_collection() {
+        Failure::Collection
+    } else if error.scope() == Scope::All {
         Failure::All(error)
     } else {
         path_problem(action, &error, error.retry() != Retry::Never)

@@ -13,13 +13,14 @@ use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
 use crate::error::RunError;
-use crate::index::{FileRow, Index, Problem, assets, files, settings, sidecars};
+use crate::index::{FileRow, Index, IndexError, Problem, assets, files, settings, sidecars};
 use crate::live::Live;
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
-use crate::model::{PathDigest, RelPath};
-use crate::report::MirrorReport;
+use crate::model::{CollectionId, PathDigest, RelPath};
+use crate::report::{MirrorReport, PlannedAction};
 
+use super::collections::{ResolveError, Resolved, Resolver};
 use super::desire::Desires;
 use super::execute::{Executor, Sending};
 use super::observe::Scope;
@@ -199,8 +200,32 @@ impl MirrorRun {
         stop: &CancellationToken,
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
-        let context = self.context(session, request, stop, report).await?;
-        Ok(pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?)
+        let mut distrust = false;
+        loop {
+            let resolved = match self.collections(session, distrust).await {
+                Ok(resolved) => resolved,
+                Err(ResolveError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
+                Err(ResolveError::Index(error)) => return Err(error.into()),
+            };
+            tell_collections(&resolved, report);
+            let context = self.context(session, request, stop, resolved.ids, report).await?;
+            let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            let uncollected = std::mem::take(&mut end.uncollected);
+            if !uncollected.is_empty() && !distrust && end.fatal.is_none() && !stop.is_cancelled() {
+                distrust = true;
+                continue;
+            }
+            for path in uncollected {
+                report.failed += 1;
+                let problem = Problem {
+                    action: "report".into(),
+                    cause: "the service refuses the collection that the file is to lie in".into(),
+                    advice: "it is tried again; see whether another program changes the collections".into(),
+                };
+                report.problem(&path, &problem);
+            }
+            return Ok(end);
+        }
     }
 
     /// [`MirrorRun::pass_once`] until nothing changes under it any more.
@@ -218,6 +243,31 @@ impl MirrorRun {
         let only = request.only.as_deref().map(Only::new);
         self.tell_notices(&session.index, only.as_ref(), report).await?;
         Ok(end)
+    }
+
+    async fn collections(&self, session: &Session, distrust: bool) -> Result<Resolved, ResolveError> {
+        let resolver = Resolver {
+            index: &session.index,
+            remote: &session.remote,
+            site: &session.site,
+            row: self.row,
+            dry_run: session.dry_run,
+            distrust,
+        };
+        self.mark_changed_rules(session).await?;
+        resolver.resolve(&self.config).await
+    }
+
+    /// When the rules changed since the last pass, every file is looked at again.
+    async fn mark_changed_rules(&self, session: &Session) -> Result<(), IndexError> {
+        let (name, rules) = (self.config.name.clone(), format!("{} {:?}", self.config.policy_digest(), session.site));
+        session
+            .index
+            .call(move |conn| {
+                let mirror = settings::mirror(conn, &name)?;
+                settings::set_policy(conn, &mirror, &rules)
+            })
+            .await
     }
 
     /// What of the files' metadata could not be used, also when nothing was to be done this time.
@@ -292,24 +342,22 @@ impl MirrorRun {
         session: &Session,
         request: &RunRequest,
         stop: &CancellationToken,
+        collections: BTreeMap<String, CollectionId>,
         report: &mut MirrorReport,
     ) -> Result<PassContext, RunError> {
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
-        let rules = format!("{} {site:?}", config.policy_digest());
         let (name, site_id) = (config.name.clone(), site.id.clone());
         let stored = session
             .index
             .call(move |conn| {
-                let mirror = settings::mirror(conn, &name)?;
-                settings::set_policy(conn, &mirror, &rules)?;
                 if hide_paths {
                     files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
                 }
                 sidecars::toml(conn, row)
             })
             .await?;
-        let (desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
+        let (mut desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
         for (path, cause) in broken {
             report.problem(
                 &path,
@@ -320,6 +368,7 @@ impl MirrorRun {
                 },
             );
         }
+        desires.set_collections(collections);
         let scope = Scope {
             mirror: row,
             name: config.name.clone(),
@@ -400,6 +449,19 @@ impl Only {
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
         self.exact.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
+    if let Some(problem) = &resolved.problem {
+        report.problem("", problem);
+    }
+    if let Some(plan) = &mut report.plan {
+        plan.extend(resolved.would_make.iter().map(|labels| PlannedAction {
+            path: String::new(),
+            action: "report".into(),
+            why: format!("would create the collection {labels}"),
+        }));
     }
 }
 

@@ -13,17 +13,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
-use crate::index::{FileRow, Index, IndexError, Problem, files};
+use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
 use crate::model::{Asset, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
-use super::bulk::{BulkTag, send_bulk};
+use super::bulk::{BulkItem, send_bulk};
+use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
 use super::mirror::Only;
 use super::observe::{Scope, observe};
-use super::plan::{Action, Plan, Policy, plan};
+use super::plan::{Action, Known, Observation, Plan, Policy, plan};
 use super::record::record;
 use super::refresh::{self, RefreshError};
 use super::simulate::simulate;
@@ -100,6 +101,8 @@ pub struct PassEnd {
     pub fatal: Option<ApiError>,
     /// Files that changed while they were worked on: look at the disk again.
     pub changed: BTreeSet<String>,
+    /// Files whose collection went away meanwhile: find or make it anew.
+    pub uncollected: BTreeSet<String>,
 }
 
 /// The pass could not go on.
@@ -166,8 +169,8 @@ struct Pass<'a> {
     /// Assets being worked on.
     busy: HashSet<UploadId>,
     flight: JoinSet<Vec<Finished>>,
-    /// Tags to add, and to which assets.
-    bulk: BTreeMap<Vec<String>, Vec<BulkTag>>,
+    /// What is the same for several assets, and for which.
+    bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
     /// When the remote was last looked at.
     fresh: Instant,
     /// Something was learnt in this round that the plans of its rows do not know.
@@ -295,6 +298,7 @@ impl Pass<'_> {
                         let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
                         files::set_notice(conn, row.id, notice.as_deref())?;
                         let plan = plan(&seen, &policy);
+                        remember_concluded(conn, scope.mirror, &seen, &plan)?;
                         if plan.action == Action::Nothing {
                             files::clean(conn, row.id)?;
                         }
@@ -372,16 +376,18 @@ impl Pass<'_> {
             | Action::Nothing
             | Action::Wait
             | Action::Report { .. } => self.finish(Finished { row, plan, result: Ok(None) }).await,
-            Action::Retag { asset, edit } if self.context.executor.is_some() && edit.only_adds_tags() => {
-                let tags: Vec<String> = edit.added_tags.iter().cloned().collect();
-                self.busy.extend(touches(&row, &plan).cloned());
-                let group = self.bulk.entry(tags.clone()).or_default();
-                group.push(BulkTag { asset: asset.id.clone(), row, plan: plan.clone() });
-                if group.len() >= super::bulk::AT_ONCE {
-                    self.flush_group(&tags);
+            Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {
+                Some(change) => {
+                    self.busy.extend(touches(&row, &plan).cloned());
+                    let group = self.bulk.entry(change.clone()).or_default();
+                    group.push(BulkItem { asset: asset.id.clone(), row, plan: plan.clone() });
+                    if group.len() >= super::bulk::AT_ONCE {
+                        self.flush_group(&change);
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
+                None => self.launch(row, plan).await,
+            },
             _ => self.launch(row, plan).await,
         }
     }
@@ -413,20 +419,20 @@ impl Pass<'_> {
     }
 
     fn flush_bulk(&mut self) {
-        let groups: Vec<Vec<String>> = self.bulk.keys().cloned().collect();
-        for tags in groups {
-            self.flush_group(&tags);
+        let changes: Vec<BulkChange> = self.bulk.keys().cloned().collect();
+        for change in changes {
+            self.flush_group(&change);
         }
     }
 
-    fn flush_group(&mut self, tags: &[String]) {
-        let (Some(group), Some(executor)) = (self.bulk.remove(tags), self.context.executor.clone()) else { return };
-        let (tags, cancel) = (tags.to_vec(), self.context.stop.clone());
+    fn flush_group(&mut self, change: &BulkChange) {
+        let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
+        let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
         self.flight.spawn(async move {
-            send_bulk(&executor, &tags, group, &cancel)
+            send_bulk(&executor, mirror, &change, group, &cancel)
                 .await
                 .into_iter()
-                .map(|(BulkTag { row, plan, .. }, result)| Finished { row, plan, result })
+                .map(|(BulkItem { row, plan, .. }, result)| Finished { row, plan, result })
                 .collect()
         });
     }
@@ -453,6 +459,10 @@ impl Pass<'_> {
             Ok(asset) => self.done(row, plan, asset).await,
             Err(Failure::Changed) => {
                 self.end.changed.insert(row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::Collection) => {
+                self.end.uncollected.insert(row.path.key().to_owned());
                 Ok(())
             }
             Err(Failure::Replan) => {
@@ -599,6 +609,22 @@ fn held_up(plan: &Plan) -> Option<Problem> {
 
 /// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
 const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
+
+/// What observing concluded was pushed must outlast what it was concluded by: the rules, or an intent.
+fn remember_concluded(
+    conn: &rusqlite::Connection,
+    mirror: i64,
+    seen: &Observation,
+    plan: &Plan,
+) -> rusqlite::Result<()> {
+    let (Action::Nothing, Known::There(asset), Some(entry)) = (&plan.action, &seen.known, &seen.pushed) else {
+        return Ok(());
+    };
+    if assets::pushed(conn, mirror, &asset.id)?.as_ref() != Some(entry) {
+        assets::set_pushed(conn, mirror, &asset.id, entry)?;
+    }
+    Ok(())
+}
 
 /// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
 fn retry_at(failures: u32) -> i64 {

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 pub struct Env {
     pub sandbox: Sandbox,
     dir: TempDir,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Env {
@@ -26,9 +26,11 @@ impl Env {
         fs::create_dir(dir.path().join("brand")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut settings = Settings { locales: vec!["en".into(), "it".into()], ..Settings::fast() };
+        // Told a limit so high, the client waits for nothing; told none, it keeps to the usual one.
+        settings.rate_limit = 100_000;
         change(&mut settings);
         let sandbox = runtime.block_on(Sandbox::local(Options { settings, ..Options::default() })).unwrap();
-        let env = Self { sandbox, dir, _runtime: runtime };
+        let env = Self { sandbox, dir, runtime };
         env.configure(keys);
         env
     }
@@ -98,6 +100,54 @@ impl Env {
         let assets = self.sandbox.assets(None);
         let named = assets.iter().find(|asset| asset.filename == filename);
         named.unwrap_or_else(|| panic!("no {filename} in {assets:#?}")).clone()
+    }
+
+    /// A call of the API, as another program makes it.
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.sandbox.base_url());
+        let method = method.parse::<reqwest::Method>().unwrap();
+        self.runtime.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let mut call = client.request(method, url).header("accept", "application/json").bearer_auth("sandbox");
+            call = call.header("x-api-version", "3");
+            if !body.is_null() {
+                call = call.header("content-type", "application/vnd.api+json").body(body.to_string());
+            }
+            serde_json::from_str(&call.send().await.unwrap().text().await.unwrap()).unwrap()
+        })
+    }
+
+    /// Collections by their labels from the outermost in, joined by `/`; as (labels, id).
+    pub fn collections(&self) -> Vec<(String, String)> {
+        let listed = self.api("GET", "/upload-collections", &Value::Null);
+        let listed = listed["data"].as_array().unwrap();
+        let find = |id: &Value| listed.iter().find(|one| one["id"] == *id);
+        let mut all: Vec<_> = listed
+            .iter()
+            .map(|one| {
+                let mut labels = one["attributes"]["label"].as_str().unwrap().to_owned();
+                let mut at = one;
+                while let Some(parent) = find(&at["relationships"]["parent"]["data"]["id"]) {
+                    labels = format!("{}/{labels}", parent["attributes"]["label"].as_str().unwrap());
+                    at = parent;
+                }
+                (labels, one["id"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    pub fn collection(&self, labels: &str) -> String {
+        let all = self.collections();
+        let found = all.iter().find(|(path, _)| path == labels);
+        found.unwrap_or_else(|| panic!("no {labels} in {all:?}")).1.clone()
+    }
+
+    /// An editor's collection; its id.
+    pub fn make_collection(&self, label: &str) -> String {
+        let body = serde_json::json!({"data": {"type": "upload_collection", "attributes": {"label": label}}});
+        self.api("POST", "/upload-collections", &body)["data"]["id"].as_str().unwrap().to_owned()
     }
 
     /// Calls that change something.

@@ -88,7 +88,7 @@ fn a_vanished_file_adds_one_tag_and_touches_nothing_else() {
     let me = sharer("a", &["new rule"]);
     let first = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).tagging_gone());
     assert_eq!(first.tags, Some(vec!["typed".to_owned(), "ours".into(), GONE_TAG.into()]));
-    assert!(first.only_adds_tags() && !first.removes_tags && first.write.is_empty());
+    assert!(first.in_bulk().is_some() && !first.removes_tags && first.write.is_empty());
     assert_eq!(first.fields, asset.fields);
     asset.tags.push(GONE_TAG.into());
     let again = edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).tagging_gone());
