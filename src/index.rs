@@ -16,6 +16,7 @@ pub mod sidecars;
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -117,7 +118,7 @@ impl Index {
     pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
         let mut conn = Connection::open_in_memory()?;
         if path.exists() {
-            let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|source| {
+            let source = read_only(path).and_then(|source| {
                 source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
             });
             match source {
@@ -138,6 +139,23 @@ impl Index {
             Err(error) => return Err(error.into()),
         }
         Self::serve(conn, path)
+    }
+
+    /// Closes the file: its write-ahead log is folded in, and nothing is left beside it. Later calls fail. For the end
+    /// of a process, which does not wait for the index's thread.
+    pub async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |conn| {
+            if let Ok(empty) = Connection::open_in_memory() {
+                drop(std::mem::replace(conn, empty));
+            }
+            // The asker may have been cancelled; it is closed all the same.
+            let _ = reply.send(());
+        });
+        if self.jobs.send(job).is_ok() {
+            // The thread is gone only when the file is closed as well.
+            let _ = answer.await;
+        }
     }
 
     /// Where the file is.
@@ -233,6 +251,26 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// Opens for reading without leaving anything behind. SQLite makes files beside an index in WAL mode even to read it,
+/// unless it is told that nobody writes, which is so where there is no write-ahead log.
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    }
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(*byte),
+            _ => uri.extend(format!("%{byte:02X}").bytes()),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(String::from_utf8_lossy(&uri).as_ref(), flags)
+}
+
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
@@ -283,6 +321,33 @@ mod tests {
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         let again = Index::open(&path).unwrap().index;
         assert_eq!(again.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+    }
+
+    fn beside(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_closed_index_is_one_file_and_a_look_at_it_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state 100%?#/index.sqlite");
+        let index = Index::open(&path).unwrap().index;
+        index.call(|conn| settings::set(conn, "k", "v")).await.unwrap();
+        let look = || async {
+            let copy = Index::snapshot(&path).unwrap();
+            copy.call(|conn| settings::get(conn, "k")).await.unwrap()
+        };
+        assert_eq!(look().await.as_deref(), Some("v"), "also while another process has it open");
+        index.close().await;
+        assert_eq!(beside(&path), ["index.sqlite"]);
+        assert_eq!(look().await.as_deref(), Some("v"));
+        assert_eq!(beside(&path), ["index.sqlite"]);
+        assert!(index.call(|conn| settings::get(conn, "k")).await.is_err());
     }
 
     #[test]

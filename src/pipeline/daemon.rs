@@ -55,11 +55,19 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
     let mut config = config;
     let (mut index, mut lock) = open_index(&config, false)?;
     loop {
-        match generation(&config, index.clone(), lock.take(), surroundings).await? {
-            Next::Stop => return Ok(()),
-            Next::Reload(new, kept) => {
+        match generation(&config, index.clone(), lock.take(), surroundings).await {
+            Err(error) => {
+                index.close().await;
+                return Err(error);
+            }
+            Ok(Next::Stop) => {
+                index.close().await;
+                return Ok(());
+            }
+            Ok(Next::Reload(new, kept)) => {
                 lock = kept;
                 if new.state_path != config.state_path {
+                    index.close().await;
                     drop(lock.take());
                     (index, lock) = open_index(&new, false)?;
                 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::Problem;
+use crate::index::{Index, Problem};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{MirrorReport, Report};
@@ -48,12 +48,25 @@ pub struct OnceEnd {
 /// # Errors
 /// What stopped the run before there was anything to report.
 pub async fn run_once(config: &Config, options: &OnceOptions, stop: &CancellationToken) -> Result<OnceEnd, RunError> {
-    let started = Instant::now();
     let (index, lock) = open_index(config, options.dry_run)?;
+    let end = run_with(config, options, stop, &index).await;
+    index.close().await;
+    // Only now may another instance have it.
+    drop(lock);
+    end
+}
+
+async fn run_with(
+    config: &Config,
+    options: &OnceOptions,
+    stop: &CancellationToken,
+    index: &Index,
+) -> Result<OnceEnd, RunError> {
+    let started = Instant::now();
     let mut mirrors = Vec::new();
     let mut refused = Vec::new();
     for mirror in &config.mirrors {
-        match MirrorRun::prepare(Arc::new(mirror.clone()), &index, options.force).await {
+        match MirrorRun::prepare(Arc::new(mirror.clone()), index, options.force).await {
             Ok(run) => mirrors.push(run),
             Err(error @ RunError::Guard(_)) => refused.push((mirror.clone(), error)),
             Err(error) => return Err(error),
@@ -64,7 +77,7 @@ pub async fn run_once(config: &Config, options: &OnceOptions, stop: &Cancellatio
     {
         return Err(error);
     }
-    let session = Session::open(config, index, lock, options.dry_run, FIRST_PATIENCE).await?;
+    let session = Session::open(config, index.clone(), None, options.dry_run, FIRST_PATIENCE).await?;
     let run = Once { options, stop, session };
     let (reports, exit) = run.mirrors(&mirrors).await?;
     run.session.write_calls().await?;
