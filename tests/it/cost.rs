@@ -17,14 +17,7 @@ fn bill(env: &TestEnv) -> BTreeMap<String, usize> {
 
 #[test]
 fn a_first_sync_at_the_service_s_own_pace_costs_two_calls_an_asset_and_meets_no_429() {
-    // A tenth of the service's window, and jobs ten times as fast: the same arithmetic in a tenth of the time.
-    let env = TestEnv::with(Settings {
-        rate_limit: 60,
-        rate_window_ms: 3000,
-        job_min_ms: 300,
-        job_max_ms: 900,
-        ..fast_jobs()
-    });
+    let env = TestEnv::with(Settings::default());
     let files = 120;
     for number in 0..files {
         env.write(format!("{}/{number}.bin", number % 7), bytes(number, 20_000));
@@ -37,10 +30,6 @@ fn a_first_sync_at_the_service_s_own_pace_costs_two_calls_an_asset_and_meets_no_
     assert!(env.sandbox.log().iter().all(|entry| entry.status != 429), "{bill:#?}");
     assert_eq!(run.count("api_requests"), calls as u64, "the report's count is the true one");
     env.assert_still();
-}
-
-fn fast_jobs() -> Settings {
-    crate::support::jobs()
 }
 
 #[test]
