@@ -317,7 +317,9 @@ impl MirrorRun {
             let changed = std::mem::take(&mut end.changed);
             attempt += 1;
             if attempt > RESETTLES {
-                for path in changed {
+                // What a look at the disk in between told counts as told.
+                let untold: Vec<String> = changed.into_iter().filter(|path| !is_told(report, path)).collect();
+                for path in untold {
                     report.failed += 1;
                     report.problem(
                         &path,
@@ -332,7 +334,8 @@ impl MirrorRun {
                 return Ok(end);
             }
             let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
-            let scanned = self.scan(&session.index, Some(paths), stop).await?;
+            let mut scanned = self.scan(&session.index, Some(paths), stop).await?;
+            scanned.problems.retain(|(path, ..)| !is_told(report, path.key()));
             take_scan_problems(&scanned, report);
         }
     }
@@ -463,6 +466,10 @@ fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
             why: format!("would create the collection {labels}"),
         }));
     }
+}
+
+fn is_told(report: &MirrorReport, path: &str) -> bool {
+    report.problems.iter().any(|problem| problem.path == path)
 }
 
 /// Adds what a scan could not read to the report.

@@ -139,7 +139,7 @@ fn a_file_that_vanishes_or_changes_in_mid_upload_costs_nobody_else() {
         let env = with_a_good_file();
         env.write("slow.bin", bytes(1, 8_000_000));
         let slow =
-            Fault { route: "POST /upload-requests".into(), skip: 0, times: None, kind: FaultKind::Delay { ms: 1500 } };
+            Fault { route: "POST /upload-requests".into(), skip: 0, times: None, kind: FaultKind::Delay { ms: 700 } };
         env.sandbox.add_fault(slow);
         let run = env.start(&["--root", "brand", "--sync-once", "--format", "json"], b"");
         let until = Instant::now() + Duration::from_secs(20);
@@ -328,7 +328,7 @@ fn half_saved_and_lock_files_are_no_assets() {
 #[test]
 fn a_file_that_never_rests_is_told_and_holds_nothing_up_for_long() {
     let mut env = with_a_good_file();
-    env.set("DATO_MIRROR_SETTLE", "500ms");
+    env.set("DATO_MIRROR_SETTLE", "1500ms");
     env.write("log.txt", "0");
     let path = env.at("log.txt");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -342,10 +342,10 @@ fn a_file_that_never_rests_is_told_and_holds_nothing_up_for_long() {
     let run = env.sync();
     stop.send(()).unwrap();
     writer.join().unwrap();
-    assert!(run.took < Duration::from_secs(20), "{run:#?}");
+    assert!(run.took < Duration::from_secs(30), "{run:#?}");
     assert!(run.problem("log.txt").contains("still being written"), "{run:#?}");
     good_is_mirrored(&env);
-    assert_eq!((run.code, env.assets().len()), (1, 1), "{run:#?}");
+    assert_eq!((run.code, run.count("failed"), env.assets().len()), (1, 1, 1), "{run:#?}");
     env.set("DATO_MIRROR_SETTLE", "20ms");
     env.sync().exits(0).did("created 1");
     env.assert_still().exits(0);
