@@ -245,7 +245,7 @@ fn an_asset_of_someone_else_is_adopted_and_never_renamed_or_deleted() {
     env.rename("ours.png", "renamed.png");
     env.sync().exits(0).did("moved 1");
     let moved = env.asset("renamed.png");
-    assert_eq!((moved.id, moved.url), (id.clone(), adopted.url.clone()), "it is not ours to rename");
+    assert_eq!((moved.id, moved.url), (id.clone(), adopted.url), "it is not ours to rename");
     env.assert_still();
     env.remove("renamed.png");
     let run = env.sync();
