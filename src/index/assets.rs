@@ -112,7 +112,8 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
 
 fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
-        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+            COALESCE(?17, (SELECT CAST(value AS INTEGER) FROM setting WHERE key = 'listing'), 0))
          ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
          width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, created_at = ?15,
          updated_at = ?16"
@@ -134,7 +135,7 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
         asset.stamp.to_json().to_string(),
         asset.created_at,
         asset.updated_at,
-        listing.unwrap_or_default(),
+        listing,
     ])
     .map(drop)
 }

@@ -190,6 +190,28 @@ pub fn by_path(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<O
         .optional()
 }
 
+/// The path of a row.
+///
+/// # Errors
+/// SQLite's.
+pub fn path_of(conn: &Connection, id: i64) -> rusqlite::Result<RelPath> {
+    conn.prepare_cached("SELECT path, raw FROM file WHERE id = ?1")?
+        .query_row([id], |row| Ok(RelPath::from_parts(row.get(0)?, row.get(1)?)))
+}
+
+/// How many vanished files wait for a change, as those do that the deletion guard withheld.
+///
+/// # Errors
+/// SQLite's.
+pub fn withheld(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1 AND present = 0 AND retry_at = ?2",
+        params![mirror, i64::MAX],
+        |row| row.get::<_, i64>(0),
+    )
+    .map(i64::cast_unsigned)
+}
+
 /// Present rows of a folder and below (all for the empty folder), in path order.
 ///
 /// # Errors

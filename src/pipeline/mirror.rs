@@ -44,6 +44,8 @@ pub struct MirrorRun {
     pub row: i64,
     /// Which names count.
     pub selection: Arc<Selection>,
+    /// Where scans give signs of life.
+    pub live: Option<Arc<Live>>,
 }
 
 /// What a run of a mirror takes.
@@ -61,6 +63,8 @@ pub struct RunRequest {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
+    /// Assets deleted shortly before: they count for the deletion guard.
+    pub deleted_lately: u64,
 }
 
 impl MirrorRun {
@@ -82,7 +86,7 @@ impl MirrorRun {
                 Ok(row)
             })
             .await?;
-        let run = Self { config, row: row.id, selection: Arc::new(selection) };
+        let run = Self { config, row: row.id, selection: Arc::new(selection), live: None };
         run.guard(row.root.as_deref(), force)?;
         Ok(run)
     }
@@ -94,7 +98,10 @@ impl MirrorRun {
     pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
         let name = self.config.name.clone();
         let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
-        self.guard(row.root.as_deref(), false).map(drop)
+        let run = self.clone();
+        // It may hang on a dead network server.
+        let checked = tokio::task::spawn_blocking(move || run.guard(row.root.as_deref(), false).map(drop));
+        checked.await.unwrap_or(Err(RunError::Stopped))
     }
 
     fn guard(&self, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
@@ -135,6 +142,7 @@ impl MirrorRun {
             only,
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
+            live: self.live.clone(),
         };
         let flag = Arc::new(AtomicBool::new(false));
         let (work_index, work_flag) = (index.clone(), flag.clone());
@@ -411,6 +419,7 @@ impl MirrorRun {
             impatient: request.impatient,
             urgent: request.urgent.clone(),
             live: request.live.clone(),
+            deleted_lately: request.deleted_lately,
             fresh: session.looked_at(),
         })
     }

@@ -69,6 +69,8 @@ pub struct PassContext {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
+    /// Assets deleted shortly before: they count for the guard.
+    pub deleted_lately: u64,
     /// When the remote was last looked at.
     pub fresh: Instant,
 }
@@ -541,6 +543,14 @@ impl Pass<'_> {
         if self.context.policy.on_delete != OnDelete::Delete {
             return Ok(true);
         }
+        let mirror = self.context.scope.mirror;
+        let impatient = self.context.impatient;
+        let (tally, withheld) = self
+            .context
+            .index
+            // An impatient pass counts those itself.
+            .call(move |conn| Ok((files::tally(conn, mirror)?, if impatient { 0 } else { files::withheld(conn, mirror)? })))
+            .await?;
         let mut doomed = Vec::new();
         let mut after = String::new();
         loop {
@@ -553,17 +563,19 @@ impl Pass<'_> {
                     .map(|(row, _)| row),
             );
         }
-        let mirror = self.context.scope.mirror;
-        let tally = self.context.index.call(move |conn| files::tally(conn, mirror)).await?;
-        let count = doomed.len() as u64;
+        let (now, lately) = (doomed.len() as u64, self.context.deleted_lately);
+        let count = now + withheld + lately;
         let known = tally.present + count;
         let allowed = self.context.max_delete.allowed(known);
-        if count <= allowed || self.context.force {
+        // A folder without a single file is no folder to believe.
+        let emptied = tally.present == 0 && self.context.only.is_none();
+        if now == 0 || (count <= allowed && !emptied) || self.context.force {
             return Ok(true);
         }
+        let nothing = if lately > 0 { "no more were" } else { "nothing was" };
         let guard = format!(
             "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets a run delete \
-             {allowed}; nothing was deleted. If this is meant, run once with --force",
+             {allowed}; {nothing} deleted. If this is meant, run once with --force",
             self.context.max_delete
         );
         for row in doomed {

@@ -17,6 +17,7 @@ use crate::disk::{DigestError, Digested, Fingerprint, Found, Job, Selection, Wal
 use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
 use crate::index::sidecars::StoredSidecar;
 use crate::index::{Index, IndexError, files, sidecars};
+use crate::live::Live;
 use crate::model::RelPath;
 
 /// A file of more bytes than this is refused by the service.
@@ -48,6 +49,8 @@ pub struct ScanRequest {
     pub restless: Restless,
     /// Reads metadata from inside the file; JSON for the index.
     pub embedded: Option<ReadEmbedded>,
+    /// Where to give signs of life.
+    pub live: Option<Arc<Live>>,
 }
 
 /// What a scan does about files that changed less than `settle` ago.
@@ -91,6 +94,14 @@ pub enum Severity {
     Failed,
 }
 
+impl ScanRequest {
+    fn tick(&self) {
+        if let Some(live) = &self.live {
+            live.progress(std::time::Instant::now());
+        }
+    }
+}
+
 /// Why a scan could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
@@ -121,7 +132,7 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
             return Err(ScanError::Stopped);
         }
     }
-    if request.restless == Restless::Leave {
+    if request.restless != Restless::Wait {
         scan.totals.unsettled = std::mem::take(&mut scan.restless).into_iter().map(|(path, _)| path).collect();
         return Ok(scan.totals);
     }
@@ -140,6 +151,8 @@ struct Scan {
     stop: Arc<AtomicBool>,
     totals: Scanned,
     restless: Vec<(RelPath, Fingerprint)>,
+    /// When it began, by the wall clock; coarse clocks of file systems lag a little.
+    began_ns: i64,
 }
 
 /// What the threads of one part share.
@@ -171,7 +184,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Scan {
     fn new(index: Index, request: ScanRequest, stop: Arc<AtomicBool>) -> Self {
-        Self { index, request, stop, totals: Scanned { complete: true, ..Scanned::default() }, restless: Vec::new() }
+        let began_ns = now_ns() - 1_000_000_000;
+        Self {
+            index,
+            request,
+            stop,
+            totals: Scanned { complete: true, ..Scanned::default() },
+            restless: Vec::new(),
+            began_ns,
+        }
     }
 
     /// Walks one part of the tree and reads what changed.
@@ -231,19 +252,27 @@ impl Scan {
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in unseen.chunks(BATCH) {
             let (chunk, hidden, unreadable) = (chunk.to_vec(), hidden.clone(), unreadable.clone());
-            self.totals.vanished += self.index.call_blocking(move |conn| {
-                let mut gone = Vec::new();
+            let (root, began) = (self.request.root.clone(), self.began_ns);
+            let (vanished, back) = self.index.call_blocking(move |conn| {
+                let (mut gone, mut back) = (Vec::new(), Vec::new());
                 for id in chunk {
-                    let path: String = conn
-                        .prepare_cached("SELECT path FROM file WHERE id = ?1")?
-                        .query_row([id], |row| row.get(0))?;
-                    if !unreadable.contains(&path) && !hidden.iter().any(|dir| path.starts_with(dir)) {
-                        gone.push(id);
+                    let path = files::path_of(conn, id)?;
+                    if unreadable.contains(path.key()) || hidden.iter().any(|dir| path.key().starts_with(dir)) {
+                        continue;
+                    }
+                    // Deleted when the walk came by, and made anew since: a save, no deletion.
+                    match std::fs::symlink_metadata(path.below(&root)) {
+                        Ok(metadata) if metadata.is_file() && Fingerprint::from(&metadata).ctime_ns >= began => {
+                            back.push((path, Fingerprint::from(&metadata)));
+                        }
+                        _ => gone.push(id),
                     }
                 }
                 files::vanished(conn, &gone)?;
-                Ok(gone.len() as u64)
+                Ok((gone.len() as u64, back))
             })?;
+            self.totals.vanished += vanished;
+            self.restless.extend(back);
         }
         Ok(())
     }
@@ -407,6 +436,7 @@ fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> ru
 impl Shared<'_> {
     fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
         let request = &self.scan.request;
+        request.tick();
         let now = now_ns();
         for found in batch {
             match found {
@@ -476,6 +506,7 @@ impl<'a> Reading<'a> {
 
     fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
         let Job { path, print } = job;
+        self.scan.request.tick();
         match outcome {
             Ok(digested) => self.keep(path, print, &digested),
             Err(DigestError::Changed) => lock(&self.restless).push((path, print)),

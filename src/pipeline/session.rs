@@ -23,6 +23,8 @@ use super::refresh::{self, RefreshError};
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
 const SENDERS: usize = 8;
+/// How long a new configuration's token may take to be taken or refused.
+const ADMISSION: Duration = Duration::from_secs(10);
 /// How long a change begun by an earlier process may take to show before it is planned anew.
 const SETTLE_INTENTS: Duration = Duration::from_secs(20);
 
@@ -43,7 +45,9 @@ pub struct Session {
     pub dry_run: bool,
     calls: Arc<Calls>,
     looked: Mutex<Instant>,
-    lock: Option<InstanceLock>,
+    /// One mirror at a time lists: what it learns serves all.
+    listing: tokio::sync::Mutex<()>,
+    _lock: Option<InstanceLock>,
 }
 
 /// Calls made and not yet written to the index, and the month's total.
@@ -103,8 +107,18 @@ impl Session {
         let (confirmer, task) = Confirmer::new(remote.clone());
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
-        let session =
-            Self { index, remote, site, confirmer, senders, dry_run, calls, looked: Mutex::new(Instant::now()), lock };
+        let session = Self {
+            index,
+            remote,
+            site,
+            confirmer,
+            senders,
+            dry_run,
+            calls,
+            looked: Mutex::new(Instant::now()),
+            listing: tokio::sync::Mutex::default(),
+            _lock: lock,
+        };
         if !dry_run {
             session.settle_intents().await?;
         }
@@ -150,22 +164,12 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps the instance lock for as long as the session lives.
-    pub fn hold(&mut self, lock: Option<InstanceLock>) {
-        self.lock = lock;
-    }
-
-    /// Gives the instance lock back, for the next session of this process.
-    #[must_use]
-    pub fn release(self) -> Option<InstanceLock> {
-        self.lock
-    }
-
     /// Looks at the whole remote: changes and deletions.
     ///
     /// # Errors
     /// The API's and the index's.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
+        let _listing = self.listing.lock().await;
         let at = Instant::now();
         refresh::refresh(&self.index, &self.remote).await?;
         self.saw(at);
@@ -225,6 +229,22 @@ impl Calls {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
             true
         })
+    }
+}
+
+/// Whether the API takes the token and environment of a configuration that is to replace another. One that cannot be
+/// reached refuses nothing.
+///
+/// # Errors
+/// The refusal.
+pub async fn admitted(config: &Config) -> Result<(), RunError> {
+    let remote = Remote::new(Options {
+        environment: config.api.environment.clone(),
+        ..Options::new(&config.api.base_url, config.api.token.clone())
+    })?;
+    match tokio::time::timeout(ADMISSION, remote.site()).await {
+        Ok(Err(error)) if error.is_access() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
