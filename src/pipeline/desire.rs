@@ -16,6 +16,7 @@ use crate::index::{FileRow, StoredSidecar, sidecars};
 use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
+use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
 use crate::model::{CollectionId, FieldKey, RelPath};
 
@@ -26,6 +27,8 @@ pub struct Desires {
     row: i64,
     locales: Vec<String>,
     sidecars: BTreeMap<String, Arc<Sidecar>>,
+    /// By the key of the listed file.
+    listed: BTreeMap<String, Arc<Sidecar>>,
     broken: BTreeSet<String>,
     collections: BTreeMap<String, CollectionId>,
 }
@@ -42,14 +45,26 @@ impl Desires {
     ) -> (Self, Vec<(String, String)>) {
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
+        let mut listed = BTreeMap::new();
+        let mut broken = BTreeSet::new();
+        for list in stored.iter().filter(|sidecar| is_list(&sidecar.path)) {
+            match parse(&list.path, &list.content) {
+                Ok(files) => {
+                    let of_list = |file: RemoteFile| (file.path.key().to_owned(), Arc::new(file.sidecar));
+                    listed.extend(files.into_iter().map(of_list));
+                }
+                // Told by who fetches them.
+                Err(_) => drop(broken.insert(list.path.clone())),
+            }
+        }
         for sidecar in stored.iter().filter(|sidecar| is_sidecar(&sidecar.path)) {
             match Sidecar::parse(&sidecar.path, &sidecar.content) {
                 Ok(parsed) => drop(all.insert(sidecar.path.clone(), Arc::new(parsed))),
                 Err(wrong) => problems.push((sidecar.path.clone(), wrong.render(false))),
             }
         }
-        let broken = problems.iter().map(|(path, _)| path.clone()).collect();
-        (Self { mirror, row, locales, sidecars: all, broken, collections: BTreeMap::new() }, problems)
+        broken.extend(problems.iter().map(|(path, _)| path.clone()));
+        (Self { mirror, row, locales, sidecars: all, listed, broken, collections: BTreeMap::new() }, problems)
     }
 
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
@@ -93,10 +108,22 @@ impl Desires {
         }
         let names = names_for(&row.path);
         frozen |= names.iter().any(|name| self.broken.contains(name));
-        let sidecars: Vec<(String, Arc<Sidecar>)> = names
+        let mut sidecars: Vec<(String, Arc<Sidecar>)> = names
             .into_iter()
             .filter_map(|name| self.sidecars.get(&name).map(|sidecar| (name, sidecar.clone())))
             .collect();
+        if row.cached {
+            let list = match row.path.folder() {
+                "" => LIST_NAME.to_owned(),
+                folder => format!("{folder}/{LIST_NAME}"),
+            };
+            frozen |= self.broken.contains(&list);
+            if let Some(listed) = self.listed.get(row.path.key()) {
+                // Closer to the file than its folders, but its own sidecar file has the last word.
+                let own = sidecars.iter().position(|(name, _)| name.starts_with(row.path.key()));
+                sidecars.insert(own.unwrap_or(sidecars.len()), (list, listed.clone()));
+            }
+        }
         let mut desired = desired(&Sources {
             mirror: &self.mirror,
             path: &row.path,
