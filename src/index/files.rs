@@ -364,6 +364,14 @@ pub fn notices(conn: &Connection, mirror: i64, limit: u32) -> rusqlite::Result<V
     .collect()
 }
 
+/// Looks at a row again.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
+}
+
 /// Looks at rows again: all that share an asset.
 ///
 /// # Errors

@@ -79,6 +79,7 @@ impl Lists<'_> {
         }
         for gone in known.iter().filter(|one| !wanted.contains_key(&one.path)) {
             if broken.contains(&gone.list) {
+                scanned.listed += 1;
                 scanned.files += 1;
             } else {
                 self.drop(&gone.path).await?;
@@ -96,6 +97,7 @@ impl Lists<'_> {
         stop: &CancellationToken,
     ) -> Result<(), IndexError> {
         let mut asks = Vec::new();
+        scanned.listed += wanted.len() as u64;
         for (path, (list, file)) in wanted {
             let (mirror, key) = (self.scan.mirror, path.clone());
             if self.index.call(move |conn| listed::is_real(conn, mirror, &key)).await? {

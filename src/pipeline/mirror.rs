@@ -154,7 +154,7 @@ impl MirrorRun {
             allow_private: self.config.allow_private_urls,
         };
         lists.update(&mut scanned, stop).await?;
-        if whole && scanned.files == 0 {
+        if whole && scanned.files == 0 && scanned.listed == 0 {
             return Err(RunError::Empty { root: self.config.root.display().to_string() });
         }
         Ok(scanned)

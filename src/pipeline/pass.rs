@@ -123,6 +123,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         report,
         end: PassEnd::default(),
         tried: HashSet::new(),
+        unfinished: HashSet::new(),
         failed: HashSet::new(),
         replans: HashMap::new(),
         turns: HashMap::new(),
@@ -159,6 +160,8 @@ struct Pass<'a> {
     end: PassEnd,
     /// Rows under way, and rows this pass is done with although they are dirty.
     tried: HashSet<i64>,
+    /// Rows whose new asset needs a second call; it counts as one action.
+    unfinished: HashSet<i64>,
     /// Rows nobody should wait for.
     failed: HashSet<i64>,
     replans: HashMap<i64, u32>,
@@ -494,7 +497,9 @@ impl Pass<'_> {
 
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
         if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
-            self.report.count(action);
+            if !self.unfinished.contains(&row.id) {
+                self.report.count(action);
+            }
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
             if let Some(live) = &self.context.live {
                 let shown = asset.as_deref();
@@ -522,7 +527,19 @@ impl Pass<'_> {
             // Its row tells from now on whether there is more to do.
             self.tried.remove(&row.id);
         }
-        self.context.index.call(move |conn| record(conn, mirror, &row, &name, &action, asset.as_deref(), now)).await?;
+        let id = row.id;
+        let made = self.context.executor.is_some();
+        let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
+        if unfinished {
+            self.unfinished.insert(id);
+        }
+        self.context
+            .index
+            .call(move |conn| {
+                record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
+                if unfinished { files::mark_dirty(conn, id) } else { Ok(()) }
+            })
+            .await?;
         Ok(())
     }
 

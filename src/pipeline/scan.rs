@@ -81,6 +81,8 @@ pub struct Scanned {
     pub sidecars_changed: u64,
     /// Every folder could be listed.
     pub complete: bool,
+    /// Files that `_remote.toml` lists, fetched or not.
+    pub listed: u64,
     /// Files of `_remote.toml` that a dry run leaves unfetched.
     pub would_fetch: Vec<RelPath>,
 }

@@ -41,7 +41,17 @@ const BASES: &[&[&str]] = &[
         "-c",
         "10 10 moveto 90 90 lineto stroke showpage",
     ],
-    &["cp", "g.pdf", "h.ai"],
+    &[
+        "gs",
+        "-q",
+        "-dBATCH",
+        "-dNOPAUSE",
+        "-sDEVICE=pdfwrite",
+        "-o",
+        "h.ai",
+        "-c",
+        "20 20 moveto 90 90 lineto stroke showpage",
+    ],
     &["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x48", "-pix_fmt", "yuv420p", "i.mp4"],
     &["ffmpeg", "-v", "error", "-i", "i.mp4", "-c", "copy", "j.mov"],
 ];
@@ -153,6 +163,7 @@ fn every_value_arrives(by_field: bool) {
     let jpeg = env.asset("a.jpg").metadata;
     let point = if by_field { &jpeg["focal_point"] } else { &jpeg["it"]["focal_point"] };
     assert_eq!(point["x"], json!(0.25), "{jpeg}");
+    assert_eq!(env.asset("a.jpg").creator, json!({"type": "user", "id": "312"}));
     if by_field && names.iter().any(|name| name == "i.mp4") {
         assert_eq!(env.asset("i.mp4").metadata["poster_time"], json!(0.5));
     }
