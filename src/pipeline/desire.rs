@@ -18,14 +18,14 @@ use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey, RelPath};
+use crate::model::{CollectionId, FieldKey, RelPath, Site};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Desires {
     mirror: Arc<Mirror>,
     row: i64,
-    locales: Vec<String>,
+    site: Site,
     sidecars: BTreeMap<String, Arc<Sidecar>>,
     /// By the key of the listed file.
     listed: BTreeMap<String, Arc<Sidecar>>,
@@ -37,12 +37,7 @@ impl Desires {
     /// Parses the sidecars in TOML; a broken one is told in the second value, as (path, what is wrong). `row` is the
     /// mirror's in the index.
     #[must_use]
-    pub fn new(
-        mirror: Arc<Mirror>,
-        row: i64,
-        locales: Vec<String>,
-        stored: &[StoredSidecar],
-    ) -> (Self, Vec<(String, String)>) {
+    pub fn new(mirror: Arc<Mirror>, row: i64, site: &Site, stored: &[StoredSidecar]) -> (Self, Vec<(String, String)>) {
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
         let mut listed = BTreeMap::new();
@@ -64,7 +59,10 @@ impl Desires {
             }
         }
         broken.extend(problems.iter().map(|(path, _)| path.clone()));
-        (Self { mirror, row, locales, sidecars: all, listed, broken, collections: BTreeMap::new() }, problems)
+        (
+            Self { mirror, row, site: site.clone(), sidecars: all, listed, broken, collections: BTreeMap::new() },
+            problems,
+        )
     }
 
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
@@ -82,6 +80,12 @@ impl Desires {
     #[must_use]
     pub fn collection_id(&self, path: &RelPath) -> Option<&str> {
         self.collections.get(&collection_of(&self.mirror, path)?).map(String::as_str)
+    }
+
+    /// The labels of the collection with this id, from the outermost in, joined by `/`.
+    #[must_use]
+    pub fn collection_labels(&self, id: &str) -> Option<&str> {
+        self.collections.iter().find(|(_, known)| *known == id).map(|(labels, _)| labels.as_str())
     }
 
     /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.
@@ -129,11 +133,20 @@ impl Desires {
             path: &row.path,
             embedded: &embedded,
             sidecars: &sidecars,
-            locales: &self.locales,
+            locales: &self.site.locales,
             year: year.unwrap_or_else(this_year),
         });
         if let Some(id) = desired.collection.as_ref().and_then(|labels| self.collections.get(labels)) {
             desired.fields.insert(FieldKey::Collection, id.clone().into());
+        }
+        // Said to be pushed although it cannot be, it would never be pushed once the project has the newer shape.
+        if !self.site.by_field && desired.fields.remove(&FieldKey::PosterTime).is_some() {
+            let origin =
+                desired.origins.remove("poster_time").map_or_else(String::new, |origin| format!(" in {origin}"));
+            desired.problems.push(format!(
+                "poster_time{origin} is left out: the project keeps focal points by locale, and then the service takes no \
+                 poster time"
+            ));
         }
         desired.frozen = frozen;
         desired.problems.extend(problems);

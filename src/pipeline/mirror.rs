@@ -365,7 +365,7 @@ impl MirrorRun {
                 sidecars::toml(conn, row)
             })
             .await?;
-        let (mut desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
+        let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
         for (path, cause) in broken {
             report.problem(
                 &path,

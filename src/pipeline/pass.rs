@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
-use crate::model::{Asset, UploadId};
+use crate::model::{Asset, FieldKey, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
 use super::bulk::{BulkItem, send_bulk};
+use super::desire::Desires;
 use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
 use super::mirror::Only;
@@ -366,7 +367,7 @@ impl Pass<'_> {
         self.tried.insert(row.id);
         self.begun += 1;
         for conflict in plan.conflicts() {
-            self.report.problem(row.path.key(), &conflict_problem(conflict));
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
         if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
             let planned = PlannedAction { path: row.path.key().into(), action: action.into(), why: plan.why.clone() };
@@ -649,9 +650,12 @@ fn retry_at(failures: u32) -> i64 {
     (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
 }
 
-fn conflict_problem(conflict: &crate::metadata::merge::Conflict) -> Problem {
+fn conflict_problem(conflict: &crate::metadata::merge::Conflict, desires: &Desires) -> Problem {
     let shown = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "nothing".to_owned(), serde_json::Value::to_string)
+        let Some(value) = value else { return "nothing".to_owned() };
+        // People know a collection by its labels.
+        let id = value.as_str().filter(|_| conflict.key == FieldKey::Collection);
+        id.and_then(|id| desires.collection_labels(id)).map_or_else(|| value.to_string(), str::to_owned)
     };
     Problem {
         action: "report".into(),

@@ -160,6 +160,7 @@ impl Env {
 pub struct Run {
     pub code: i32,
     pub report: Value,
+    #[expect(dead_code, reason = "for failed assertions")]
     pub stderr: String,
 }
 
