@@ -90,7 +90,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         by_field: false,
         custom_storage: policy.custom_storage,
     };
-    let (desires, _) = Desires::new(Arc::new(config), mirror, site.locales.clone(), &[]);
+    let (desires, _) = Desires::new(Arc::new(config), mirror, &site, &[]);
     Scope {
         mirror,
         name: "brand".into(),
