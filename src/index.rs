@@ -9,6 +9,7 @@ pub mod assets;
 pub mod collections;
 pub mod files;
 pub mod intents;
+pub mod listed;
 mod lock;
 mod schema;
 pub mod settings;
@@ -69,6 +70,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Index {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
+    snapshot: bool,
 }
 
 /// An opened index.
@@ -108,7 +110,7 @@ impl Index {
             }
             Err(error) => return Err(open_error(error.to_string())),
         };
-        Ok(Opened { index: Self::serve(conn, path)?, notice })
+        Ok(Opened { index: Self::serve(conn, path, false)?, notice })
     }
 
     /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
@@ -138,7 +140,13 @@ impl Index {
             }
             Err(error) => return Err(error.into()),
         }
-        Self::serve(conn, path)
+        Self::serve(conn, path, true)
+    }
+
+    /// Whether it is a throw-away copy.
+    #[must_use]
+    pub const fn is_snapshot(&self) -> bool {
+        self.snapshot
     }
 
     /// Closes the file: its write-ahead log is folded in, and nothing is left beside it. Later calls fail. For the end
@@ -206,7 +214,7 @@ impl Index {
         self.jobs.send(job).map_err(|_| IndexError::Closed)
     }
 
-    fn serve(conn: Connection, path: &Path) -> Result<Self, IndexError> {
+    fn serve(conn: Connection, path: &Path, snapshot: bool) -> Result<Self, IndexError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let mut conn = conn;
         thread::Builder::new()
@@ -217,7 +225,7 @@ impl Index {
                 }
             })
             .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
-        Ok(Self { jobs, path: path.to_owned() })
+        Ok(Self { jobs, path: path.to_owned(), snapshot })
     }
 }
 

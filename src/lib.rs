@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod error;
+pub mod fetch;
 pub mod index;
 pub mod live;
 pub mod metadata;

@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod desire;
 pub mod edit;
 pub mod execute;
+pub mod listed;
 pub mod mirror;
 pub mod observe;
 pub mod once;

@@ -33,6 +33,8 @@ pub struct FileRow {
     pub base_md5: Option<Md5>,
     /// Times in a row it could not be mirrored.
     pub failures: u32,
+    /// Fetched from a URL: its bytes lie in the cache, not in the root.
+    pub cached: bool,
 }
 
 /// A file read from disk.
@@ -95,7 +97,7 @@ pub struct Outcome {
 }
 
 const COLUMNS: &str = "id, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, md5, embedded, asset, base_md5, \
-                       failures";
+                       failures, cached";
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let number = |index: usize| row.get::<_, Option<i64>>(index);
@@ -119,6 +121,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         asset: row.get::<_, Option<String>>(11)?.map(UploadId::new),
         base_md5: digest(row, 12)?,
         failures: row.get(13)?,
+        cached: row.get(14)?,
     })
 }
 
@@ -148,7 +151,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
             retry_at = CASE WHEN md5 IS excluded.md5 AND present = 1 THEN retry_at END,
             raw = excluded.raw, present = 1, size = excluded.size, mtime_ns = excluded.mtime_ns,
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
-            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded",
+            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0",
     )?;
     for file in files {
         upsert.execute(params![
@@ -318,7 +321,7 @@ pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(Stri
         "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
         COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
     );
-    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(14)?, row_of(row)?)))?.collect()
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(15)?, row_of(row)?)))?.collect()
 }
 
 /// The planner found nothing to do for this row.
@@ -381,6 +384,14 @@ pub fn notices(conn: &Connection, mirror: i64, limit: u32) -> rusqlite::Result<V
     )?
     .query_map(params![mirror, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?
     .collect()
+}
+
+/// Looks at a row again.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
 /// Looks at rows again: all that share an asset.
@@ -506,7 +517,7 @@ impl KnownFiles {
         let mut entries = Vec::new();
         let mut statement = conn.prepare_cached(
             "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file
-             WHERE mirror = ?1 AND present = 1 AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
+             WHERE mirror = ?1 AND present = 1 AND cached = 0 AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
         )?;
         let mut found = statement.query(params![mirror, under])?;
         while let Some(row) = found.next()? {

@@ -36,6 +36,8 @@ pub struct Edit {
     pub stamp_due: bool,
     /// What editor and folder both changed, differently; the editor's stays.
     pub conflicts: Vec<Conflict>,
+    /// Something is left that only a second call can write.
+    pub unfinished: bool,
 }
 
 /// A change that one call makes to many assets.
@@ -64,7 +66,9 @@ impl Edit {
     /// The metadata of a new asset for `me`, shared by `followers` from the start.
     #[must_use]
     pub fn of_new(mirror: &str, me: &Sharer, followers: &[Sharer], content: Md5) -> Self {
-        let desired = united(me, followers);
+        let mut desired = united(me, followers);
+        // The service takes a creator for an asset that is there, not for a new one.
+        let unfinished = desired.fields.remove(&FieldKey::Creator).is_some();
         let entry = MirrorStamp {
             paths: stamp_names(me, followers),
             md5: content.to_string(),
@@ -82,6 +86,7 @@ impl Edit {
             entry,
             stamp_due: true,
             conflicts: Vec::new(),
+            unfinished,
         }
     }
 
@@ -251,6 +256,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         entry,
         stamp_due,
         conflicts: merged.conflicts,
+        unfinished: false,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::remote::{
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
+use super::listed::cached_at;
 use super::plan::{Action, KeepUrl};
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
@@ -71,6 +72,8 @@ pub struct Executor {
     pub confirmer: Confirmer,
     /// The mirror's root.
     pub root: Arc<PathBuf>,
+    /// Where the bytes of files fetched from URLs lie.
+    pub cache: Arc<PathBuf>,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
     /// The files being sent, to be cut short when they change.
@@ -379,7 +382,7 @@ impl Executor {
         action: &str,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
-        let path = row.path.below(&self.root);
+        let path = if row.cached { cached_at(&self.cache, &row.path) } else { row.path.below(&self.root) };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
         let mut attempt = 0;

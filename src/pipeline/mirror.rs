@@ -23,6 +23,7 @@ use crate::report::{MirrorReport, PlannedAction};
 use super::collections::{ResolveError, Resolved, Resolver};
 use super::desire::Desires;
 use super::execute::{Executor, Sending};
+use super::listed::{Lists, cache_folder};
 use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
@@ -145,16 +146,23 @@ impl MirrorRun {
             live: self.live.clone(),
         };
         let flag = Arc::new(AtomicBool::new(false));
-        let (work_index, work_flag) = (index.clone(), flag.clone());
-        let work = tokio::task::spawn_blocking(move || scan(&work_index, &request, &work_flag));
-        let scanned = tokio::select! {
+        let (work_index, work_flag, work_request) = (index.clone(), flag.clone(), request.clone());
+        let work = tokio::task::spawn_blocking(move || scan(&work_index, &work_request, &work_flag));
+        let mut scanned = tokio::select! {
             scanned = work => scanned.map_err(|_| RunError::Stopped)??,
             () = stop.cancelled() => {
                 flag.store(true, Ordering::Relaxed);
                 return Err(RunError::Stopped);
             }
         };
-        if whole && scanned.files == 0 {
+        let lists = Lists {
+            index,
+            scan: &request,
+            folder: cache_folder(index.path(), &self.config.name),
+            allow_private: self.config.allow_private_urls,
+        };
+        lists.update(&mut scanned, stop).await?;
+        if whole && scanned.files == 0 && scanned.listed == 0 {
             return Err(RunError::Empty { root: self.config.root.display().to_string() });
         }
         Ok(scanned)
@@ -368,7 +376,7 @@ impl MirrorRun {
                 sidecars::toml(conn, row)
             })
             .await?;
-        let (mut desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
+        let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
         for (path, cause) in broken {
             report.problem(
                 &path,
@@ -403,6 +411,7 @@ impl MirrorRun {
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
             root: Arc::new(config.root.clone()),
+            cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),
             sending: request.sending.clone(),
         });
@@ -489,5 +498,12 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
             Severity::Failed => report.failed += 1,
         }
         report.problem(path.key(), problem);
+    }
+    if let Some(plan) = &mut report.plan {
+        plan.extend(scanned.would_fetch.iter().map(|path| PlannedAction {
+            path: path.key().to_owned(),
+            action: "create".into(),
+            why: "a list names it; it would be fetched from its URL".into(),
+        }));
     }
 }

@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
-use crate::model::{Asset, UploadId};
+use crate::model::{Asset, FieldKey, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
 use super::bulk::{BulkItem, send_bulk};
+use super::desire::Desires;
 use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
 use super::mirror::Only;
@@ -125,6 +126,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         report,
         end: PassEnd::default(),
         tried: HashSet::new(),
+        unfinished: HashSet::new(),
         failed: HashSet::new(),
         replans: HashMap::new(),
         turns: HashMap::new(),
@@ -161,6 +163,8 @@ struct Pass<'a> {
     end: PassEnd,
     /// Rows under way, and rows this pass is done with although they are dirty.
     tried: HashSet<i64>,
+    /// Rows whose new asset needs a second call; it counts as one action.
+    unfinished: HashSet<i64>,
     /// Rows nobody should wait for.
     failed: HashSet<i64>,
     replans: HashMap<i64, u32>,
@@ -365,7 +369,7 @@ impl Pass<'_> {
         self.tried.insert(row.id);
         self.begun += 1;
         for conflict in plan.conflicts() {
-            self.report.problem(row.path.key(), &conflict_problem(conflict));
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
         if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
             let planned = PlannedAction { path: row.path.key().into(), action: action.into(), why: plan.why.clone() };
@@ -496,7 +500,9 @@ impl Pass<'_> {
 
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
         if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
-            self.report.count(action);
+            if !self.unfinished.contains(&row.id) {
+                self.report.count(action);
+            }
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
             if let Some(live) = &self.context.live {
                 let shown = asset.as_deref();
@@ -524,7 +530,19 @@ impl Pass<'_> {
             // Its row tells from now on whether there is more to do.
             self.tried.remove(&row.id);
         }
-        self.context.index.call(move |conn| record(conn, mirror, &row, &name, &action, asset.as_deref(), now)).await?;
+        let id = row.id;
+        let made = self.context.executor.is_some();
+        let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
+        if unfinished {
+            self.unfinished.insert(id);
+        }
+        self.context
+            .index
+            .call(move |conn| {
+                record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
+                if unfinished { files::mark_dirty(conn, id) } else { Ok(()) }
+            })
+            .await?;
         Ok(())
     }
 
@@ -644,9 +662,12 @@ fn retry_at(failures: u32) -> i64 {
     (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
 }
 
-fn conflict_problem(conflict: &crate::metadata::merge::Conflict) -> Problem {
+fn conflict_problem(conflict: &crate::metadata::merge::Conflict, desires: &Desires) -> Problem {
     let shown = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "nothing".to_owned(), serde_json::Value::to_string)
+        let Some(value) = value else { return "nothing".to_owned() };
+        // People know a collection by its labels.
+        let id = value.as_str().filter(|_| conflict.key == FieldKey::Collection);
+        id.and_then(|id| desires.collection_labels(id)).map_or_else(|| value.to_string(), str::to_owned)
     };
     Problem {
         action: "report".into(),

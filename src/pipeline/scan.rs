@@ -16,8 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::disk::{DigestError, Digested, Fingerprint, Found, Job, Selection, WalkError, Walked, digest_all, walk};
 use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
 use crate::index::sidecars::StoredSidecar;
-use crate::index::{Index, IndexError, files, sidecars};
+use crate::index::{Index, IndexError, files, listed, sidecars};
 use crate::live::Live;
+use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 
 /// A file of more bytes than this is refused by the service.
@@ -83,6 +84,10 @@ pub struct Scanned {
     pub sidecars_changed: u64,
     /// Every folder could be listed.
     pub complete: bool,
+    /// Files that `_remote.toml` lists, fetched or not.
+    pub listed: u64,
+    /// Files of `_remote.toml` that a dry run leaves unfetched.
+    pub would_fetch: Vec<RelPath>,
 }
 
 /// Whether something found on disk counts as a failure.
@@ -418,6 +423,9 @@ fn is_quiet(print: &Fingerprint, now: i64, settle: Duration) -> bool {
 /// Looks again at the files a sidecar tells about.
 fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> rusqlite::Result<()> {
     let (folder, name) = sidecar.rsplit_once('/').unwrap_or(("", sidecar));
+    if name == LIST_NAME {
+        return listed::mark_dirty(conn, mirror, sidecar);
+    }
     if name == "_folder.meta.toml" {
         return sidecars::mark_dirty(conn, mirror, folder, true);
     }

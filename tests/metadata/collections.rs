@@ -77,7 +77,8 @@ fn a_moved_folder_moves_its_assets_and_sends_no_bytes() {
         assert_eq!(env.asset(&format!("{n}.png")).collection.as_ref(), Some(&target));
     }
     assert_eq!(env.asset("3.png").collection, Some(own), "an editor moved it elsewhere");
-    assert!(run.has_problem("new/er/3.png: collection"), "{run:#?}");
+    let conflict = "new/er/3.png: collection was changed both here (to new/er) and in the CMS (to picked by hand)";
+    assert!(run.has_problem(conflict), "{run:#?}");
     assert!(env.collections().iter().any(|(labels, _)| labels == "old"), "an empty one is left alone");
     assert!(!env.sync().has_problem("3.png"), "said once");
 }

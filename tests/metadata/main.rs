@@ -5,6 +5,7 @@ mod support;
 
 mod bulk;
 mod collections;
+mod remote;
 mod sidecars;
 mod three_way;
 mod values;

@@ -1,7 +1,7 @@
 //! The surroundings of a test: a folder, a media area of its own, and the real binary.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use dato_mirror::sandbox::{AssetView, Options, Sandbox, Settings};
@@ -43,10 +43,6 @@ impl Env {
 
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("brand")
-    }
-
-    pub fn home(&self) -> &Path {
-        self.dir.path()
     }
 
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -100,6 +96,10 @@ impl Env {
         let assets = self.sandbox.assets(None);
         let named = assets.iter().find(|asset| asset.filename == filename);
         named.unwrap_or_else(|| panic!("no {filename} in {assets:#?}")).clone()
+    }
+
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     /// A call of the API, as another program makes it.
@@ -160,6 +160,7 @@ impl Env {
 pub struct Run {
     pub code: i32,
     pub report: Value,
+    #[expect(dead_code, reason = "for failed assertions")]
     pub stderr: String,
 }
 
