@@ -27,4 +27,5 @@ pub mod scan;
 pub mod session;
 pub mod settle;
 pub mod simulate;
+pub mod waits;
 pub mod watch;

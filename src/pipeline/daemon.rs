@@ -19,6 +19,7 @@ use crate::index::{Index, InstanceLock};
 use crate::live::{ApiView, Live, Phase, Waiting};
 
 use super::session::{Session, open_index};
+use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
 
@@ -124,7 +125,7 @@ async fn generation(
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open = Session::open(config, index, None, false, PATIENCE);
+    let open = Session::open(config, index, None, false, Waits { reach: PATIENCE, ..Waits::default() });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);

@@ -342,6 +342,7 @@ impl MirrorRun {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            unsure: session.waits.unsure,
             root: Arc::new(config.root.clone()),
             senders: session.senders.clone(),
             sending: request.sending.clone(),
