@@ -74,9 +74,10 @@ impl RunError {
             Self::Index(IndexError::Newer { .. } | IndexError::Open { .. }) | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,
             Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
-            Self::Index(IndexError::Sqlite(_) | IndexError::Closed) | Self::Scan(_) | Self::Broken(_) | Self::Stopped => {
-                Exit::Incomplete
-            },
+            Self::Index(IndexError::Sqlite(_) | IndexError::Closed)
+            | Self::Scan(_)
+            | Self::Broken(_)
+            | Self::Stopped => Exit::Incomplete,
         }
     }
 }

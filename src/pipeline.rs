@@ -29,4 +29,5 @@ pub mod scan;
 pub mod session;
 pub mod settle;
 pub mod simulate;
+pub mod waits;
 pub mod watch;

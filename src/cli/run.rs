@@ -53,7 +53,7 @@ pub async fn run(args: &Args) -> Exit {
         }
         return daemon(args, config, stop, reload).await;
     }
-    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only };
+    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, ..OnceOptions::default() };
     match run_once(&config, &options, &stop).await {
         Ok(end) => {
             let printed = show::print(&show::report(&end.report, args.global.format));

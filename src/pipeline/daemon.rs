@@ -19,6 +19,7 @@ use crate::index::Index;
 use crate::live::{ApiView, Live, Phase, Waiting};
 
 use super::session::{Session, admitted, open_index};
+use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
 
@@ -87,11 +88,7 @@ enum Next {
 }
 
 /// Runs with one configuration, until it is stopped or replaced by another.
-async fn generation(
-    config: &Config,
-    index: Index,
-    surroundings: &Surroundings,
-) -> Result<Next, RunError> {
+async fn generation(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Next, RunError> {
     let stop = surroundings.stop.child_token();
     for mirror in &config.mirrors {
         surroundings.live.set_phase(&mirror.name, Phase::Starting);
@@ -129,7 +126,7 @@ async fn generation(
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open = Session::open(config, index, None, false, PATIENCE);
+    let open = Session::open(config, index, None, false, Waits { reach: PATIENCE, ..Waits::default() });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);

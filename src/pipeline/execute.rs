@@ -28,8 +28,6 @@ use super::plan::{Action, KeepUrl};
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
 const SEND_ATTEMPTS: u32 = 4;
-/// A call whose answer was lost is looked after so long before it counts as not executed.
-const UNSURE_FOR: Duration = Duration::from_secs(15);
 
 /// Why an action did not come to its end.
 #[derive(Debug)]
@@ -70,6 +68,8 @@ pub struct Executor {
     pub index: Index,
     /// Follows what the service accepted.
     pub confirmer: Confirmer,
+    /// A call whose answer was lost is looked after so long before it counts as not executed.
+    pub unsure: Duration,
     /// The mirror's root.
     pub root: Arc<PathBuf>,
     /// Where the bytes of files fetched from URLs lie.
@@ -416,7 +416,7 @@ impl Executor {
     /// Waits a while for a change to show whose answer was lost.
     async fn shows(&self, id: &UploadId, expect: Expect) -> Result<Box<Asset>, Lost> {
         let wait = self.confirmer.wait(id.clone(), None, expect);
-        match tokio::time::timeout(UNSURE_FOR, wait).await {
+        match tokio::time::timeout(self.unsure, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
             _ => Err(Lost),
         }

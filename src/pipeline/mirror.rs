@@ -410,6 +410,7 @@ impl MirrorRun {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            unsure: session.waits.unsure,
             root: Arc::new(config.root.clone()),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),

@@ -3,7 +3,7 @@
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +17,7 @@ use crate::report::{MirrorReport, Report};
 use super::mirror::{MirrorRun, RunRequest, take_scan_problems};
 use super::refresh::RefreshError;
 use super::session::{Session, open_index, reach};
-
-/// How long a run waits for an API that cannot be reached before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it is waited for at the very start, when nothing has been done yet.
-const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+use super::waits::Waits;
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +28,8 @@ pub struct OnceOptions {
     pub force: bool,
     /// Only these files and folders.
     pub only: Option<Vec<RelPath>>,
+    /// How long to wait for what.
+    pub waits: Waits,
 }
 
 /// How it ended.
@@ -77,7 +75,7 @@ async fn run_with(
     {
         return Err(error);
     }
-    let session = Session::open(config, index.clone(), None, options.dry_run, FIRST_PATIENCE).await?;
+    let session = Session::open(config, index.clone(), None, options.dry_run, options.waits).await?;
     let run = Once { options, stop, session };
     let (reports, exit) = run.mirrors(&mirrors).await?;
     run.session.write_calls().await?;
@@ -198,9 +196,9 @@ impl Once<'_> {
         if error.is_access() || error.retry() == Retry::Never {
             return Ok(false);
         }
-        tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", PATIENCE.as_secs());
+        tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", self.options.waits.outage.as_secs());
         tokio::select! {
-            site = reach(&self.session.remote, PATIENCE) => Ok(site.is_ok()),
+            site = reach(&self.session.remote, self.options.waits.outage) => Ok(site.is_ok()),
             () = self.stop.cancelled() => Err(RunError::Stopped),
         }
     }

@@ -567,7 +567,9 @@ impl Pass<'_> {
             .context
             .index
             // An impatient pass counts those itself.
-            .call(move |conn| Ok((files::tally(conn, mirror)?, if impatient { 0 } else { files::withheld(conn, mirror)? })))
+            .call(move |conn| {
+                Ok((files::tally(conn, mirror)?, if impatient { 0 } else { files::withheld(conn, mirror)? }))
+            })
             .await?;
         let mut doomed = Vec::new();
         let mut after = String::new();

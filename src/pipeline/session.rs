@@ -20,13 +20,12 @@ use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry}
 
 use super::confirm::Confirmer;
 use super::refresh::{self, RefreshError};
+use super::waits::Waits;
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
 const SENDERS: usize = 8;
 /// How long a new configuration's token may take to be taken or refused.
 const ADMISSION: Duration = Duration::from_secs(10);
-/// How long a change begun by an earlier process may take to show before it is planned anew.
-const SETTLE_INTENTS: Duration = Duration::from_secs(20);
 
 /// An open session.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub struct Session {
     pub senders: Arc<Semaphore>,
     /// Nothing is changed, here or there.
     pub dry_run: bool,
+    /// How long to wait for what.
+    pub waits: Waits,
     calls: Arc<Calls>,
     looked: Mutex<Instant>,
     /// One mirror at a time lists: what it learns serves all.
@@ -75,8 +76,8 @@ pub fn open_index(config: &Config, dry_run: bool) -> Result<(Index, Option<Insta
 }
 
 impl Session {
-    /// Opens a session on an index. The API is asked for the project, again and again for `patience` when it cannot be
-    /// reached.
+    /// Opens a session on an index. The API is asked for the project, again and again for `waits.reach` when it
+    /// cannot be reached.
     ///
     /// # Errors
     /// The API's and the index's.
@@ -85,7 +86,7 @@ impl Session {
         index: Index,
         lock: Option<InstanceLock>,
         dry_run: bool,
-        patience: Duration,
+        waits: Waits,
     ) -> Result<Self, RunError> {
         let calls = Arc::new(Calls {
             month: AtomicU64::new(index.call(|conn| settings::count_calls(conn, &this_month(), 0)).await?),
@@ -97,14 +98,15 @@ impl Session {
             rate_share: config.api.rate_share,
             upload_bandwidth: config.api.upload_bandwidth,
             before_call: Some(calls.clone().before_call()),
+            timeouts: waits.remote,
             ..Options::new(&config.api.base_url, config.api.token.clone())
         })?;
-        let site = reach(&remote, patience).await?;
+        let site = reach(&remote, waits.reach).await?;
         let project = format!("{}/{}", site.id, config.api.environment.as_deref().unwrap_or_default());
         if index.call(move |conn| settings::bind(conn, &project)).await? {
             tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
         }
-        let (confirmer, task) = Confirmer::new(remote.clone());
+        let (confirmer, task) = Confirmer::new(remote.clone(), waits.follow);
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
         let session = Self {
@@ -114,6 +116,7 @@ impl Session {
             confirmer,
             senders,
             dry_run,
+            waits,
             calls,
             looked: Mutex::new(Instant::now()),
             listing: tokio::sync::Mutex::default(),
@@ -144,7 +147,7 @@ impl Session {
         };
         self.confirmer.set_flush(true);
         let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
-        match tokio::time::timeout(SETTLE_INTENTS, wait).await {
+        match tokio::time::timeout(self.waits.left_open, wait).await {
             Ok(Ok(Some(asset))) => {
                 self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
             }

@@ -100,7 +100,11 @@ mod tests {
             (path(key), problem, Severity::Failed)
         };
         let shown = |standing: &Standing| {
-            standing.problems().into_iter().map(|problem| format!("{} {}", problem.path, problem.cause)).collect::<Vec<_>>()
+            standing
+                .problems()
+                .into_iter()
+                .map(|problem| format!("{} {}", problem.path, problem.cause))
+                .collect::<Vec<_>>()
         };
         let mut standing = Standing::default();
         standing.scanned("m", &Place::Whole, vec![problem("a/x", "1"), problem("a/y", "1"), problem("ab", "1")]);

@@ -71,8 +71,7 @@ pub async fn look(
         Place::Folders(folders) => (Some(folders.clone()), Restless::Leave),
         Place::Settled(paths) => (Some(paths.clone()), Restless::Read),
     };
-    let Scanned { files, mut unsettled, mut problems, .. } =
-        run.scan_as(index, only.clone(), restless, &stop).await?;
+    let Scanned { files, mut unsettled, mut problems, .. } = run.scan_as(index, only.clone(), restless, &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
         if !related.is_empty() {
@@ -141,9 +140,8 @@ impl Work {
         let index = &self.session.index;
         let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
         let (mirror, at) = (self.run.row, Timestamp::now().as_millisecond());
-        let (due, hint) = index
-            .call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::tally(conn, mirror)?.dirty)))
-            .await?;
+        let (due, hint) =
+            index.call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::tally(conn, mirror)?.dirty))).await?;
         // With nothing to look at there is no reason to ask whether it is fresh.
         let looked = match looked {
             Ok(()) if due => self.session.freshen(FRESH).await,
