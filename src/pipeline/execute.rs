@@ -38,6 +38,13 @@ pub enum Failure {
     Replan,
     /// The collection that was planned for is not there any more: find or make it anew.
     Collection,
+    /// The service stored other bytes than were sent; this is the asset as it is now.
+    Damaged {
+        /// The asset.
+        asset: Box<Asset>,
+        /// For people.
+        problem: Problem,
+    },
     /// This path cannot be done now.
     Path {
         /// For people.
@@ -472,14 +479,14 @@ fn metadata_of(edit: &Edit) -> Metadata {
 /// What is reported as mirrored, the service has confirmed by digest.
 fn verified(asset: Box<Asset>, content: Md5, action: &str) -> Result<Box<Asset>, Failure> {
     match asset.md5 {
-        Some(md5) if md5 != content => Err(Failure::Path {
-            problem: Problem {
+        Some(md5) if md5 != content => {
+            let problem = Problem {
                 action: action.into(),
                 cause: format!("the service stored other bytes than were sent (md5 {md5} instead of {content})"),
                 advice: "it is sent again; if it lasts, tell DatoCMS".into(),
-            },
-            retry: true,
-        }),
+            };
+            Err(Failure::Damaged { asset, problem })
+        }
         _ => Ok(asset),
     }
 }

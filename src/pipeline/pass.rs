@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
-use crate::model::{Asset, FieldKey, UploadId};
+use crate::model::{Asset, FieldKey, MirrorStamp, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -485,6 +485,7 @@ impl Pass<'_> {
                 };
                 self.fail(&row, &problem, retry_at(row.failures)).await
             }
+            Err(Failure::Damaged { asset, problem }) => self.damaged(row, &plan, *asset, &problem).await,
             Err(Failure::Path { problem, retry }) => {
                 let retry_at = if retry { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE };
                 self.fail(&row, &problem, retry_at).await
@@ -544,6 +545,36 @@ impl Pass<'_> {
             })
             .await?;
         Ok(())
+    }
+
+    /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
+    async fn damaged(
+        &mut self,
+        row: FileRow,
+        plan: &Plan,
+        asset: Asset,
+        problem: &Problem,
+    ) -> Result<(), PassError> {
+        let mirror = self.context.scope.mirror;
+        let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
+        let entry = MirrorStamp {
+            md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()),
+            ..edit.entry.clone()
+        };
+        self.context
+            .index
+            .call(move |conn| {
+                assets::upsert(conn, &asset, None)?;
+                assets::set_pushed(conn, mirror, &asset.id, &entry)
+            })
+            .await?;
+        let count = self.replans.entry(row.id).or_default();
+        *count += 1;
+        if *count < REPLANS {
+            self.tried.remove(&row.id);
+            return Ok(());
+        }
+        self.fail(&row, problem, retry_at(row.failures)).await
     }
 
     async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
