@@ -44,7 +44,7 @@ fn a_root_that_goes_away_deletes_nothing_and_work_goes_on_when_it_is_back() {
     daemon.wait_idle();
     nothing_deleted(&env, 12);
     assert_eq!(daemon.lines("paused").len(), 1, "{:#?}", daemon.log());
-    assert_eq!(daemon.lines("the root is back").len(), 1, "{:#?}", daemon.log());
+    assert_eq!(daemon.lines("the root is back: going on").len(), 1, "{:#?}", daemon.log());
     // A single deletion is still a deletion.
     env.remove("1.png");
     daemon.wait("deleted", || env.assets().len() == 11);
