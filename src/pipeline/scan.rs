@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{DigestError, Digested, Fingerprint, Found, Job, Selection, WalkError, Walked, digest_all, walk};
+use crate::disk::{
+    DigestError, Digested, Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, digest_all, glance, walk,
+};
 use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
 use crate::index::sidecars::StoredSidecar;
 use crate::index::{Index, IndexError, files, listed, sidecars};
@@ -126,15 +128,13 @@ pub enum ScanError {
 /// # Errors
 /// When the root cannot be listed, the index fails, or `stop` is set.
 pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Result<Scanned, ScanError> {
-    let parts: Vec<Option<&RelPath>> = match &request.only {
-        None => vec![None],
-        Some(paths) => paths.iter().map(Some).collect(),
-    };
     let mut scan = Scan::new(index.clone(), request.clone(), stop.clone());
-    for part in parts {
-        scan.part(part)?;
-        if stop.load(Ordering::Relaxed) {
-            return Err(ScanError::Stopped);
+    match &request.only {
+        None => scan.part(None)?,
+        Some(paths) => {
+            for folder in scan.points(paths)? {
+                scan.part(Some(folder))?;
+            }
         }
     }
     if request.restless != Restless::Wait {
@@ -200,10 +200,56 @@ impl Scan {
         }
     }
 
+    /// Looks at single paths, all in one go, and reads what changed; returns those that are folders, to be walked.
+    fn points<'p>(&mut self, paths: &'p [RelPath]) -> Result<Vec<&'p RelPath>, ScanError> {
+        let (mut folders, mut points, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unreadable_dirs = Vec::new();
+        for path in paths {
+            match glance(&self.request.root, path, &self.request.selection)? {
+                Glance::Folder => {
+                    folders.push(path);
+                    continue;
+                }
+                Glance::Found(seen) => {
+                    if let Found::Unreadable { path, .. } = &seen {
+                        // It may be a folder, whose files are then not gone.
+                        unreadable_dirs.push(path.clone());
+                    }
+                    found.push(seen);
+                }
+                Glance::Nothing => {}
+            }
+            points.push(path.key().to_owned());
+        }
+        if !points.is_empty() {
+            let complete = unreadable_dirs.is_empty();
+            let under: Vec<&str> = points.iter().map(String::as_str).collect();
+            self.compare(Some(&under), |shared| {
+                let _ = shared.take(found);
+                Ok(Walked { unreadable_dirs, complete, ..Walked::default() })
+            })?;
+        }
+        Ok(folders)
+    }
+
     /// Walks one part of the tree and reads what changed.
     fn part(&mut self, under: Option<&RelPath>) -> Result<(), ScanError> {
-        let (mirror, key) = (self.request.mirror, under.map(|path| path.key().to_owned()));
-        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, key.as_deref()))?;
+        let request = self.request.clone();
+        let place = under.map(|path| [path.key()]);
+        self.compare(place.as_ref().map(<[&str; 1]>::as_slice), |shared| {
+            walk(&request.root, under, &request.selection, 0, &|batch| shared.take(batch))
+        })
+    }
+
+    /// Compares what `look` finds with what is known in these places (everywhere for none), and reads what changed.
+    fn compare(
+        &mut self,
+        under: Option<&[&str]>,
+        look: impl FnOnce(&Shared<'_>) -> Result<Walked, WalkError>,
+    ) -> Result<(), ScanError> {
+        let mirror = self.request.mirror;
+        let keys = under.map(|under| under.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, keys.as_deref()))?;
         let (jobs, queue) = sync_channel(QUEUE);
         let shared = Shared {
             scan: self,
@@ -217,7 +263,7 @@ impl Scan {
         let reading = Reading::new(self);
         let walked = thread::scope(|scope| {
             scope.spawn(|| reading.read_all(queue));
-            let walked = walk(&self.request.root, under, &self.request.selection, 0, &|batch| shared.take(batch));
+            let walked = look(&shared);
             let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
             // The digest threads end when no more jobs can come.
             drop(jobs);
@@ -285,7 +331,7 @@ impl Scan {
     /// Remembers metadata files; the files they tell about are looked at again when one changed.
     fn sidecars(
         &mut self,
-        under: Option<&RelPath>,
+        under: Option<&[&str]>,
         found: Vec<(RelPath, Fingerprint)>,
         walked: &Walked,
     ) -> Result<(), ScanError> {
@@ -295,7 +341,10 @@ impl Scan {
             .iter()
             .map(|sidecar| sidecar.path.clone())
             .filter(|path| {
-                under.is_none_or(|under| path == under.key() || path.starts_with(&format!("{}/", under.key())))
+                let is_in = |place: &&str| {
+                    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                under.is_none_or(|under| under.iter().any(is_in))
             })
             .collect();
         for (path, print) in found {

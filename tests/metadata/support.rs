@@ -165,6 +165,7 @@ pub struct Run {
 }
 
 impl Run {
+    #[expect(clippy::needless_pass_by_value, reason = "the end of the process")]
     pub fn of(output: Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);

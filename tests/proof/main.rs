@@ -8,8 +8,8 @@
 //! PROPTEST_CASES=100000 cargo test --test proof fuzz  anything as input
 //! ```
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
-#![expect(clippy::print_stderr, reason = "the figures go to the test's output")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+#![allow(clippy::print_stderr, reason = "the figures go to the test's output")]
 
 mod faults;
 mod world;

@@ -53,6 +53,8 @@ const WATCHER_PATIENCE: Duration = Duration::from_secs(10);
 const SCAN_FIRST: Duration = Duration::from_secs(5);
 /// After work that ended abnormally.
 const AFTER_A_FALL: Duration = Duration::from_secs(30);
+/// Files told at a time that are being written for long.
+const STILL_TOLD: usize = 5;
 /// Deletions of this span count together for the deletion guard: one `rm -r` may come in several batches.
 const DELETION_WINDOW: Duration = Duration::from_secs(600);
 
@@ -313,7 +315,11 @@ impl Keeper {
             }
         }
         let Some(batch) = self.settle.due(Instant::now()) else { return };
-        for still in &batch.still_changing {
+        let more = batch.still_changing.len().saturating_sub(STILL_TOLD);
+        if more > 0 {
+            tracing::warn!(mirror = self.config.name, "{more} more files are still being written");
+        }
+        for still in batch.still_changing.iter().take(STILL_TOLD) {
             tracing::warn!(
                 mirror = self.config.name,
                 path = %still.path,
@@ -433,7 +439,7 @@ impl Keeper {
 
     /// A look at the disk ended.
     fn looked(&mut self, looked: Option<Result<Looked, RunError>>) -> Result<(), RunError> {
-        let Looked { place, files, restless, problems, began, present } = match looked {
+        let Looked { place, files, restless, problems, began, emptied } = match looked {
             Some(Ok(looked)) => looked,
             // It is not known what was seen: everything is looked at again.
             None => {
@@ -454,7 +460,7 @@ impl Keeper {
             self.settle.touched(path, Touch::Changed, now);
         }
         self.standing.scanned(&self.config.name, &place, problems);
-        if present == 0 {
+        if emptied {
             self.pause(
                 "the root holds no file to mirror any more; nothing is deleted, and it goes on when files are back",
             );

@@ -42,6 +42,7 @@ fn asset(tags: &[&str], stamped: Option<&MirrorStamp>) -> Asset {
 /// The path that asks; who shares; paths on the stamp, paths pushed; who leaves; new content: is the stamp due?
 #[test]
 fn the_stamp_is_due_when_the_paths_on_it_are_wrong_or_the_content_changes() {
+    #[expect(clippy::type_complexity, reason = "the columns of a table")]
     let cases: [(&[&str], Option<&[&str]>, Option<&[&str]>, Option<&str>, bool, bool); 9] = [
         (&[], Some(&["a"]), Some(&["a"]), None, false, false),
         (&[], None, None, None, false, true),

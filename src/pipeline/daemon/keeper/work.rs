@@ -48,8 +48,8 @@ pub struct Looked {
     pub problems: Vec<(RelPath, Problem, Severity)>,
     /// When it began.
     pub began: Instant,
-    /// Files on disk in the whole mirror now.
-    pub present: u64,
+    /// There is no file in the whole mirror any more.
+    pub emptied: bool,
 }
 
 /// Looks at the disk and writes what it sees to the index. Whoever gets an answer may believe it: the root was the right
@@ -83,8 +83,8 @@ pub async fn look(
     // A root that went away meanwhile looks like one whose files were deleted.
     run.check_root(index).await?;
     let mirror = run.row;
-    let present = index.call(move |conn| files::tally(conn, mirror)).await?.present;
-    Ok(Looked { place, files, restless: unsettled, problems, began, present })
+    let emptied = !index.call(move |conn| files::any_present(conn, mirror)).await?;
+    Ok(Looked { place, files, restless: unsettled, problems, began, emptied })
 }
 
 /// What a pass is about.
@@ -141,7 +141,7 @@ impl Work {
         let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
         let (mirror, at) = (self.run.row, Timestamp::now().as_millisecond());
         let (due, hint) =
-            index.call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::tally(conn, mirror)?.dirty))).await?;
+            index.call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::count_dirty(conn, mirror)?))).await?;
         // With nothing to look at there is no reason to ask whether it is fresh.
         let looked = match looked {
             Ok(()) if due => self.session.freshen(FRESH).await,
