@@ -548,23 +548,15 @@ impl Pass<'_> {
     }
 
     /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
-    async fn damaged(
-        &mut self,
-        row: FileRow,
-        plan: &Plan,
-        asset: Asset,
-        problem: &Problem,
-    ) -> Result<(), PassError> {
+    async fn damaged(&mut self, row: FileRow, plan: &Plan, asset: Asset, problem: &Problem) -> Result<(), PassError> {
         let mirror = self.context.scope.mirror;
         let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
-        let entry = MirrorStamp {
-            md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()),
-            ..edit.entry.clone()
-        };
+        let entry =
+            MirrorStamp { md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()), ..edit.entry.clone() };
         self.context
             .index
             .call(move |conn| {
-                assets::upsert(conn, &asset, None)?;
+                assets::upsert_own(conn, &asset)?;
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
             .await?;

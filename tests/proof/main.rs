@@ -12,4 +12,5 @@
 #![expect(clippy::print_stderr, reason = "the figures go to the test's output")]
 
 mod faults;
+mod model;
 mod world;

@@ -151,26 +151,3 @@ pub fn told(end: &Result<OnceEnd, RunError>) -> String {
         Err(error) => format!("error: {error}"),
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_profile() {
-    let t = std::time::Instant::now();
-    let n = 40;
-    for _ in 0..n { World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await; }
-    eprintln!("world {:?}", t.elapsed()/n);
-    let w = World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await;
-    w.write("a.png","a");
-    w.run().await.unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..n { w.run().await.unwrap(); }
-    eprintln!("idle run {:?}", t.elapsed()/n);
-    let t = std::time::Instant::now();
-    for i in 0..n { w.write("a.png",&format!("{i}")); w.run().await.unwrap(); }
-    eprintln!("replace run {:?}", t.elapsed()/n);
-    let t = std::time::Instant::now();
-    for _ in 0..n { dato_mirror::remote::Remote::new(dato_mirror::remote::Options::new(w.sandbox.base_url(), "sandbox".to_owned().into())).unwrap(); }
-    eprintln!("remote {:?}", t.elapsed()/n);
-    let t = std::time::Instant::now();
-    for i in 0..n { dato_mirror::index::Index::open(&w.config.state_path.with_file_name(format!("x{i}"))).unwrap(); }
-    eprintln!("index new {:?}", t.elapsed()/n);
-}
