@@ -12,5 +12,6 @@
 #![expect(clippy::print_stderr, reason = "the figures go to the test's output")]
 
 mod faults;
+mod kill;
 mod model;
 mod world;

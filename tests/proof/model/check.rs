@@ -21,7 +21,7 @@ fn stamped(asset: &AssetView) -> BTreeSet<String> {
 impl History {
     /// Runs until quiet, and holds the media area against the promises.
     pub async fn quiet_point(&mut self) {
-        let tree = self.tree();
+        let tree = self.world.tree();
         let before: BTreeMap<String, AssetView> =
             self.world.assets().into_iter().map(|one| (one.id.clone(), one)).collect();
         let end = self.run().await;

@@ -366,23 +366,4 @@ impl History {
         }
         self.world.run().await
     }
-
-    /// All files below the root with their content.
-    pub fn tree(&self) -> BTreeMap<String, String> {
-        fn walk(root: &std::path::Path, folder: &std::path::Path, found: &mut BTreeMap<String, String>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(root, &path, found);
-                } else {
-                    let key = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-                    found.insert(key, fs::read_to_string(&path).unwrap());
-                }
-            }
-        }
-        let root = self.world.path("");
-        let mut found = BTreeMap::new();
-        walk(&root, &root, &mut found);
-        found
-    }
 }
