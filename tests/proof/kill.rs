@@ -17,7 +17,7 @@ const WORLDS: usize = 8;
 /// One kill of so many is of the real binary.
 const REAL: usize = 8;
 
-fn real(world: &World) -> Command {
+pub fn real(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dato-mirror"));
     command
         .args(["--sync-once", "--format", "json", "-q", "--root"])
