@@ -162,10 +162,12 @@ impl Executor {
         drop(permit);
         let intent = self.begin(row, id, IntentKind::Create, Some(content)).await?;
         let new = NewUpload { id: id.clone(), path, metadata: metadata_of(edit) };
-        let mut created = self.create_once(intent, &new, content).await;
+        // The stamp tells our asset also when its content is not what was sent.
+        let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
+        let mut created = self.create_once(intent, &new, expect.clone()).await;
         if let Err(Lost) = created {
             // Never executed: the same call again is the same asset.
-            created = self.create_once(intent, &new, content).await;
+            created = self.create_once(intent, &new, expect).await;
         }
         self.end(intent).await?;
         let asset = match created {
@@ -184,7 +186,7 @@ impl Executor {
         &self,
         intent: i64,
         new: &NewUpload,
-        content: Md5,
+        expect: Expect,
     ) -> Result<Result<Box<Asset>, ApiError>, Lost> {
         let job = match self.remote.create(new).await {
             Ok(Accepted::Done(asset)) => return Ok(Ok(asset)),
@@ -192,9 +194,9 @@ impl Executor {
             Err(error) if error.unsure() => None,
             Err(error) => return Ok(Err(error)),
         };
-        let Some(job) = job else { return self.shows(&new.id, Expect::Md5(content)).await.map(Ok) };
+        let Some(job) = job else { return self.shows(&new.id, expect).await.map(Ok) };
         self.note_job(intent, job.as_str()).await;
-        match self.confirmer.wait(new.id.clone(), Some(job), Expect::Md5(content)).await {
+        match self.confirmer.wait(new.id.clone(), Some(job), expect).await {
             Ok(Some(asset)) => Ok(Ok(asset)),
             Ok(None) => Err(Lost),
             Err(error) => Ok(Err(error)),
@@ -246,17 +248,19 @@ impl Executor {
             basename: None,
             metadata: Some(metadata_of(edit)),
         };
+        let expect =
+            if edit.stamp == asset.stamp { Expect::Md5(content) } else { Expect::Stamp(Box::new(edit.stamp.clone())) };
         let replaced = match self.remote.update(&asset.id, &change).await {
             Ok(Accepted::Done(asset)) => Ok(asset),
             Ok(Accepted::Job(job)) => {
                 self.note_job(intent, job.as_str()).await;
-                match self.confirmer.wait(asset.id.clone(), Some(job), Expect::Md5(content)).await {
+                match self.confirmer.wait(asset.id.clone(), Some(job), expect).await {
                     Ok(Some(asset)) => Ok(asset),
                     Ok(None) => Err(lost()),
                     Err(error) => Err(error),
                 }
             }
-            Err(error) if error.unsure() => self.shows(&asset.id, Expect::Md5(content)).await.map_err(|Lost| lost()),
+            Err(error) if error.unsure() => self.shows(&asset.id, expect).await.map_err(|Lost| lost()),
             Err(error) => Err(error),
         };
         self.end(intent).await?;

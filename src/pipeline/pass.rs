@@ -556,7 +556,7 @@ impl Pass<'_> {
         self.context
             .index
             .call(move |conn| {
-                assets::upsert(conn, &asset, None)?;
+                assets::upsert_own(conn, &asset)?;
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
             .await?;

@@ -11,5 +11,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 #![allow(clippy::print_stderr, reason = "the figures go to the test's output")]
 
+mod failures;
 mod faults;
+mod fuzz;
+mod kill;
+mod model;
 mod world;

@@ -34,6 +34,30 @@ pub struct World {
     _dir: TempDir,
 }
 
+/// One mirror, `brand`.
+pub fn config(root: &Path, state: &Path, api: &str) -> Config {
+    let mut mirror = Mirror::new("brand", root);
+    mirror.settle = Duration::ZERO;
+    mirror.layer.tags = vec![Template::parse("brand").unwrap(), Template::parse("{dir}").unwrap()];
+    let mut api = Api::new(api, "sandbox".to_owned().into());
+    api.rate_share = 1.0;
+    Config {
+        api,
+        state_path: state.to_owned(),
+        status_listen: None,
+        mirrors: vec![mirror],
+        source: None,
+        origins: BTreeMap::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// One `--sync-once`.
+pub async fn run(config: &Config) -> Result<OnceEnd, RunError> {
+    let options = OnceOptions { waits: short(), ..OnceOptions::default() };
+    run_once(config, &options, &CancellationToken::new()).await
+}
+
 /// An asset without what differs between two worlds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bare {
@@ -70,20 +94,7 @@ impl World {
         let dir = folder();
         let root = dir.path().join("brand");
         fs::create_dir(&root).unwrap();
-        let mut mirror = Mirror::new("brand", root);
-        mirror.settle = Duration::ZERO;
-        mirror.layer.tags = vec![Template::parse("brand").unwrap(), Template::parse("{dir}").unwrap()];
-        let mut api = Api::new(sandbox.base_url(), "sandbox".to_owned().into());
-        api.rate_share = 1.0;
-        let config = Config {
-            api,
-            state_path: dir.path().join("state/index.sqlite"),
-            status_listen: None,
-            mirrors: vec![mirror],
-            source: None,
-            origins: BTreeMap::new(),
-            warnings: Vec::new(),
-        };
+        let config = config(&root, &dir.path().join("state/index.sqlite"), &sandbox.base_url());
         Self { sandbox: Arc::new(sandbox), config, _dir: dir }
     }
 
@@ -113,8 +124,26 @@ impl World {
 
     /// One `--sync-once`.
     pub async fn run(&self) -> Result<OnceEnd, RunError> {
-        let options = OnceOptions { waits: short(), ..OnceOptions::default() };
-        run_once(&self.config, &options, &CancellationToken::new()).await
+        run(&self.config).await
+    }
+
+    /// All files below the root with their content.
+    pub fn tree(&self) -> BTreeMap<String, String> {
+        fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(root, &path, found);
+                } else {
+                    let key = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                    found.insert(key, fs::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        let root = self.path("");
+        let mut found = BTreeMap::new();
+        walk(&root, &root, &mut found);
+        found
     }
 
     pub fn assets(&self) -> Vec<AssetView> {
@@ -150,42 +179,4 @@ pub fn told(end: &Result<OnceEnd, RunError>) -> String {
         }
         Err(error) => format!("error: {error}"),
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_profile() {
-    let t = std::time::Instant::now();
-    let n = 40;
-    for _ in 0..n {
-        World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await;
-    }
-    eprintln!("world {:?}", t.elapsed() / n);
-    let w = World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await;
-    w.write("a.png", "a");
-    w.run().await.unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..n {
-        w.run().await.unwrap();
-    }
-    eprintln!("idle run {:?}", t.elapsed() / n);
-    let t = std::time::Instant::now();
-    for i in 0..n {
-        w.write("a.png", &format!("{i}"));
-        w.run().await.unwrap();
-    }
-    eprintln!("replace run {:?}", t.elapsed() / n);
-    let t = std::time::Instant::now();
-    for _ in 0..n {
-        dato_mirror::remote::Remote::new(dato_mirror::remote::Options::new(
-            w.sandbox.base_url(),
-            "sandbox".to_owned().into(),
-        ))
-        .unwrap();
-    }
-    eprintln!("remote {:?}", t.elapsed() / n);
-    let t = std::time::Instant::now();
-    for i in 0..n {
-        dato_mirror::index::Index::open(&w.config.state_path.with_file_name(format!("x{i}"))).unwrap();
-    }
-    eprintln!("index new {:?}", t.elapsed() / n);
 }

@@ -1,0 +1,129 @@
+//! kill -9 at random moments: of this very pipeline in a process of its own (with short waits), and of the real binary.
+//! When it is over, one run of the real binary leaves every file with one asset.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dato_mirror::model::Md5;
+use dato_mirror::sandbox::Settings;
+use tokio::task::JoinSet;
+
+use crate::world::{World, config, run};
+
+/// Kills without KILLS in the environment.
+const KILLS: usize = 208;
+/// Worlds, side by side.
+const WORLDS: usize = 8;
+/// One kill of so many is of the real binary.
+const REAL: usize = 8;
+
+pub fn real(world: &World) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dato-mirror"));
+    command
+        .args(["--sync-once", "--format", "json", "-q", "--root"])
+        .arg(world.path(""))
+        .env_clear()
+        .env("DATOCMS_API_TOKEN", "sandbox")
+        .env("DATO_MIRROR_API_BASE_URL", world.sandbox.base_url())
+        .env("DATO_MIRROR_API_RATE_SHARE", "1")
+        .env("DATO_MIRROR_STATE_PATH", &world.config.state_path)
+        .env("DATO_MIRROR_SETTLE", "0ms")
+        .env("DATO_MIRROR_TAGS", "brand,{dir}")
+        .stdin(Stdio::null());
+    command
+}
+
+/// This test binary again, as a mirror.
+fn child(world: &World) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "kill::a_run_in_a_process_of_its_own", "--nocapture"])
+        .env("PROOF_ROOT", world.path(""))
+        .env("PROOF_STATE", &world.config.state_path)
+        .env("PROOF_API", world.sandbox.base_url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Not a test: what the kill test starts and kills.
+#[tokio::test]
+async fn a_run_in_a_process_of_its_own() {
+    let Ok(root) = std::env::var("PROOF_ROOT") else { return };
+    let text = |name: &str| std::env::var(name).unwrap();
+    let _ = run(&config(root.as_ref(), text("PROOF_STATE").as_ref(), &text("PROOF_API"))).await;
+}
+
+/// The folder changes while nobody looks.
+fn change(world: &World, random: &mut fastrand::Rng) {
+    let path = format!("{}/{}.png", random.choice(["d", "e", "d/f"]).unwrap(), random.u32(..6));
+    match random.u32(..8) {
+        0..5 => world.write(&path, &format!("content {}", random.u32(..12))),
+        5 | 6 if world.path(&path).is_file() => world.rename(&path, &format!("g/{}.png", random.u32(..6))),
+        7 if world.path(&path).is_file() => world.remove(&path),
+        _ => {}
+    }
+}
+
+async fn live(number: usize, kills: usize) -> (usize, usize) {
+    let settings = Settings { job_min_ms: 10, job_max_ms: 120, ..Settings::fast() };
+    let world = World::new(settings).await;
+    world.write("always.png", "always");
+    let mut random = fastrand::Rng::with_seed(number as u64);
+    let mut killed = 0;
+    for round in 0..kills {
+        for _ in 0..random.u32(0..5) {
+            change(&world, &mut random);
+        }
+        let real_one = round % REAL == 7;
+        let mut command = if real_one { real(&world) } else { child(&world) };
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(random.u64(20..900))).await;
+        if process.try_wait().unwrap().is_none() {
+            killed += 1;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let last = tokio::task::spawn_blocking({
+        let mut command = real(&world);
+        move || command.output().unwrap()
+    });
+    let last = last.await.unwrap();
+    let told = String::from_utf8_lossy(&last.stdout).into_owned() + &String::from_utf8_lossy(&last.stderr);
+    assert_eq!(last.status.code(), Some(0), "world {number}: {told}");
+    let tree = world.tree();
+    let assets = world.assets();
+    for (path, content) in &tree {
+        let md5 = Md5::of(content.as_bytes()).to_string();
+        let own: Vec<_> = assets
+            .iter()
+            .filter(|one| one.md5 == md5 && one.metadata.to_string().contains(&format!("{path:?}")))
+            .collect();
+        assert_eq!(own.len(), 1, "world {number}: {path} has {own:#?}");
+    }
+    world.sandbox.clear_log();
+    let again = world.run().await.unwrap();
+    assert!(world.changes().is_empty(), "world {number}: a second run changed something: {:?}", world.changes());
+    assert_eq!(again.exit, dato_mirror::error::Exit::Done);
+    (killed, tree.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_at_any_moment_and_the_next_run_converges() {
+    let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let begun = Instant::now();
+    let mut worlds = JoinSet::new();
+    for number in 0..WORLDS {
+        worlds.spawn(live(number, kills / WORLDS));
+    }
+    let (mut killed, mut files) = (0, 0);
+    while let Some(done) = worlds.join_next().await {
+        let (more, there) = done.unwrap();
+        killed += more;
+        files += there;
+    }
+    eprintln!("kill -9: {killed} of {kills} while running, {files} files in step at the end, in {:?}", begun.elapsed());
+    assert!(killed * 2 > kills, "most kills come while it runs");
+}
