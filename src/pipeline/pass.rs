@@ -221,6 +221,10 @@ impl Pass<'_> {
 
     /// What still waits, or is to be reported, when all else is done: say so.
     async fn give_up(&mut self) -> Result<(), PassError> {
+        if !self.goes_on() {
+            // Cut short: what they wait for may well come in the next pass.
+            return Ok(());
+        }
         for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
             self.tried.insert(row.id);
             if self.context.executor.is_none() && problem.action != WAIT {
