@@ -137,6 +137,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         fresh: context.fresh,
         refreshed: false,
         waiting: BTreeMap::new(),
+        counted: HashSet::new(),
     };
     pass.set_flush(false);
     pass.phase(true).await?;
@@ -183,6 +184,8 @@ struct Pass<'a> {
     refreshed: bool,
     /// Rows, by path, that wait or are to be reported, as of this round: what others do may change that.
     waiting: BTreeMap<String, (FileRow, Problem)>,
+    /// Gone rows that the deletion guard has seen; one that goes later is for the next pass, and its guard.
+    counted: HashSet<i64>,
 }
 
 impl Pass<'_> {
@@ -218,6 +221,10 @@ impl Pass<'_> {
 
     /// What still waits, or is to be reported, when all else is done: say so.
     async fn give_up(&mut self) -> Result<(), PassError> {
+        if !self.goes_on() {
+            // Cut short: what they wait for may well come in the next pass.
+            return Ok(());
+        }
         for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
             self.tried.insert(row.id);
             if self.context.executor.is_none() && problem.action != WAIT {
@@ -254,6 +261,9 @@ impl Pass<'_> {
                     break;
                 }
                 if plan.action == Action::Nothing || self.tried.contains(&row.id) {
+                    continue;
+                }
+                if matches!(plan.action, Action::Delete { .. }) && !self.counted.contains(&row.id) {
                     continue;
                 }
                 if !self.wanted(&row) {
@@ -600,6 +610,7 @@ impl Pass<'_> {
             let page = self.page(false, &after).await?;
             let Some((last, _)) = page.last() else { break };
             after = last.path.key().to_owned();
+            self.counted.extend(page.iter().map(|(row, _)| row.id));
             doomed.extend(
                 page.into_iter()
                     .filter(|(row, plan)| matches!(plan.action, Action::Delete { .. }) && self.wanted(row))

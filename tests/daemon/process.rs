@@ -45,6 +45,8 @@ impl Daemon {
     /// Starts it, and waits until it is ready.
     #[track_caller]
     pub fn ready(env: &TestEnv) -> Self {
+        // What was written just now would be left to settle, and not be in the first pass.
+        thread::sleep(Duration::from_millis(300));
         let daemon = Self::start(env, &[]);
         daemon.wait_ready();
         daemon

@@ -35,6 +35,7 @@ use crate::report::{MirrorReport, ReportedProblem};
 use super::super::execute::Sending;
 use super::super::mirror::{MirrorRun, RunRequest};
 use super::super::pass::Urgent;
+use super::super::scan::ScanError;
 use super::super::session::Session;
 use super::super::settle::{Ask, Look, Settle, Timing, Touch};
 use super::super::watch::{WatchEvent, WatchMode, WatchOptions, WatchState, Watched, Watching};
@@ -467,6 +468,8 @@ impl Keeper {
             return Ok(());
         }
         if let Place::Whole = place {
+            // A tree that takes long to look at is not looked at all the time.
+            self.next_rescan = self.next_rescan.max(now + began.elapsed());
             self.known = true;
             self.scanned = Some((files, began));
             self.live.scanned(&self.config.name);
@@ -481,6 +484,7 @@ impl Keeper {
     /// A root or a disk that is not to be believed pauses the mirror.
     fn disbelieve(&mut self, error: RunError) -> Result<(), RunError> {
         match error {
+            RunError::Scan(ScanError::Index(error)) => Err(error.into()),
             RunError::Guard(_) | RunError::Empty { .. } | RunError::Scan(_) => {
                 self.pause(&error.to_string());
                 Ok(())

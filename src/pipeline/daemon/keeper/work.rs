@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Selection;
+use crate::disk::{Found, Selection};
 use crate::error::RunError;
 use crate::index::{Problem, files};
 use crate::live::{Live, Phase};
+use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 use crate::report::MirrorReport;
 
@@ -177,7 +178,13 @@ pub async fn holds_a_file(run: &MirrorRun) -> bool {
 fn any_file(root: &std::path::Path, selection: &Selection) -> bool {
     let found = std::sync::atomic::AtomicBool::new(false);
     let walked = crate::disk::walk(root, None, selection, 1, &|batch| {
-        if batch.iter().any(|found| matches!(found, crate::disk::Found::File { .. })) {
+        // A list of files to fetch stands for files.
+        let counts = |found: &Found| match found {
+            Found::File { .. } => true,
+            Found::Sidecar { path, .. } => path.file_name() == LIST_NAME,
+            Found::Skipped { .. } | Found::Unreadable { .. } => false,
+        };
+        if batch.iter().any(counts) {
             found.store(true, std::sync::atomic::Ordering::Relaxed);
             return std::ops::ControlFlow::Break(());
         }
