@@ -4,9 +4,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::files::{self, FoundFile};
+use super::files::{self, FoundFile, Problem};
 
-/// A file that was fetched.
+/// A file that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFile {
     /// The key of its path.
@@ -19,24 +19,32 @@ pub struct ListedFile {
     pub etag: Option<String>,
     /// The server's `Last-Modified`.
     pub modified: Option<String>,
+    /// When it was last asked for, ms since 1970.
+    pub asked_at: i64,
+    /// Why it could not be fetched then.
+    pub problem: Option<Problem>,
 }
 
-/// All that were fetched for a mirror.
+/// All that were asked for, for a mirror.
 ///
 /// # Errors
 /// SQLite's.
 pub fn all(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<ListedFile>> {
-    conn.prepare_cached("SELECT path, list, url, etag, modified FROM remote_file WHERE mirror = ?1 ORDER BY path")?
-        .query_map([mirror], |row| {
-            Ok(ListedFile {
-                path: row.get(0)?,
-                list: row.get(1)?,
-                url: row.get(2)?,
-                etag: row.get(3)?,
-                modified: row.get(4)?,
-            })
-        })?
-        .collect()
+    conn.prepare_cached(
+        "SELECT path, list, url, etag, modified, asked_at, problem FROM remote_file WHERE mirror = ?1 ORDER BY path",
+    )?
+    .query_map([mirror], |row| {
+        Ok(ListedFile {
+            path: row.get(0)?,
+            list: row.get(1)?,
+            url: row.get(2)?,
+            etag: row.get(3)?,
+            modified: row.get(4)?,
+            asked_at: row.get(5)?,
+            problem: row.get::<_, Option<String>>(6)?.and_then(|json| serde_json::from_str(&json).ok()),
+        })
+    })?
+    .collect()
 }
 
 /// Whether a file of the root lies at this path.
@@ -57,10 +65,19 @@ pub fn is_real(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<b
 pub fn fetched(conn: &Connection, mirror: i64, listed: &ListedFile, file: &FoundFile) -> rusqlite::Result<()> {
     files::found(conn, mirror, std::slice::from_ref(file))?;
     conn.execute("UPDATE file SET cached = 1 WHERE mirror = ?1 AND path = ?2", params![mirror, listed.path])?;
+    asked(conn, mirror, listed)
+}
+
+/// Remembers what came of asking for a file.
+///
+/// # Errors
+/// SQLite's.
+pub fn asked(conn: &Connection, mirror: i64, listed: &ListedFile) -> rusqlite::Result<()> {
+    let problem = listed.problem.as_ref().map(|problem| serde_json::to_string(problem).unwrap_or_default());
     conn.execute(
-        "INSERT INTO remote_file VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-         list = ?3, url = ?4, etag = ?5, modified = ?6",
-        params![mirror, listed.path, listed.list, listed.url, listed.etag, listed.modified],
+        "INSERT INTO remote_file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
+         list = ?3, url = ?4, etag = ?5, modified = ?6, asked_at = ?7, problem = ?8",
+        params![mirror, listed.path, listed.list, listed.url, listed.etag, listed.modified, listed.asked_at, problem],
     )
     .map(drop)
 }

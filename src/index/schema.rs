@@ -92,6 +92,8 @@ CREATE TABLE remote_file (
     list     TEXT NOT NULL,          -- key of the list
     url      TEXT NOT NULL,
     etag     TEXT, modified TEXT,
+    asked_at INTEGER NOT NULL,       -- ms since 1970
+    problem  TEXT,                   -- JSON: why it could not be fetched when last asked for
     PRIMARY KEY (mirror, path)
 ) STRICT, WITHOUT ROWID;
 

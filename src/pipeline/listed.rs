@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::Fingerprint;
@@ -20,6 +21,8 @@ use crate::model::{Md5, RelPath};
 
 use super::scan::{MAX_FILE_BYTES, ScanRequest, Scanned, Severity};
 
+/// What could not be fetched is asked for again after so long, or after `ask_every` if that is shorter.
+const AGAIN: Duration = Duration::from_secs(300);
 /// Files fetched at a time.
 const AT_ONCE: usize = 4;
 
@@ -48,6 +51,8 @@ pub struct Lists<'a> {
     pub folder: PathBuf,
     /// Whether private addresses may be fetched from.
     pub allow_private: bool,
+    /// How long an answer is good for; `None`: it is asked at each scan of the whole tree.
+    pub ask_every: Option<Duration>,
 }
 
 impl Lists<'_> {
@@ -108,8 +113,11 @@ impl Lists<'_> {
             }
             let before = known.get(path.as_str()).filter(|known| known.url == file.url);
             let there = before.is_some() && cached_at(&self.folder, &file.path).is_file();
-            if there && self.scan.only.is_some() {
-                scanned.files += 1;
+            if !self.is_due(&list, &path, before.copied()) {
+                scanned.files += u64::from(there);
+                if let Some(known) = before.and_then(|known| known.problem.as_ref()) {
+                    scanned.problems.push((file.path, known.clone(), Severity::Failed));
+                }
             } else {
                 let validators = before
                     .filter(|_| there)
@@ -143,7 +151,7 @@ impl Lists<'_> {
             let fetcher = &fetcher;
             async move {
                 let outcome = self.fetch(fetcher, &list, &file, validators.as_ref()).await;
-                (file.path, validators.is_some(), outcome)
+                (list, file, validators, outcome)
             }
         });
         let mut fetches = futures_util::stream::iter(fetches).buffer_unordered(AT_ONCE);
@@ -152,17 +160,36 @@ impl Lists<'_> {
                 next = fetches.next() => next,
                 () = stop.cancelled() => return Ok(()),
             };
-            let Some((path, there, outcome)) = next else { return Ok(()) };
+            let Some((list, file, validators, outcome)) = next else { return Ok(()) };
+            let there = validators.is_some();
             match outcome {
                 Ok(()) => scanned.files += 1,
                 Err(Trouble::Index(error)) => return Err(error),
                 Err(Trouble::Fetch(error)) => {
                     scanned.files += u64::from(there);
                     let kept = if there { "; what was fetched before stays" } else { "" };
-                    problem(scanned, path.key(), format!("{error}{kept}"), error.advice());
+                    problem(scanned, file.path.key(), format!("{error}{kept}"), error.advice());
+                    let told = scanned.problems.last().map(|(_, problem, _)| problem.clone());
+                    let (mirror, asked) =
+                        (self.scan.mirror, listed_as(&list, &file, validators.unwrap_or_default(), told));
+                    self.index.call(move |conn| listed::asked(conn, mirror, &asked)).await?;
                 }
             }
         }
+    }
+
+    /// Whether a file of `list` is to be asked for now. A single saved file must not wait for other people's servers:
+    /// only a look at the whole tree, or a list that was itself touched, asks.
+    fn is_due(&self, list: &str, file: &str, known: Option<&ListedFile>) -> bool {
+        if let Some(only) = &self.scan.only {
+            let below = |key: &str, path: &RelPath| key == path.key() || key.starts_with(&format!("{}/", path.key()));
+            let touched = |path: &RelPath| below(list, path) || below(file, path);
+            return only.iter().any(touched);
+        }
+        let (Some(known), Some(every)) = (known, self.ask_every) else { return true };
+        let every = if known.problem.is_some() { every.min(AGAIN) } else { every };
+        let age = Timestamp::now().as_millisecond().saturating_sub(known.asked_at);
+        age < 0 || age.unsigned_abs() >= u64::try_from(every.as_millis()).unwrap_or(u64::MAX)
     }
 
     async fn fetch(
@@ -178,7 +205,11 @@ impl Lists<'_> {
         let nothing = Validators::default();
         let fetched = fetcher.fetch(&file.url, validators.unwrap_or(&nothing), &part, MAX_FILE_BYTES).await;
         let (md5, validators) = match fetched {
-            Ok(Fetched::Unchanged) => return Ok(()),
+            Ok(Fetched::Unchanged) => {
+                let asked = listed_as(list, file, validators.cloned().unwrap_or_default(), None);
+                let mirror = self.scan.mirror;
+                return Ok(self.index.call(move |conn| listed::asked(conn, mirror, &asked)).await?);
+            }
             Ok(Fetched::New { md5, validators }) => (md5, validators),
             Err(error) => {
                 // Half a file is of no use to anybody.
@@ -195,13 +226,7 @@ impl Lists<'_> {
         let looked = looked.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
         let (print, embedded) = looked.map_err(FetchError::from)?;
         let found = FoundFile { path: file.path.clone(), print, read_at_ns: now_ns(), md5, embedded };
-        let listed = ListedFile {
-            path: file.path.key().to_owned(),
-            list: list.to_owned(),
-            url: file.url.clone(),
-            etag: validators.etag,
-            modified: validators.modified,
-        };
+        let listed = listed_as(list, file, validators, None);
         let mirror = self.scan.mirror;
         Ok(self.index.call(move |conn| listed::fetched(conn, mirror, &listed, &found)).await?)
     }
@@ -234,6 +259,18 @@ impl From<FetchError> for Trouble {
 impl From<IndexError> for Trouble {
     fn from(error: IndexError) -> Self {
         Self::Index(error)
+    }
+}
+
+fn listed_as(list: &str, file: &RemoteFile, validators: Validators, problem: Option<Problem>) -> ListedFile {
+    ListedFile {
+        path: file.path.key().to_owned(),
+        list: list.to_owned(),
+        url: file.url.clone(),
+        etag: validators.etag,
+        modified: validators.modified,
+        asked_at: Timestamp::now().as_millisecond(),
+        problem,
     }
 }
 
