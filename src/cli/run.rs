@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Global};
+use super::place::places;
 use super::show;
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::Exit;
@@ -53,7 +54,7 @@ pub async fn run(args: &Args) -> Exit {
         }
         return daemon(args, config, stop, reload).await;
     }
-    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only };
+    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, progress: Arc::default() };
     match run_once(&config, &options, &stop).await {
         Ok(end) => {
             let printed = show::print(&show::report(&end.report, args.global.format));
@@ -178,17 +179,8 @@ fn paths_from(file: &Path, config: &Config) -> Result<Vec<RelPath>, String> {
         .filter(|line| !line.is_empty())
         .map(|line| {
             let path = Path::new(OsStr::from_bytes(line));
-            below_a_root(path, &cwd, config)
-                .ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
+            let found = places(path, &cwd, config).into_iter().next().map(|(_, path)| path);
+            found.ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
         })
         .collect()
-}
-
-fn below_a_root(path: &Path, cwd: &Path, config: &Config) -> Option<RelPath> {
-    let roots = || config.mirrors.iter().map(|mirror| mirror.root.as_path());
-    let absolute = cwd.join(path);
-    if let Some(inside) = roots().find_map(|root| absolute.strip_prefix(root).ok()) {
-        return RelPath::new(inside).ok();
-    }
-    if path.is_absolute() { None } else { RelPath::new(path).ok() }
 }

@@ -23,9 +23,16 @@ pub fn wrote(result: io::Result<()>) -> Exit {
     }
 }
 
-/// Prints to standard output.
+/// Prints to standard output; colours only where they are seen.
 pub fn print(text: &str) -> Exit {
-    wrote(io::stdout().write_all(text.as_bytes()))
+    wrote(anstream::AutoStream::auto(io::stdout()).write_all(text.as_bytes()))
+}
+
+/// One JSON object, on one line.
+pub fn json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// A command that needs the daemon's records.
