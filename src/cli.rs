@@ -23,6 +23,12 @@ use crate::error::Exit;
 
 use args::{Args, Command};
 
+/// Whether the run is followed by a bar on the terminal, which takes the place of a line for each file.
+#[must_use]
+pub fn shows_bar(args: &Args) -> bool {
+    progress::wanted(args)
+}
+
 /// Runs what the arguments ask for.
 pub async fn run(args: Args) -> Exit {
     match args.command {

@@ -1,10 +1,12 @@
 //! Where logs go and how they look.
 //!
 //! Owns: the subscriber: text for people, with the journal's level prefixes under systemd, or JSON lines. Logs go to
-//! standard error; standard output is for reports.
+//! standard error; standard output is for reports. A progress bar steps aside for each line.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
+use indicatif::MultiProgress;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -26,7 +28,7 @@ pub fn start(global: &Global, only_warnings: bool) {
     // The HTTP crates' own logs tell whole URLs, presigned ones among them.
     let quiet = "reqwest=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,axum=warn,tower=warn";
     let filter = EnvFilter::new(format!("{level},{quiet}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
     // Only a second call could fail, and there is none.
     let _ = match global.log_format {
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
@@ -35,6 +37,26 @@ pub fn start(global: &Global, only_warnings: bool) {
             builder.with_target(false).with_ansi(io::stderr().is_terminal()).with_timer(LocalTime).try_init()
         }
     };
+}
+
+/// The bars on the terminal, which log lines must not tear.
+pub fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    // To standard error, and hidden where that is no terminal.
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Standard error, with the bars out of the way of each line.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 fn under_journal() -> bool {

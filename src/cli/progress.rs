@@ -3,17 +3,27 @@
 //! Owns: the bar and its words. Off a terminal there is none: log lines tell what is done.
 //! Called by: `--sync-once` and `--dry-run`.
 
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::args::{Args, LogFormat};
 use super::show::printable;
 use crate::pipeline::progress::{Progress, Snapshot, Stage};
 
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Whether a run has a bar: one that ends, on a terminal, with logs for people.
+#[must_use]
+pub fn wanted(args: &Args) -> bool {
+    let ends = args.command.is_none() && (args.run.sync_once || args.run.dry_run);
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    ends && !args.global.quiet && args.global.log_format == LogFormat::Text && !dumb && io::stderr().is_terminal()
+}
 
 /// A bar that follows a run; dropping it takes it off the screen.
 pub struct Shown {

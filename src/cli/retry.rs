@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Args, Format};
@@ -55,16 +54,12 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
     }
     let retried = async {
         let index = Index::open_beside(&config.state_path)?;
-        let now = Timestamp::now().as_millisecond();
         let retried = index.call(move |conn| {
             let mut retried = Vec::new();
             for (mirror, path) in asked {
                 let row = told::mirror_row(conn, &mirror)?;
                 let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
                 retried.push(Retried { mirror, path, files });
-            }
-            if retried.iter().any(|one| one.files > 0) {
-                told::call_daemon(conn, now)?;
             }
             Ok(retried)
         });

@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Args, Global};
+use super::args::{Args, Format, Global};
 use super::place::places;
-use super::show;
+use super::{logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::Exit;
 use crate::live::Live;
@@ -55,8 +55,17 @@ pub async fn run(args: &Args) -> Exit {
         return daemon(args, config, stop, reload).await;
     }
     let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, progress: Arc::default() };
-    match run_once(&config, &options, &stop).await {
+    let shown = progress::wanted(args).then(|| progress::show(&options.progress, logs::bars()));
+    let ended = run_once(&config, &options, &stop).await;
+    drop(shown);
+    match ended {
         Ok(end) => {
+            if let Some(file) = &args.run.report
+                && let Err(error) = std::fs::write(file, show::report(&end.report, Format::Json))
+            {
+                tracing::error!("--report {}: {error}; name a file in a folder that may be written", file.display());
+                return Exit::Incomplete.max(end.exit);
+            }
             let printed = show::print(&show::report(&end.report, args.global.format));
             if printed == Exit::Done { end.exit } else { printed }
         }

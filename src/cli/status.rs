@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use bytesize::ByteSize;
-use jiff::{Timestamp, Unit, tz::TimeZone};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Args, Format};
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::index::told::{self, LastPass, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
+use crate::live::forecast;
 use crate::pipeline::session::this_month;
 
 /// Problems shown to people; JSON has all.
@@ -166,25 +167,6 @@ async fn from_page(url: &str, status: &mut Status) {
     }
 }
 
-/// Calls at the end of the month (UTC) if they go on as they did since its start.
-fn forecast(calls: u64, now: Timestamp) -> u64 {
-    let now = now.to_zoned(TimeZone::UTC);
-    let share = || {
-        let start = now.first_of_month()?.start_of_day()?;
-        let end = start.checked_add(jiff::Span::new().months(1))?;
-        // The first hours of a month are a guess from next to nothing.
-        let passed = start.until(&now)?.total(Unit::Hour)?.max(6.0);
-        Ok::<f64, jiff::Error>(start.until(&end)?.total(Unit::Hour)? / passed)
-    };
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate; the product is positive, and `as` saturates"
-    )]
-    share().map_or(calls, |share| (calls as f64 * share).round() as u64).max(calls)
-}
-
 fn text(status: &Status, now: Timestamp) -> String {
     let mut out = String::new();
     let daemon = match status.running {
@@ -268,7 +250,8 @@ fn painted(text: &str, color: Option<AnsiColor>) -> String {
 }
 
 fn ago(at: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", rough(now.duration_since(at).unsigned_abs()))
+    let passed = now.duration_since(at).unsigned_abs();
+    if passed < Duration::from_secs(5) { "just now".to_owned() } else { format!("{} ago", rough(passed)) }
 }
 
 fn until(at: Timestamp, now: Timestamp) -> String {
@@ -289,19 +272,6 @@ fn rough(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_forecast_is_a_straight_line() {
-        for (now, calls, expected) in [
-            ("2026-11-11T00:00:00Z", 100, 300),
-            ("2026-11-30T23:59:59Z", 100, 100),
-            ("2026-02-15T00:00:00Z", 7, 14),
-            ("2026-11-01T00:00:01Z", 1, 120),
-            ("2026-12-31T23:59:59Z", 0, 0),
-        ] {
-            assert_eq!(forecast(calls, now.parse().unwrap()), expected, "{now}");
-        }
-    }
 
     #[test]
     fn a_status_reads_well() {

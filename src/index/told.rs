@@ -1,5 +1,5 @@
-//! What one process tells another through the index: a run tells what it came to, `status` and `explain` show it; `retry`
-//! asks, the daemon hears it.
+//! What one process tells another through the index: a run tells what it came to, `status` and `explain` show it;
+//! `retry` makes failed files due, and the daemon asks every few seconds for what is due.
 //!
 //! Owns: these settings and their JSON, and the queries of the commands. A note that cannot be read counts as none.
 //! Called by: the end of every pass, the daemon, and the commands that show state.
@@ -15,8 +15,6 @@ use crate::report::MirrorReport;
 
 /// Actions remembered for each path.
 const HISTORY: usize = 5;
-/// Setting: changes whenever somebody asks for a pass.
-const CALL: &str = "called_at";
 
 /// What the last pass of a mirror came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,22 +156,6 @@ pub fn site(conn: &Connection) -> rusqlite::Result<Option<Site>> {
     }))
 }
 
-/// Asks a running daemon for a pass.
-///
-/// # Errors
-/// SQLite's.
-pub fn call_daemon(conn: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-    settings::set(conn, CALL, &now_ms.to_string())
-}
-
-/// A value that changes with every [`call_daemon`]: the daemon compares it every few seconds.
-///
-/// # Errors
-/// SQLite's.
-pub fn calls_to_daemon(conn: &Connection) -> rusqlite::Result<Option<String>> {
-    settings::get(conn, CALL)
-}
-
 /// The row id of the mirror `name`; `None` when it never ran.
 ///
 /// # Errors
@@ -296,9 +278,6 @@ mod tests {
         };
         set_site(&conn, &site).unwrap();
         assert_eq!(super::site(&conn).unwrap(), Some(site));
-        assert_eq!(calls_to_daemon(&conn).unwrap(), None);
-        call_daemon(&conn, 5).unwrap();
-        assert_eq!(calls_to_daemon(&conn).unwrap().as_deref(), Some("5"));
         assert_eq!(calls_in(&conn, "2026-11").unwrap(), 0);
         settings::count_calls(&conn, "2026-11", 7).unwrap();
         assert_eq!(calls_in(&conn, "2026-11").unwrap(), 7);

@@ -19,7 +19,7 @@ use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{Fingerprint, Selection, SidecarKind, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Index, IndexError, StoredProblem, files, settings, sidecars};
+use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
 use crate::metadata::sidecar::names_for;
 use crate::model::{Asset, FieldKey, MirrorStamp, RelPath, Site};
 
@@ -28,7 +28,7 @@ use super::mirror::{embedded_of, policy_of};
 use super::observe::{Scope, observe};
 use super::plan::{Known, Observation, plan};
 use super::progress::Progress;
-use super::scan::{ScanRequest, scan};
+use super::scan::{Restless, ScanRequest, scan};
 
 /// What is known about a path.
 #[derive(Debug, Clone, Serialize)]
@@ -241,6 +241,7 @@ fn look_again(
         selection: Arc::new(selection.clone()),
         settle: Duration::ZERO,
         only: Some(newer.into_iter().chain([path.clone()]).collect()),
+        restless: Restless::Read,
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),
     };
@@ -298,11 +299,8 @@ fn scope_of(
     mirror: i64,
     site: Site,
 ) -> rusqlite::Result<(Scope, Vec<(String, String)>)> {
-    let year = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
-    let (mut desires, broken) = Desires::new(config.clone(), site.locales.clone(), &sidecars::all(conn, mirror)?, year);
-    if let Some(collections) = settings::get(conn, "collections")?.and_then(|json| serde_json::from_str(&json).ok()) {
-        desires.set_collections(collections);
-    }
+    let stored = sidecars::toml(conn, mirror)?;
+    let (desires, broken) = Desires::new(config.clone(), mirror, site.locales.clone(), &stored);
     let scope = Scope {
         mirror,
         name: config.name.clone(),

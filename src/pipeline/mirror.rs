@@ -390,7 +390,7 @@ impl MirrorRun {
             }
         }
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let (name, pass) = (self.config.name.clone(), LastPass::of(report, Timestamp::now(), took));
+        let (name, pass) = (self.config.name.clone(), LastPass::of(report, jiff::Timestamp::now(), took));
         index.call(move |conn| told::set_last_pass(conn, &name, &pass)).await?;
         Ok(fine)
     }

@@ -257,7 +257,7 @@ pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError
     let started = Instant::now();
     let mut pause = Duration::from_millis(500);
     loop {
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let error = match remote.site().await {
             Ok(site) => return Ok(site),
             Err(error) => error,
