@@ -69,7 +69,10 @@ impl RunError {
         match self {
             Self::Index(IndexError::Locked { .. }) => Exit::Locked,
             Self::Index(
-                IndexError::Newer { .. } | IndexError::Older { .. } | IndexError::Missing { .. } | IndexError::Open { .. },
+                IndexError::Newer { .. }
+                | IndexError::Older { .. }
+                | IndexError::Missing { .. }
+                | IndexError::Open { .. },
             )
             | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,

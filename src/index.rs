@@ -307,7 +307,9 @@ fn must_exist(path: &Path) -> Result<(), IndexError> {
 
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> IndexError {
     let cause = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
+        Some(
+            rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly,
+        ) => {
             format!("{error}; run this as the user that runs dato-mirror")
         }
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

@@ -87,7 +87,11 @@ fn words(seen: &Snapshot) -> String {
     match seen.stage {
         Stage::Starting => "asking for the project".to_owned(),
         Stage::Reading => {
-            let read = if seen.read > 0 { format!(", {} read ({})", seen.read, bytes(seen.bytes_read)) } else { String::new() };
+            let read = if seen.read > 0 {
+                format!(", {} read ({})", seen.read, bytes(seen.bytes_read))
+            } else {
+                String::new()
+            };
             format!("{mirror}: {} files{read}", seen.walked)
         }
         Stage::Listing => "listing the media area".to_owned(),

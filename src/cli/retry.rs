@@ -40,7 +40,10 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
     }
     for path in paths {
         // The root itself stands for all that is in it.
-        let whole = config.mirrors.iter().filter(|mirror| cwd.join(path).canonicalize().ok() == mirror.root.canonicalize().ok());
+        let whole = config
+            .mirrors
+            .iter()
+            .filter(|mirror| cwd.join(path).canonicalize().ok() == mirror.root.canonicalize().ok());
         let before = asked.len();
         asked.extend(whole.map(|mirror| (mirror.name.clone(), None)));
         if asked.len() == before {

@@ -67,7 +67,8 @@ fn live(mirror: &MirrorReport) -> Option<String> {
     let behind: Vec<String> =
         mirror.live.iter().filter(|url| url.after_ms.is_none()).map(|url| printable(&url.path)).collect();
     let served = took.iter().max().map(|slowest| {
-        let urls = if took.len() == 1 { "1 replaced URL serves" } else { &format!("{} replaced URLs serve", took.len()) };
+        let urls =
+            if took.len() == 1 { "1 replaced URL serves" } else { &format!("{} replaced URLs serve", took.len()) };
         format!("live: {urls} the new bytes, {:.1} s after the replacement at the latest", *slowest as f64 / 1000.0)
     });
     let waits = (!behind.is_empty()).then(|| {

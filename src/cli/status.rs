@@ -20,7 +20,7 @@ use crate::live::forecast;
 use crate::pipeline::session::this_month;
 
 /// Problems shown to people; JSON has all.
-const SHOWN: usize = 20;
+const SHOWN: usize = 10;
 /// How long the daemon's page may take to answer.
 const PAGE_WAIT: Duration = Duration::from_secs(2);
 
@@ -51,6 +51,8 @@ struct Mirror {
     pending: u64,
     failed: u64,
     watching: Option<Watching>,
+    /// Why a running daemon does nothing for it now.
+    waits: Option<String>,
     last_pass: Option<LastPass>,
     problems: Vec<Problem>,
 }
@@ -101,6 +103,7 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                     last_pass: told::last_pass(conn, &name)?,
                     name,
                     root,
+                    waits: None,
                     known: false,
                     present: 0,
                     mirrored: 0,
@@ -157,6 +160,15 @@ async fn from_page(url: &str, status: &mut Status) {
         let Some(mirror) = status.mirrors.iter_mut().find(|mirror| seen["name"] == mirror.name.as_str()) else {
             continue;
         };
+        let phase = &seen["phase"];
+        mirror.waits = match (phase["name"].as_str(), phase["for"].as_str()) {
+            (Some("paused"), _) => phase["guard"].as_str().map(|guard| format!("paused: {guard}")),
+            (Some("waiting"), Some("api")) => {
+                Some(format!("waits for the API: {}", phase["cause"].as_str().unwrap_or_default()))
+            }
+            (Some("waiting"), _) => Some("waits for the API's allowance".to_owned()),
+            _ => None,
+        };
         let Some(how) = seen["watching"]["how"].as_str() else { continue };
         let texts = seen["degraded"].as_array().into_iter().flatten().filter_map(|text| text.as_str());
         mirror.watching = Some(Watching {
@@ -177,7 +189,8 @@ fn text(status: &Status, now: Timestamp) -> String {
     let budget = status.api.budget.map_or_else(String::new, |budget| format!(" of {budget}"));
     let over = status.api.budget.is_some_and(|budget| status.api.forecast > budget);
     let warning = if over { "; that is over the budget" } else { "" };
-    let forecast = painted(&format!("about {} at its end{warning}", status.api.forecast), over.then_some(AnsiColor::Yellow));
+    let forecast =
+        painted(&format!("about {} at its end{warning}", status.api.forecast), over.then_some(AnsiColor::Yellow));
     out.push_str(&format!("API calls this month: {}{budget}, {forecast}\n", status.api.calls_this_month));
     for mirror in &status.mirrors {
         out.push('\n');
@@ -208,6 +221,9 @@ fn mirror_text(mirror: &Mirror, now: Timestamp, out: &mut String) {
         for reason in &watching.degraded {
             out.push_str(&format!("  {}: {reason}\n", painted("degraded", Some(AnsiColor::Yellow))));
         }
+    }
+    if let Some(waits) = &mirror.waits {
+        out.push_str(&format!("  {}\n", painted(&printable(waits), Some(AnsiColor::Yellow))));
     }
     match &mirror.last_pass {
         None => out.push_str("  no pass has ended yet\n"),
@@ -296,6 +312,7 @@ mod tests {
                 reason: Some("nfs4 does not tell of others' changes".into()),
                 degraded: vec!["the system is out of watches".into()],
             }),
+            waits: Some("paused: the root is gone".into()),
             last_pass: Some(LastPass {
                 at: "2026-11-21T11:58:00Z".parse().unwrap(),
                 duration_ms: 1_200,
@@ -313,7 +330,8 @@ mod tests {
             name: "many".into(),
             watching: None,
             last_pass: None,
-            problems: vec![problem("c.png", Some("2026-11-21T11:00:00Z")); SHOWN + 1],
+            problems: (0..=SHOWN).map(|n| problem(&format!("c{n}.png"), Some("2026-11-21T11:00:00Z"))).collect(),
+            waits: None,
             ..brand.clone()
         };
         let status = Status {

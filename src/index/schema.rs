@@ -6,7 +6,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The steps, oldest first; `PRAGMA user_version` counts those taken.
-const STEPS: &[&str] = &[r"
+const STEPS: &[&str] = &[
+    r"
 CREATE TABLE setting (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -103,10 +104,12 @@ CREATE TABLE calls (
     month TEXT PRIMARY KEY,          -- 2026-11, UTC
     count INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-", r"
+",
+    r"
 -- JSON list of the last few actions that succeeded: at_ms, action, why.
 ALTER TABLE file ADD COLUMN history TEXT;
-"];
+",
+];
 
 /// The number of steps.
 #[must_use]

@@ -84,7 +84,9 @@ pub fn update(index: &Index, mirror: i64, config: &Mirror) -> Result<bool, Manif
     let key = format!("manifest:{}", config.name);
     let (stored, now) = {
         let (key, path, types) = (key.clone(), path.clone(), types.clone());
-        index.call_blocking(move |conn| Ok((settings::get(conn, &key)?, signature(conn, mirror, &path, types.as_deref())?)))?
+        index.call_blocking(move |conn| {
+            Ok((settings::get(conn, &key)?, signature(conn, mirror, &path, types.as_deref())?))
+        })?
     };
     let there = path.exists() && types.as_ref().is_none_or(|types| types.exists());
     if there && stored.as_deref() == Some(&now) {
@@ -290,7 +292,11 @@ mod tests {
     }
 
     fn config(dir: &Path) -> Mirror {
-        Mirror { manifest: Some(dir.join("assets.json")), manifest_types: true, ..Mirror::new("brand", dir.join("root")) }
+        Mirror {
+            manifest: Some(dir.join("assets.json")),
+            manifest_types: true,
+            ..Mirror::new("brand", dir.join("root"))
+        }
     }
 
     #[test]
@@ -305,7 +311,8 @@ mod tests {
         assert_eq!(read.len(), names.len());
         let first = &read["d/00000 \"x\".png"];
         assert_eq!((&first["alt"], &first["height"]), (&json!({"en": "An \"alt\""}), &Value::Null));
-        let keys: Vec<&str> = text.lines().filter(|line| line.len() > 2).map(|line| line.split(": {").next().unwrap()).collect();
+        let keys: Vec<&str> =
+            text.lines().filter(|line| line.len() > 2).map(|line| line.split(": {").next().unwrap()).collect();
         assert!(keys.is_sorted() && keys.len() == names.len());
         let types = fs::read_to_string(dir.path().join("assets.d.ts")).unwrap();
         assert!(types.contains("  | \"d/00000 \\\"x\\\".png\"\n"), "{types}");

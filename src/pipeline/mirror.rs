@@ -24,8 +24,8 @@ use crate::report::MirrorReport;
 
 use super::desire::Desires;
 use super::execute::{Executor, Sending};
-use super::observe::Scope;
 use super::manifest;
+use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
 use super::progress::{Progress, Stage};
@@ -370,12 +370,7 @@ impl MirrorRun {
     ///
     /// # Errors
     /// The index's.
-    pub async fn close_pass(
-        &self,
-        index: &Index,
-        took: Duration,
-        report: &mut MirrorReport,
-    ) -> Result<bool, RunError> {
+    pub async fn close_pass(&self, index: &Index, took: Duration, report: &mut MirrorReport) -> Result<bool, RunError> {
         let (work_index, row, config) = (index.clone(), self.row, self.config.clone());
         let written = tokio::task::spawn_blocking(move || manifest::update(&work_index, row, &config)).await;
         let mut fine = true;

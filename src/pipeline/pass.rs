@@ -544,7 +544,8 @@ impl Pass<'_> {
 
     /// A replacement whose URL is to be followed.
     fn replacement(&self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) -> Option<Replacement> {
-        let (Action::Replace { content, .. }, Some(asset), Some(_)) = (&plan.action, asset, &self.context.verifier) else {
+        let (Action::Replace { content, .. }, Some(asset), Some(_)) = (&plan.action, asset, &self.context.verifier)
+        else {
             return None;
         };
         Some(Replacement {

@@ -58,9 +58,17 @@ impl Followed {
     pub fn log(&self) {
         let Replacement { mirror, path, url, .. } = &self.what;
         match &self.end {
-            Ok(took) => tracing::info!(mirror, path, after = format!("{:.1} s", took.as_secs_f64()), "live: the URL serves the new bytes"),
+            Ok(took) => tracing::info!(
+                mirror,
+                path,
+                after = format!("{:.1} s", took.as_secs_f64()),
+                "live: the URL serves the new bytes"
+            ),
             Err(cause) => tracing::warn!(
-                mirror, path, url, cause,
+                mirror,
+                path,
+                url,
+                cause,
                 "not live yet; a CDN may take 5 to 10 minutes, after that look at the asset in the CMS"
             ),
         }

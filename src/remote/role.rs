@@ -76,8 +76,7 @@ impl Role {
             (rule.action == action || rule.action == "all")
                 && rule.environment.as_deref().is_none_or(|name| name == environment)
         };
-        let (grants, denials): (Vec<&Rule>, Vec<&Rule>) =
-            self.rules.iter().filter(about).partition(|rule| rule.allows);
+        let (grants, denials): (Vec<&Rule>, Vec<&Rule>) = self.rules.iter().filter(about).partition(|rule| rule.allows);
         if grants.is_empty() || denials.iter().any(|rule| !rule.partial) {
             Allowed::No
         } else if !denials.is_empty() || grants.iter().all(|rule| rule.partial) {

@@ -151,7 +151,8 @@ async fn index_checks(path: &Path) -> Vec<Check> {
     let health = index.call(|conn| conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))).await;
     let mut checks = match health {
         Ok(word) if word == "ok" => {
-            let holder = InstanceLock::holder(path).map_or_else(String::new, |pid| format!(", in use by process {pid}"));
+            let holder =
+                InstanceLock::holder(path).map_or_else(String::new, |pid| format!(", in use by process {pid}"));
             let says = format!("{}: {}, sound{holder}", path.display(), ByteSize::b(size).display().si());
             vec![Check::ok("index", says)]
         }

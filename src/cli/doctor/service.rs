@@ -223,10 +223,8 @@ mod tests {
 
     #[test]
     fn an_environment_that_is_not_there_is_named_with_those_that_are() {
-        let known = [
-            Environment { id: "main".into(), primary: true },
-            Environment { id: "spring".into(), primary: false },
-        ];
+        let known =
+            [Environment { id: "main".into(), primary: true }, Environment { id: "spring".into(), primary: false }];
         assert_eq!(level(&environment(None, Ok(&known))), Level::Ok);
         assert_eq!(level(&environment(Some("spring"), Ok(&known))), Level::Ok);
         let missing = environment(Some("sprnig"), Ok(&known));
@@ -260,7 +258,10 @@ mod tests {
         assert_eq!(storage(&mirror, &site), None);
         site.custom_storage = true;
         assert!(storage(&mirror, &site).is_some());
-        assert_eq!([None, Some(3), Some(-600)].map(|ahead| level(&clock(ahead))), [Level::Warn, Level::Ok, Level::Warn]);
+        assert_eq!(
+            [None, Some(3), Some(-600)].map(|ahead| level(&clock(ahead))),
+            [Level::Warn, Level::Ok, Level::Warn]
+        );
         assert!(clock(Some(-600)).says.contains("600 s behind"));
         let limit = |usage| SubscriptionLimit { code: "cma_api_calls".into(), usage: Some(usage), limit: Some(100.0) };
         let levels = [5.0, 95.0, 100.0].map(|usage| level(&plan(&[limit(usage)])[0]));

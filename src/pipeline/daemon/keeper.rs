@@ -16,7 +16,7 @@ use crate::config::Mirror;
 use crate::config::policy::Watch;
 use crate::disk::{Selection, glance};
 use crate::error::RunError;
-use crate::index::{Problem, files};
+use crate::index::{Problem, files, told};
 use crate::live::{Live, Phase, Waiting, Watching as Shown};
 use crate::model::RelPath;
 use crate::remote::ApiError;
@@ -357,6 +357,7 @@ impl Keeper {
             let interval = if self.polled { self.config.poll_interval } else { self.config.rescan_interval };
             self.next_rescan = now + jittered(interval);
             self.show_state(watching);
+            self.note_watching(watching).await?;
         }
         (self.rescan, self.refresh, self.dirty) = (false, false, false);
         let work = Work {
@@ -381,6 +382,19 @@ impl Keeper {
         if state.how != Watched::Starting {
             self.polled = matches!(state.how, Watched::Polling { .. });
         }
+    }
+
+    /// Tells `status`, which may have no page to ask.
+    async fn note_watching(&self, watching: &Watching) -> Result<(), RunError> {
+        let WatchState { how, degraded } = watching.state();
+        let (how, reason) = match how {
+            Watched::Starting => ("starting", None),
+            Watched::Native => ("native", None),
+            Watched::Polling { reason } => ("polling", Some(reason)),
+        };
+        let noted = told::Watching { how: how.into(), reason, degraded: degraded.into_iter().collect() };
+        let name = self.config.name.clone();
+        Ok(self.session.index.call(move |conn| told::set_watching(conn, &name, &noted)).await?)
     }
 
     /// A piece of work ended.
@@ -529,6 +543,7 @@ impl Work {
         report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
         report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
         let full = self.job.scan && !self.stop.is_cancelled();
+        self.run.close_pass(index, started.elapsed(), &mut report).await?;
         Ok(Worked { report, end, restless, took: started.elapsed(), full })
     }
 }

@@ -1,0 +1,1 @@
+//! The GitHub Action, the GitLab example and the Debian package.
