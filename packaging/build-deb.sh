@@ -18,6 +18,8 @@ version=$("$binary" --version | cut -d' ' -f2)
 architecture=$(dpkg --print-architecture)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
+# mktemp's mode would become that of the root folder.
+chmod 755 "$stage"
 
 put() { install -D -m "$1" "$2" "$stage/$3"; }
 put 755 "$binary" usr/bin/dato-mirror

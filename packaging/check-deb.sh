@@ -32,4 +32,6 @@ for script in postinst prerm postrm; do
 done
 owners=$(dpkg-deb -c "$package" | cut -d' ' -f2 | sort -u)
 [ "$owners" = root/root ] || fail "files belong to $owners"
+closed=$(dpkg-deb -c "$package" | grep '^d' | grep -v '^drwxr-xr-x' || true)
+[ -z "$closed" ] || fail "folders are closed to others: $closed"
 echo "check-deb: fine"

@@ -90,6 +90,7 @@ fn text(told: &Explanation) -> String {
     let next = match told.action.as_deref() {
         Some("nothing") => "nothing to do",
         Some(action) => action,
+        None if !told.selected => "nothing to do",
         None => "unknown",
     };
     line("next", &format!("{next}: {}", told.why));

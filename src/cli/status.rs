@@ -117,6 +117,13 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                 (mirror.present, mirror.mirrored, mirror.failed) = (tally.present, tally.mirrored, tally.failed);
                 mirror.pending = told::pending(conn, row)?;
                 mirror.problems = files::problems(conn, row)?.into_iter().map(Problem::of).collect();
+                for (path, cause, advice) in mirror.last_pass.iter().flat_map(|pass| &pass.unread) {
+                    // A file that is mirrored can still have something in it that could not be read.
+                    let mirrored = files::by_path(conn, row, path)?.is_some_and(|row| row.present);
+                    mirror.failed += u64::from(!mirrored);
+                    let (path, cause, advice) = (path.clone(), cause.clone(), advice.clone());
+                    mirror.problems.push(Problem { path, action: "read".into(), cause, advice, retry_at: None });
+                }
                 Ok(mirror)
             });
             Ok((calls, mirrors.collect::<rusqlite::Result<Vec<Mirror>>>()?))

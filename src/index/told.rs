@@ -15,6 +15,8 @@ use crate::report::MirrorReport;
 
 /// Actions remembered for each path.
 const HISTORY: usize = 5;
+/// Files that could not be taken in, remembered for each mirror.
+const UNREAD: usize = 200;
 
 /// What the last pass of a mirror came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +38,10 @@ pub struct LastPass {
     pub api_requests: u64,
     /// Bytes sent to the bucket.
     pub bytes_uploaded: u64,
-    /// What concerns the whole mirror: a guard that stopped it, an API that could not be reached.
+    /// What concerns the whole mirror: a guard that stopped it, an API that could not be reached; as (cause, advice).
     pub problems: Vec<(String, String)>,
+    /// What the last scan found on disk and could not take in, so that it has no row; as (path, cause, advice).
+    pub unread: Vec<(String, String, String)>,
 }
 
 impl LastPass {
@@ -45,6 +49,8 @@ impl LastPass {
     #[must_use]
     pub fn of(report: &MirrorReport, at: Timestamp, duration_ms: u64) -> Self {
         let whole = report.problems.iter().filter(|problem| problem.path.is_empty());
+        let unread = report.problems.iter().filter(|problem| problem.action == "read" && !problem.path.is_empty());
+        let unread = unread.map(|problem| (problem.path.clone(), problem.cause.clone(), problem.advice.clone()));
         Self {
             at,
             duration_ms,
@@ -54,6 +60,7 @@ impl LastPass {
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,
+            unread: unread.take(UNREAD).collect(),
             problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
         }
     }
@@ -106,6 +113,11 @@ fn noted<T: DeserializeOwned>(conn: &Connection, key: &str) -> rusqlite::Result<
 /// # Errors
 /// SQLite's.
 pub fn set_last_pass(conn: &Connection, mirror: &str, pass: &LastPass) -> rusqlite::Result<()> {
+    // A pass without a scan of its own knows nothing of what cannot be read.
+    let before = if pass.scanned == 0 { last_pass(conn, mirror)? } else { None };
+    if let Some(before) = before {
+        return note(conn, &format!("last_pass:{mirror}"), &LastPass { unread: before.unread, ..pass.clone() });
+    }
     note(conn, &format!("last_pass:{mirror}"), pass)
 }
 
