@@ -57,6 +57,9 @@ pub enum RunError {
     /// A setting turned out unusable.
     #[error("{0}")]
     Usage(String),
+    /// The process cannot go on as it is; a new one may.
+    #[error("{0}")]
+    Broken(String),
     /// The run was asked to stop.
     #[error("stopped before the end; the next run goes on where this one stopped")]
     Stopped,
@@ -77,7 +80,10 @@ impl RunError {
             | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,
             Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
-            Self::Index(IndexError::Sqlite(_) | IndexError::Closed) | Self::Scan(_) | Self::Stopped => Exit::Incomplete,
+            Self::Index(IndexError::Sqlite(_) | IndexError::Closed)
+            | Self::Scan(_)
+            | Self::Broken(_)
+            | Self::Stopped => Exit::Incomplete,
         }
     }
 }

@@ -6,15 +6,16 @@
 //! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
 
 pub mod assets;
+pub mod collections;
 pub mod files;
 pub mod intents;
+pub mod listed;
 mod lock;
 mod schema;
 pub mod settings;
 pub mod sidecars;
 pub mod told;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -87,6 +88,7 @@ pub struct Index {
     path: PathBuf,
     /// Transactions may write.
     writes: bool,
+    snapshot: bool,
 }
 
 /// An opened index.
@@ -126,7 +128,7 @@ impl Index {
             }
             Err(error) => return Err(open_error(error.to_string())),
         };
-        Ok(Opened { index: Self::serve(conn, path, true)?, notice })
+        Ok(Opened { index: Self::serve(conn, path, false, true)?, notice })
     }
 
     /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
@@ -136,7 +138,7 @@ impl Index {
     pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
         let mut conn = Connection::open_in_memory()?;
         if path.exists() {
-            let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|source| {
+            let source = read_only(path).and_then(|source| {
                 source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
             });
             match source {
@@ -156,7 +158,7 @@ impl Index {
             }
             Err(error) => return Err(error.into()),
         }
-        Self::serve(conn, path, true)
+        Self::serve(conn, path, true, true)
     }
 
     /// Opens the index for the commands that show state, also while a daemon has it: takes no lock, makes and changes
@@ -166,19 +168,15 @@ impl Index {
     /// [`IndexError::Missing`], [`IndexError::Newer`], [`IndexError::Older`], [`IndexError::Open`].
     pub fn open_read_only(path: &Path) -> Result<Self, IndexError> {
         must_exist(path)?;
-        let open = |source: String| {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let conn = Connection::open_with_flags(source, flags)?;
+        let open = || {
+            let conn = read_only(path)?;
             conn.busy_timeout(Duration::from_secs(10))?;
             let version = schema::version(&conn)?;
             Ok::<_, rusqlite::Error>((conn, version))
         };
-        // Without a write-ahead log nobody has it open; opened the usual way, a reader would make one and leave it behind.
-        let idle = !companion(path, "-wal").exists();
-        let opened = if idle { open(uri(path, "?immutable=1")) } else { open(uri(path, "")) };
-        let (conn, version) = opened.map_err(|error| cannot_open(path, &error))?;
+        let (conn, version) = open().map_err(|error| cannot_open(path, &error))?;
         fits(path, version)?;
-        Self::serve(conn, path, false)
+        Self::serve(conn, path, false, false)
     }
 
     /// Opens the index for one small change beside a daemon that may have it: takes no lock, makes nothing.
@@ -195,7 +193,30 @@ impl Index {
         };
         let (conn, version) = open().map_err(|error| cannot_open(path, &error))?;
         fits(path, version)?;
-        Self::serve(conn, path, true)
+        Self::serve(conn, path, false, true)
+    }
+
+    /// Whether it is a throw-away copy.
+    #[must_use]
+    pub const fn is_snapshot(&self) -> bool {
+        self.snapshot
+    }
+
+    /// Closes the file: its write-ahead log is folded in, and nothing is left beside it. Later calls fail. For the end
+    /// of a process, which does not wait for the index's thread.
+    pub async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |conn| {
+            if let Ok(empty) = Connection::open_in_memory() {
+                drop(std::mem::replace(conn, empty));
+            }
+            // The asker may have been cancelled; it is closed all the same.
+            let _ = reply.send(());
+        });
+        if self.jobs.send(job).is_ok() {
+            // The thread is gone only when the file is closed as well.
+            let _ = answer.await;
+        }
     }
 
     /// Where the file is.
@@ -247,7 +268,7 @@ impl Index {
         self.jobs.send(job).map_err(|_| IndexError::Closed)
     }
 
-    fn serve(conn: Connection, path: &Path, writes: bool) -> Result<Self, IndexError> {
+    fn serve(conn: Connection, path: &Path, snapshot: bool, writes: bool) -> Result<Self, IndexError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let mut conn = conn;
         thread::Builder::new()
@@ -258,7 +279,7 @@ impl Index {
                 }
             })
             .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
-        Ok(Self { jobs, path: path.to_owned(), writes })
+        Ok(Self { jobs, path: path.to_owned(), writes, snapshot })
     }
 }
 
@@ -328,24 +349,31 @@ fn fits(path: &Path, version: usize) -> Result<(), IndexError> {
     }
 }
 
-/// The path as SQLite's URI, any bytes in it.
-fn uri(path: &Path, options: &str) -> String {
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
-            uri.push(char::from(*byte));
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri + options
-}
-
 /// The file that SQLite or we keep beside the index.
 fn companion(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// Opens for reading without leaving anything behind. SQLite makes files beside an index in WAL mode even to read it,
+/// unless it is told that nobody writes, which is so where there is no write-ahead log.
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    }
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(*byte),
+            _ => uri.extend(format!("%{byte:02X}").bytes()),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(String::from_utf8_lossy(&uri).as_ref(), flags)
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
@@ -394,6 +422,33 @@ mod tests {
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         let again = Index::open(&path).unwrap().index;
         assert_eq!(again.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+    }
+
+    fn beside(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_closed_index_is_one_file_and_a_look_at_it_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state 100%?#/index.sqlite");
+        let index = Index::open(&path).unwrap().index;
+        index.call(|conn| settings::set(conn, "k", "v")).await.unwrap();
+        let look = || async {
+            let copy = Index::snapshot(&path).unwrap();
+            copy.call(|conn| settings::get(conn, "k")).await.unwrap()
+        };
+        assert_eq!(look().await.as_deref(), Some("v"), "also while another process has it open");
+        index.close().await;
+        assert_eq!(beside(&path), ["index.sqlite"]);
+        assert_eq!(look().await.as_deref(), Some("v"));
+        assert_eq!(beside(&path), ["index.sqlite"]);
+        assert!(index.call(|conn| settings::get(conn, "k")).await.is_err());
     }
 
     #[test]

@@ -3,13 +3,21 @@
 //! Start reading here, then `pipeline.rs`, then `pipeline/plan.rs`. The rooms, from the edge inwards:
 //!
 //! - [`model`]: the nouns;
+//! - [`config`]: every key, from file, environment and flags;
 //! - [`disk`]: the folder as it is;
-//! - [`pipeline`]: from a saved file to its asset.
+//! - [`index`]: what was there last time, and what is left to do;
+//! - [`metadata`]: what files, rules and sidecars say, and how it meets what editors typed;
+//! - [`remote`]: the one client of the API; [`fetch`]: files listed by URL;
+//! - [`pipeline`]: from a saved file to its asset;
+//! - [`live`], [`service`], [`status`]: what the process does now, for the service manager and for people;
+//! - [`sandbox`]: a local media area to rehearse and test against;
+//! - [`cli`]: the command line; [`report`] and [`error`]: what a run came to.
 
 pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod error;
+pub mod fetch;
 pub mod index;
 pub mod live;
 pub mod metadata;

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod layer;
 pub mod merge;
 pub mod read;
+pub mod remote_list;
 pub mod sidecar;
 pub mod template;
 

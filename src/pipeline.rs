@@ -11,12 +11,14 @@
 //! Never does: reading the configuration, printing. Called by: `cli`.
 
 pub mod bulk;
+pub mod collections;
 pub mod confirm;
 pub mod daemon;
 pub mod desire;
 pub mod edit;
 pub mod execute;
 pub mod explain;
+pub mod listed;
 pub mod manifest;
 pub mod mirror;
 pub mod observe;
@@ -31,4 +33,5 @@ pub mod session;
 pub mod settle;
 pub mod simulate;
 pub mod verify;
+pub mod waits;
 pub mod watch;

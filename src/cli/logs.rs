@@ -9,12 +9,14 @@ use std::sync::OnceLock;
 use indicatif::MultiProgress;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Global, LogFormat};
+use super::show::printable;
 
 /// Starts logging; with `only_warnings` unless more is asked for.
 pub fn start(global: &Global, only_warnings: bool) {
@@ -29,12 +31,19 @@ pub fn start(global: &Global, only_warnings: bool) {
     let quiet = "reqwest=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,axum=warn,tower=warn";
     let filter = EnvFilter::new(format!("{level},{quiet}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
+    // A file name is any bytes, and must neither drive the terminal nor forge a line. JSON escapes by itself.
+    let fields = debug_fn(|writer, field, value| {
+        let text = printable(&format!("{value:?}"));
+        if field.name() == "message" { write!(writer, "{text}") } else { write!(writer, "{field}={text}") }
+    });
+    let fields = fields.delimited(" ");
     // Only a second call could fail, and there is none.
     let _ = match global.log_format {
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
-        LogFormat::Text if under_journal() => builder.event_format(JournalLines).try_init(),
+        LogFormat::Text if under_journal() => builder.fmt_fields(fields).event_format(JournalLines).try_init(),
         LogFormat::Text => {
-            builder.with_target(false).with_ansi(io::stderr().is_terminal()).with_timer(LocalTime).try_init()
+            let builder = builder.fmt_fields(fields).with_target(false).with_timer(LocalTime);
+            builder.with_ansi(io::stderr().is_terminal()).try_init()
         }
     };
 }

@@ -18,11 +18,13 @@ use super::args::{Args, Format, Global};
 use super::place::places;
 use super::{logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
-use crate::error::Exit;
+use crate::error::{Exit, RunError};
+use crate::index::Problem;
 use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::daemon::{self, Surroundings};
 use crate::pipeline::once::{OnceOptions, run_once};
+use crate::report::{MirrorReport, Report};
 use crate::service::{Service, Signals};
 use crate::status;
 
@@ -54,7 +56,7 @@ pub async fn run(args: &Args) -> Exit {
         }
         return daemon(args, config, stop, reload).await;
     }
-    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, progress: Arc::default() };
+    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, ..OnceOptions::default() };
     let shown = progress::wanted(args).then(|| progress::show(&options.progress, logs::bars()));
     let ended = run_once(&config, &options, &stop).await;
     drop(shown);
@@ -71,9 +73,28 @@ pub async fn run(args: &Args) -> Exit {
         }
         Err(error) => {
             tracing::error!("{error}");
+            if args.global.format == Format::Json {
+                // Whoever reads the report learns it there too.
+                show::print(&show::report(&unbegun(&config, &error), Format::Json));
+            }
             error.exit()
         }
     }
+}
+
+/// The report of a run that ended before it could do anything.
+fn unbegun(config: &Config, error: &RunError) -> Report {
+    let problem = Problem { action: "start".into(), cause: error.to_string(), advice: "see the cause".into() };
+    let mirrors = config.mirrors.iter().map(|mirror| {
+        let mut report = MirrorReport {
+            name: mirror.name.clone(),
+            root: mirror.root.display().to_string(),
+            ..MirrorReport::default()
+        };
+        report.problem("", &problem);
+        report
+    });
+    Report { mirrors: mirrors.collect(), duration_ms: 0 }
 }
 
 async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Arc<Notify>) -> Exit {

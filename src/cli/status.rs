@@ -167,6 +167,16 @@ async fn from_page(url: &str, status: &mut Status) {
         let Some(mirror) = status.mirrors.iter_mut().find(|mirror| seen["name"] == mirror.name.as_str()) else {
             continue;
         };
+        // What a scan could not take in only the daemon knows.
+        mirror.failed = mirror.failed.max(seen["failed"].as_u64().unwrap_or_default());
+        for problem in seen["problems"].as_array().into_iter().flatten() {
+            let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+            let (path, cause) = (text("path"), text("cause"));
+            if !mirror.problems.iter().any(|known| known.path == path && known.cause == cause) {
+                let (action, advice) = (text("action"), text("advice"));
+                mirror.problems.push(Problem { path, action, cause, advice, retry_at: None });
+            }
+        }
         let phase = &seen["phase"];
         mirror.waits = match (phase["name"].as_str(), phase["for"].as_str()) {
             (Some("paused"), _) => phase["guard"].as_str().map(|guard| format!("paused: {guard}")),

@@ -126,7 +126,8 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
 
 fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
-        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+            COALESCE(?17, (SELECT CAST(value AS INTEGER) FROM setting WHERE key = 'listing'), 0))
          ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
          width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, created_at = ?15,
          updated_at = ?16"
@@ -148,7 +149,7 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
         asset.stamp.to_json().to_string(),
         asset.created_at,
         asset.updated_at,
-        listing.unwrap_or_default(),
+        listing,
     ])
     .map(drop)
 }
@@ -258,9 +259,42 @@ pub fn pushed(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::Res
 /// # Errors
 /// SQLite's.
 pub fn set_pushed(conn: &Connection, mirror: i64, asset: &UploadId, entry: &MirrorStamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO pushed VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET entry = ?3")?
-        .execute(params![mirror, asset.as_str(), serde_json::to_string(entry).unwrap_or_default()])
-        .map(drop)
+    conn.prepare_cached(
+        "INSERT INTO pushed VALUES (?1, ?2, ?3, NULL) ON CONFLICT DO UPDATE SET entry = ?3, intended = NULL",
+    )?
+    .execute(params![mirror, asset.as_str(), serde_json::to_string(entry).unwrap_or_default()])
+    .map(drop)
+}
+
+/// Remembers before a bulk call what the mirror will have pushed to these assets once the call has its effect; `None`
+/// when it is known to have none. A bulk call leaves no word in the stamp, so without this a call whose outcome was lost
+/// would look like an editor's work.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_intended(
+    conn: &Connection,
+    mirror: i64,
+    entries: &[(UploadId, Option<MirrorStamp>)],
+) -> rusqlite::Result<()> {
+    let mut update = conn.prepare_cached("UPDATE pushed SET intended = ?3 WHERE mirror = ?1 AND asset = ?2")?;
+    for (asset, entry) in entries {
+        let entry = entry.as_ref().map(|entry| serde_json::to_string(entry).unwrap_or_default());
+        update.execute(params![mirror, asset.as_str(), entry])?;
+    }
+    Ok(())
+}
+
+/// What [`set_intended`] remembers of an asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn intended(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::Result<Option<MirrorStamp>> {
+    let entry: Option<Option<String>> = conn
+        .prepare_cached("SELECT intended FROM pushed WHERE mirror = ?1 AND asset = ?2")?
+        .query_row(params![mirror, asset.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(entry.flatten().and_then(|entry| serde_json::from_str(&entry).ok()))
 }
 
 #[cfg(test)]

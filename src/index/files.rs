@@ -33,6 +33,8 @@ pub struct FileRow {
     pub base_md5: Option<Md5>,
     /// Times in a row it could not be mirrored.
     pub failures: u32,
+    /// Fetched from a URL: its bytes lie in the cache, not in the root.
+    pub cached: bool,
 }
 
 /// A file read from disk.
@@ -95,7 +97,7 @@ pub struct Outcome {
 }
 
 const COLUMNS: &str = "id, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, md5, embedded, asset, base_md5, \
-                       failures";
+                       failures, cached";
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let number = |index: usize| row.get::<_, Option<i64>>(index);
@@ -119,6 +121,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         asset: row.get::<_, Option<String>>(11)?.map(UploadId::new),
         base_md5: digest(row, 12)?,
         failures: row.get(13)?,
+        cached: row.get(14)?,
     })
 }
 
@@ -148,7 +151,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
             retry_at = CASE WHEN md5 IS excluded.md5 AND present = 1 THEN retry_at END,
             raw = excluded.raw, present = 1, size = excluded.size, mtime_ns = excluded.mtime_ns,
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
-            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded",
+            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0",
     )?;
     for file in files {
         upsert.execute(params![
@@ -188,6 +191,47 @@ pub fn by_path(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<O
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND path = ?2"))?
         .query_row(params![mirror, path], row_of)
         .optional()
+}
+
+/// The path of a row.
+///
+/// # Errors
+/// SQLite's.
+pub fn path_of(conn: &Connection, id: i64) -> rusqlite::Result<RelPath> {
+    conn.prepare_cached("SELECT path, raw FROM file WHERE id = ?1")?
+        .query_row([id], |row| Ok(RelPath::from_parts(row.get(0)?, row.get(1)?)))
+}
+
+/// Whether any file is on disk.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_present(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND present = 1)")?
+        .query_row([mirror], |row| row.get(0))
+}
+
+/// How many rows the planner has something to look at in.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_dirty(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.prepare_cached("SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1")?
+        .query_row([mirror], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+/// How many vanished files wait for a change, as those do that the deletion guard withheld.
+///
+/// # Errors
+/// SQLite's.
+pub fn withheld(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1 AND present = 0 AND retry_at = ?2",
+        params![mirror, i64::MAX],
+        |row| row.get::<_, i64>(0),
+    )
+    .map(i64::cast_unsigned)
 }
 
 /// Present rows of a folder and below (all for the empty folder), in path order.
@@ -296,7 +340,7 @@ pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(Stri
         "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
         COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
     );
-    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(14)?, row_of(row)?)))?.collect()
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(15)?, row_of(row)?)))?.collect()
 }
 
 /// The planner found nothing to do for this row.
@@ -359,6 +403,14 @@ pub fn notices(conn: &Connection, mirror: i64, limit: u32) -> rusqlite::Result<V
     )?
     .query_map(params![mirror, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?
     .collect()
+}
+
+/// Looks at a row again.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
 /// Looks at rows again: all that share an asset.
@@ -488,17 +540,38 @@ pub struct KnownFiles {
 }
 
 impl KnownFiles {
-    /// Reads the mirror's present rows, or those of the folder (or file) `under`.
+    /// Reads the mirror's present rows, or those of the files and folders `under`.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn load(conn: &Connection, mirror: i64, under: Option<&str>) -> rusqlite::Result<Self> {
+    pub fn load(conn: &Connection, mirror: i64, under: Option<&[String]>) -> rusqlite::Result<Self> {
+        const COLUMNS: &str = "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file";
         let mut entries = Vec::new();
-        let mut statement = conn.prepare_cached(
-            "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file
-             WHERE mirror = ?1 AND present = 1 AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
-        )?;
-        let mut found = statement.query(params![mirror, under])?;
+        match under {
+            None => {
+                let sql = format!("{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0");
+                Self::read(conn.prepare_cached(&sql)?.query([mirror])?, &mut entries)?;
+            }
+            Some(places) => {
+                // Two queries and no OR, so that each goes by the index of paths.
+                let file = format!("{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path = ?2");
+                let folder = format!(
+                    "{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path > ?2 || '/' AND path < ?2 || '0'"
+                );
+                let (mut file, mut folder) = (conn.prepare_cached(&file)?, conn.prepare_cached(&folder)?);
+                for place in places {
+                    Self::read(file.query(params![mirror, place])?, &mut entries)?;
+                    Self::read(folder.query(params![mirror, place])?, &mut entries)?;
+                }
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { entries, seen })
+    }
+
+    fn read(mut found: rusqlite::Rows<'_>, entries: &mut Vec<(u64, u64, i64)>) -> rusqlite::Result<()> {
         while let Some(row) = found.next()? {
             let path = hash_of(&row.get_ref(0)?.as_str()?);
             let print = match row.get::<_, Option<i64>>(1)? {
@@ -516,9 +589,7 @@ impl KnownFiles {
             };
             entries.push((path, print, row.get(7)?));
         }
-        entries.sort_unstable();
-        let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { entries, seen })
+        Ok(())
     }
 
     /// Compares one walked file; safe from several threads.

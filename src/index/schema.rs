@@ -39,6 +39,7 @@ CREATE TABLE file (
     problem    TEXT,                 -- JSON: action, cause, advice
     notice     TEXT,                 -- lines: what of its metadata could not be used when last planned
     changed_at INTEGER,              -- ms since 1970: the last action that succeeded
+    cached     INTEGER NOT NULL DEFAULT 0,  -- 1: fetched from a URL; its bytes lie in the cache, not in the root
     UNIQUE (mirror, path)
 ) STRICT;
 CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
@@ -72,6 +73,7 @@ CREATE TABLE pushed (
     mirror INTEGER NOT NULL REFERENCES mirror (id),
     asset  TEXT NOT NULL,
     entry  TEXT NOT NULL,            -- JSON MirrorStamp
+    intended TEXT,                   -- JSON MirrorStamp: the entry when a bulk call that was begun has its effect
     PRIMARY KEY (mirror, asset)
 ) STRICT, WITHOUT ROWID;
 
@@ -81,6 +83,24 @@ CREATE TABLE sidecar (
     path     TEXT NOT NULL,
     mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, inode INTEGER NOT NULL,
     content  BLOB NOT NULL,
+    PRIMARY KEY (mirror, path)
+) STRICT, WITHOUT ROWID;
+
+-- Files that a _remote.toml lists, as last fetched.
+CREATE TABLE remote_file (
+    mirror   INTEGER NOT NULL REFERENCES mirror (id),
+    path     TEXT NOT NULL,
+    list     TEXT NOT NULL,          -- key of the list
+    url      TEXT NOT NULL,
+    etag     TEXT, modified TEXT,
+    PRIMARY KEY (mirror, path)
+) STRICT, WITHOUT ROWID;
+
+-- Collections by their labels from the outermost in; without an id: wanted, but it could not be made.
+CREATE TABLE collection (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    path   TEXT NOT NULL,
+    id     TEXT,
     PRIMARY KEY (mirror, path)
 ) STRICT, WITHOUT ROWID;
 

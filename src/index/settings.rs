@@ -44,7 +44,7 @@ pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
     let emptied = bound.is_some();
     if emptied {
         conn.execute_batch(
-            "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset;
+            "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
              DELETE FROM setting;
              UPDATE file SET asset = NULL, base_md5 = NULL, dirty = 1, failures = 0, retry_at = NULL, problem = NULL;
              DELETE FROM file WHERE present = 0;",

@@ -55,6 +55,19 @@ pub fn toml(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSideca
     .collect()
 }
 
+/// The lists of files to fetch, in path order.
+///
+/// # Errors
+/// SQLite's.
+pub fn lists(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSidecar>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM sidecar WHERE mirror = ?1 AND (path = '_remote.toml' OR path GLOB '*/_remote.toml')
+         ORDER BY path"
+    ))?
+    .query_map([mirror], stored)?
+    .collect()
+}
+
 /// The XMP sidecars about `path`, as (key, content): `name.xmp`, which may be about several files, before
 /// `name.ext.xmp`.
 ///

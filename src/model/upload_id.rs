@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::{Md5, Md5Hasher, RelPath};
+use super::{CollectionId, Md5, Md5Hasher, RelPath};
 
 /// An upload's id: normally 22 characters of URL-safe base64; short integers on legacy assets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,12 +29,14 @@ impl UploadId {
     /// deleted). The first bit is cleared, as the official client does, so that the id starts with a letter.
     #[must_use]
     pub fn derived(site: &str, mirror: &str, path: &RelPath, generation: u32) -> Self {
-        let digest = digest_of_parts(&[site, mirror, path.key(), &generation.to_string()]);
-        let mut bytes = *digest.as_bytes();
-        bytes[0] &= 0x7f;
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        Self(URL_SAFE_NO_PAD.encode(bytes))
+        Self(shaped(digest_of_parts(&[site, mirror, path.key(), &generation.to_string()])))
+    }
+
+    /// The id of a new collection in the project `site` by its labels from the outermost in, joined by `/`. Which mirror
+    /// makes it makes no difference: several may put their assets into one.
+    #[must_use]
+    pub fn of_collection(site: &str, labels: &str, generation: u32) -> CollectionId {
+        shaped(digest_of_parts(&["upload_collection", site, labels, &generation.to_string()]))
     }
 
     /// The id as the service spells it.
@@ -54,6 +56,14 @@ impl fmt::Debug for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UploadId({})", self.0)
     }
+}
+
+fn shaped(digest: Md5) -> String {
+    let mut bytes = *digest.as_bytes();
+    bytes[0] &= 0x7f;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// How a stamp names a path without telling it (`stamp = "digest"`).

@@ -14,9 +14,6 @@ use crate::remote::{
     ApiError, ApiErrorKind, Ask, Confirmed, Expect, JobFollower, JobId, JobState, ListQuery, Remote, Resolved,
 };
 
-/// How long an accepted change is followed before the next pass has to look what became of it.
-const GIVE_UP: Duration = Duration::from_secs(300);
-
 /// What a change came to; `None` for an asset that is gone.
 pub type Outcome = Result<Option<Box<Asset>>, ApiError>;
 
@@ -35,11 +32,12 @@ pub struct Confirmer {
 }
 
 impl Confirmer {
-    /// Makes the handle, and the task for the caller to spawn.
-    pub fn new(remote: Remote) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// Makes the handle, and the task for the caller to spawn. A change that was accepted is followed for `follow`, then
+    /// the next pass has to look what became of it.
+    pub fn new(remote: Remote, follow: Duration) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (submissions, queue) = mpsc::channel(64);
         let (flush, flushed) = watch::channel(false);
-        (Self { submissions, flush }, run(remote, queue, flushed))
+        (Self { submissions, flush }, run(remote, follow, queue, flushed))
     }
 
     /// Says whether there is other work for the API meanwhile: with none, confirm as soon as likely done.
@@ -66,8 +64,13 @@ enum Answer {
     Job(UploadId, Result<JobState, ApiError>),
 }
 
-async fn run(remote: Remote, mut queue: mpsc::Receiver<Submission>, mut flushed: watch::Receiver<bool>) {
-    let mut follower = JobFollower::new(remote.batch_limits().ids, GIVE_UP);
+async fn run(
+    remote: Remote,
+    follow: Duration,
+    mut queue: mpsc::Receiver<Submission>,
+    mut flushed: watch::Receiver<bool>,
+) {
+    let mut follower = JobFollower::new(remote.batch_limits().ids, follow);
     let mut waiting: HashMap<UploadId, oneshot::Sender<Outcome>> = HashMap::new();
     let mut calls: JoinSet<Answer> = JoinSet::new();
     let mut open = true;
@@ -91,7 +94,8 @@ async fn run(remote: Remote, mut queue: mpsc::Receiver<Submission>, mut flushed:
                 }
                 Ask::GaveUp(ids) => {
                     for id in ids {
-                        let error = ApiError::new(ApiErrorKind::Job, "its job did not end in five minutes");
+                        let error =
+                            ApiError::new(ApiErrorKind::Job, format!("its job did not end in {} s", follow.as_secs()));
                         reply(&mut waiting, &id, Err(error));
                     }
                 }

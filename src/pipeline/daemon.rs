@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::RunError;
-use crate::index::{Index, InstanceLock};
+use crate::index::Index;
 use crate::live::{ApiView, Change, Live, Phase, Waiting};
 
-use super::session::{Session, open_index};
+use super::session::{Session, admitted, open_index};
 use super::verify::{Followed, PATIENCE_OF_DAEMON, Verifier};
+use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
 
@@ -54,15 +55,22 @@ pub struct Surroundings {
 /// What no waiting can heal: the token or environment is refused, the index cannot be used, another instance has it.
 pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunError> {
     let mut config = config;
-    let (mut index, mut lock) = open_index(&config, false)?;
+    // Held for as long as anything works on the index.
+    let (mut index, mut _lock) = open_index(&config, false)?;
     loop {
-        match generation(&config, index.clone(), lock.take(), surroundings).await? {
-            Next::Stop => return Ok(()),
-            Next::Reload(new, kept) => {
-                lock = kept;
+        match generation(&config, index.clone(), surroundings).await {
+            Err(error) => {
+                index.close().await;
+                return Err(error);
+            }
+            Ok(Next::Stop) => {
+                index.close().await;
+                return Ok(());
+            }
+            Ok(Next::Reload(new)) => {
                 if new.state_path != config.state_path {
-                    drop(lock.take());
-                    (index, lock) = open_index(&new, false)?;
+                    index.close().await;
+                    (index, _lock) = open_index(&new, false)?;
                 }
                 config = *new;
                 let mirrors =
@@ -77,16 +85,11 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
 
 enum Next {
     Stop,
-    Reload(Box<Config>, Option<InstanceLock>),
+    Reload(Box<Config>),
 }
 
 /// Runs with one configuration, until it is stopped or replaced by another.
-async fn generation(
-    config: &Config,
-    index: Index,
-    lock: Option<InstanceLock>,
-    surroundings: &Surroundings,
-) -> Result<Next, RunError> {
+async fn generation(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Next, RunError> {
     let stop = surroundings.stop.child_token();
     for mirror in &config.mirrors {
         surroundings.live.set_phase(&mirror.name, Phase::Starting);
@@ -95,7 +98,6 @@ async fn generation(
         session = open(config, index, surroundings) => session?,
         () = stop.cancelled() => return Ok(Next::Stop),
     };
-    session.hold(lock);
     follow_urls(config, &mut session, surroundings, &stop);
     let session = Arc::new(session);
     let outage = Arc::new(Outage::default());
@@ -110,7 +112,7 @@ async fn generation(
         );
         keepers.spawn(keeper.run());
     }
-    let next = attend(config, &session, &mut keepers, surroundings).await;
+    let next = attend(config, &session, &outage, &mut keepers, surroundings).await;
     stop.cancel();
     let ended = tokio::time::timeout(GRACE, async { while keepers.join_next().await.is_some() {} }).await;
     if ended.is_err() {
@@ -120,7 +122,7 @@ async fn generation(
     session.write_calls().await?;
     Ok(match next? {
         None => Next::Stop,
-        Some(new) => Next::Reload(Box::new(new), Arc::into_inner(session).and_then(Session::release)),
+        Some(new) => Next::Reload(Box::new(new)),
     })
 }
 
@@ -147,7 +149,7 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open = Session::open(config, index, None, false, PATIENCE);
+    let open = Session::open(config, index, None, false, Waits { reach: PATIENCE, ..Waits::default() });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);
@@ -177,6 +179,7 @@ async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Res
 async fn attend(
     config: &Config,
     session: &Arc<Session>,
+    outage: &Outage,
     keepers: &mut JoinSet<Result<(), RunError>>,
     surroundings: &Surroundings,
 ) -> Result<Option<Config>, RunError> {
@@ -186,10 +189,22 @@ async fn attend(
             Some(ended) = keepers.join_next() => match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error),
-                Err(error) => tracing::error!(%error, "a mirror's keeper ended abnormally"),
+                // A mirror that nobody keeps must not look as if it were kept.
+                Err(error) => return Err(RunError::Broken(format!("a mirror's keeper ended abnormally: {error}"))),
             },
             () = surroundings.reload.notified() => match (surroundings.load)() {
-                Ok(new) => return Ok(Some(new)),
+                Ok(new) => match admitted(&new).await {
+                    Ok(()) => {
+                        if new.status_listen != config.status_listen {
+                            tracing::warn!("`[status] listen` changed: that takes a restart");
+                        }
+                        return Ok(Some(new));
+                    }
+                    Err(error) => {
+                        tracing::error!("the new configuration is refused, the old one stays: {error}");
+                        (surroundings.reloaded)();
+                    }
+                },
                 Err(problems) => {
                     tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
                     (surroundings.reloaded)();
@@ -197,20 +212,26 @@ async fn attend(
             },
             () = tokio::time::sleep(BEAT) => {
                 session.write_calls().await?;
-                surroundings.live.set_api(api_view(config, session));
+                surroundings.live.set_api(api_view(config, session, outage));
             }
         }
     }
 }
 
-fn api_view(config: &Config, session: &Session) -> ApiView {
+fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
     let calls = session.calls_this_month();
-    let usage = session.remote.usage();
+    let (usage, pace) = (session.remote.usage(), session.remote.pace());
     ApiView {
         calls_this_month: calls,
         budget: config.api.monthly_budget,
         forecast: Some(crate::live::forecast(calls, jiff::Timestamp::now())),
+        requests: usage.api_requests,
         throttled: usage.throttled,
-        ..ApiView::default()
+        limit: pace.limit,
+        allowance: pace.allowance,
+        others: pace.others,
+        in_flight: pace.in_flight,
+        stopped_for_ms: u64::try_from(pace.stopped_for.as_millis()).unwrap_or(u64::MAX),
+        down_since: outage.since(),
     }
 }

@@ -13,19 +13,22 @@ use rusqlite::Connection;
 use crate::config::Mirror;
 use crate::config::policy::OnRemoteDelete;
 use crate::index::{FileRow, StoredSidecar, sidecars};
-use crate::metadata::desired::{Desired, Sources, desired};
+use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
+use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
 use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey};
+use crate::model::{CollectionId, FieldKey, RelPath, Site};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Desires {
     mirror: Arc<Mirror>,
     row: i64,
-    locales: Vec<String>,
+    site: Site,
     sidecars: BTreeMap<String, Arc<Sidecar>>,
+    /// By the key of the listed file.
+    listed: BTreeMap<String, Arc<Sidecar>>,
     broken: BTreeSet<String>,
     collections: BTreeMap<String, CollectionId>,
 }
@@ -34,22 +37,32 @@ impl Desires {
     /// Parses the sidecars in TOML; a broken one is told in the second value, as (path, what is wrong). `row` is the
     /// mirror's in the index.
     #[must_use]
-    pub fn new(
-        mirror: Arc<Mirror>,
-        row: i64,
-        locales: Vec<String>,
-        stored: &[StoredSidecar],
-    ) -> (Self, Vec<(String, String)>) {
+    pub fn new(mirror: Arc<Mirror>, row: i64, site: &Site, stored: &[StoredSidecar]) -> (Self, Vec<(String, String)>) {
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
+        let mut listed = BTreeMap::new();
+        let mut broken = BTreeSet::new();
+        for list in stored.iter().filter(|sidecar| is_list(&sidecar.path)) {
+            match parse(&list.path, &list.content) {
+                Ok(files) => {
+                    let of_list = |file: RemoteFile| (file.path.key().to_owned(), Arc::new(file.sidecar));
+                    listed.extend(files.into_iter().map(of_list));
+                }
+                // Told by who fetches them.
+                Err(_) => drop(broken.insert(list.path.clone())),
+            }
+        }
         for sidecar in stored.iter().filter(|sidecar| is_sidecar(&sidecar.path)) {
             match Sidecar::parse(&sidecar.path, &sidecar.content) {
                 Ok(parsed) => drop(all.insert(sidecar.path.clone(), Arc::new(parsed))),
                 Err(wrong) => problems.push((sidecar.path.clone(), wrong.render(false))),
             }
         }
-        let broken = problems.iter().map(|(path, _)| path.clone()).collect();
-        (Self { mirror, row, locales, sidecars: all, broken, collections: BTreeMap::new() }, problems)
+        broken.extend(problems.iter().map(|(path, _)| path.clone()));
+        (
+            Self { mirror, row, site: site.clone(), sidecars: all, listed, broken, collections: BTreeMap::new() },
+            problems,
+        )
     }
 
     /// Tells the ids of collections by their labels from the outermost in, joined by `/`.
@@ -61,6 +74,18 @@ impl Desires {
     #[must_use]
     pub fn recreates(&self) -> bool {
         self.mirror.on_remote_delete == OnRemoteDelete::Recreate
+    }
+
+    /// The collection that `path` is to lie in, when it is known.
+    #[must_use]
+    pub fn collection_id(&self, path: &RelPath) -> Option<&str> {
+        self.collections.get(&collection_of(&self.mirror, path)?).map(String::as_str)
+    }
+
+    /// The labels of the collection with this id, from the outermost in, joined by `/`.
+    #[must_use]
+    pub fn collection_labels(&self, id: &str) -> Option<&str> {
+        self.collections.iter().find(|(_, known)| *known == id).map(|(labels, _)| labels.as_str())
     }
 
     /// What the folder wants for the path of `row`, whose asset was created in `year`; `None` while it has none.
@@ -87,20 +112,41 @@ impl Desires {
         }
         let names = names_for(&row.path);
         frozen |= names.iter().any(|name| self.broken.contains(name));
-        let sidecars: Vec<(String, Arc<Sidecar>)> = names
+        let mut sidecars: Vec<(String, Arc<Sidecar>)> = names
             .into_iter()
             .filter_map(|name| self.sidecars.get(&name).map(|sidecar| (name, sidecar.clone())))
             .collect();
+        if row.cached {
+            let list = match row.path.folder() {
+                "" => LIST_NAME.to_owned(),
+                folder => format!("{folder}/{LIST_NAME}"),
+            };
+            frozen |= self.broken.contains(&list);
+            if let Some(listed) = self.listed.get(row.path.key()) {
+                // Closer to the file than its folders, but its own sidecar file has the last word.
+                let own = sidecars.iter().position(|(name, _)| name.starts_with(row.path.key()));
+                sidecars.insert(own.unwrap_or(sidecars.len()), (list, listed.clone()));
+            }
+        }
         let mut desired = desired(&Sources {
             mirror: &self.mirror,
             path: &row.path,
             embedded: &embedded,
             sidecars: &sidecars,
-            locales: &self.locales,
+            locales: &self.site.locales,
             year: year.unwrap_or_else(this_year),
         });
         if let Some(id) = desired.collection.as_ref().and_then(|labels| self.collections.get(labels)) {
             desired.fields.insert(FieldKey::Collection, id.clone().into());
+        }
+        // Said to be pushed although it cannot be, it would never be pushed once the project has the newer shape.
+        if !self.site.by_field && desired.fields.remove(&FieldKey::PosterTime).is_some() {
+            let origin =
+                desired.origins.remove("poster_time").map_or_else(String::new, |origin| format!(" in {origin}"));
+            desired.problems.push(format!(
+                "poster_time{origin} is left out: the project keeps focal points by locale, and then the service takes no \
+                 poster time"
+            ));
         }
         desired.frozen = frozen;
         desired.problems.extend(problems);

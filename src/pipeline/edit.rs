@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, Stamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp};
 
 use super::plan::Sharer;
 
@@ -36,13 +36,39 @@ pub struct Edit {
     pub stamp_due: bool,
     /// What editor and folder both changed, differently; the editor's stays.
     pub conflicts: Vec<Conflict>,
+    /// Something is left that only a second call can write.
+    pub unfinished: bool,
+}
+
+/// A change that one call makes to many assets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BulkChange {
+    /// Add these tags, sorted.
+    Tags(Vec<String>),
+    /// Move into this collection, or to the top.
+    Collection(Option<CollectionId>),
+}
+
+impl BulkChange {
+    /// Whether the asset is as the change leaves it.
+    #[must_use]
+    pub fn shows(&self, asset: &Asset) -> bool {
+        match self {
+            Self::Tags(tags) => tags.iter().all(|tag| asset.tags.contains(tag)),
+            Self::Collection(id) => {
+                asset.fields.get(&FieldKey::Collection).and_then(|value| value.as_str()) == id.as_deref()
+            }
+        }
+    }
 }
 
 impl Edit {
     /// The metadata of a new asset for `me`, shared by `followers` from the start.
     #[must_use]
     pub fn of_new(mirror: &str, me: &Sharer, followers: &[Sharer], content: Md5) -> Self {
-        let desired = united(me, followers);
+        let mut desired = united(me, followers);
+        // The service takes a creator for an asset that is there, not for a new one.
+        let unfinished = desired.fields.remove(&FieldKey::Creator).is_some();
         let entry = MirrorStamp {
             paths: stamp_names(me, followers),
             md5: content.to_string(),
@@ -60,6 +86,7 @@ impl Edit {
             entry,
             stamp_due: true,
             conflicts: Vec::new(),
+            unfinished,
         }
     }
 
@@ -69,10 +96,22 @@ impl Edit {
         self.tags.is_some() || !self.write.is_empty() || self.stamp_due
     }
 
-    /// The tags it adds, when adding tags is all it does: such edits go through the bulk calls.
+    /// What a bulk call can say, when that is all it does.
+    ///
+    /// Such a call leaves the stamp as it is, behind the index. It says then that less was pushed than was, so that a
+    /// machine without the index takes a tag for an editor's and leaves it; never more.
     #[must_use]
-    pub fn only_adds_tags(&self) -> bool {
-        !self.added_tags.is_empty() && !self.removes_tags && self.write.is_empty() && !self.stamp_due
+    pub fn in_bulk(&self) -> Option<BulkChange> {
+        if self.stamp_due || self.removes_tags {
+            return None;
+        }
+        if !self.added_tags.is_empty() {
+            let tags = || BulkChange::Tags(self.added_tags.iter().cloned().collect());
+            return self.write.is_empty().then(tags);
+        }
+        let only_collection = self.tags.is_none() && self.write.iter().eq([&FieldKey::Collection]);
+        let id = || self.fields.get(&FieldKey::Collection).and_then(|id| id.as_str().map(str::to_owned));
+        only_collection.then(|| BulkChange::Collection(id()))
     }
 
     /// In plain words, for the plan.
@@ -217,6 +256,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         entry,
         stamp_due,
         conflicts: merged.conflicts,
+        unfinished: false,
     }
 }
 

@@ -23,12 +23,11 @@ use crate::remote::{
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
+use super::listed::cached_at;
 use super::plan::{Action, KeepUrl};
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
 const SEND_ATTEMPTS: u32 = 4;
-/// A call whose answer was lost is looked after so long before it counts as not executed.
-const UNSURE_FOR: Duration = Duration::from_secs(15);
 
 /// Why an action did not come to its end.
 #[derive(Debug)]
@@ -37,6 +36,15 @@ pub enum Failure {
     Changed,
     /// The remote is not what was planned for; the index now knows. Observe and plan again.
     Replan,
+    /// The collection that was planned for is not there any more: find or make it anew.
+    Collection,
+    /// The service stored other bytes than were sent; this is the asset as it is now.
+    Damaged {
+        /// The asset.
+        asset: Box<Asset>,
+        /// For people.
+        problem: Problem,
+    },
     /// This path cannot be done now.
     Path {
         /// For people.
@@ -67,8 +75,12 @@ pub struct Executor {
     pub index: Index,
     /// Follows what the service accepted.
     pub confirmer: Confirmer,
+    /// A call whose answer was lost is looked after so long before it counts as not executed.
+    pub unsure: Duration,
     /// The mirror's root.
     pub root: Arc<PathBuf>,
+    /// Where the bytes of files fetched from URLs lie.
+    pub cache: Arc<PathBuf>,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
     /// The files being sent, to be cut short when they change.
@@ -377,7 +389,7 @@ impl Executor {
         action: &str,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
-        let path = row.path.below(&self.root);
+        let path = if row.cached { cached_at(&self.cache, &row.path) } else { row.path.below(&self.root) };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
         let mut attempt = 0;
@@ -411,7 +423,7 @@ impl Executor {
     /// Waits a while for a change to show whose answer was lost.
     async fn shows(&self, id: &UploadId, expect: Expect) -> Result<Box<Asset>, Lost> {
         let wait = self.confirmer.wait(id.clone(), None, expect);
-        match tokio::time::timeout(UNSURE_FOR, wait).await {
+        match tokio::time::timeout(self.unsure, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
             _ => Err(Lost),
         }
@@ -467,20 +479,22 @@ fn metadata_of(edit: &Edit) -> Metadata {
 /// What is reported as mirrored, the service has confirmed by digest.
 fn verified(asset: Box<Asset>, content: Md5, action: &str) -> Result<Box<Asset>, Failure> {
     match asset.md5 {
-        Some(md5) if md5 != content => Err(Failure::Path {
-            problem: Problem {
+        Some(md5) if md5 != content => {
+            let problem = Problem {
                 action: action.into(),
                 cause: format!("the service stored other bytes than were sent (md5 {md5} instead of {content})"),
                 advice: "it is sent again; if it lasts, tell DatoCMS".into(),
-            },
-            retry: true,
-        }),
+            };
+            Err(Failure::Damaged { asset, problem })
+        }
         _ => Ok(asset),
     }
 }
 
 fn failed(action: &str, error: ApiError) -> Failure {
-    if error.scope() == Scope::All {
+    if error.is_about_collection() {
+        Failure::Collection
+    } else if error.scope() == Scope::All {
         Failure::All(error)
     } else {
         path_problem(action, &error, error.retry() != Retry::Never)

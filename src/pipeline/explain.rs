@@ -244,6 +244,7 @@ fn look_again(
         restless: Restless::Read,
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),
+        live: None,
     };
     scan(copy, &request, &Arc::new(AtomicBool::new(false)))?;
     Ok(())
@@ -300,7 +301,7 @@ fn scope_of(
     site: Site,
 ) -> rusqlite::Result<(Scope, Vec<(String, String)>)> {
     let stored = sidecars::toml(conn, mirror)?;
-    let (desires, broken) = Desires::new(config.clone(), mirror, site.locales.clone(), &stored);
+    let (desires, broken) = Desires::new(config.clone(), mirror, &site, &stored);
     let scope = Scope {
         mirror,
         name: config.name.clone(),

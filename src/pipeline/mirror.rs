@@ -15,15 +15,17 @@ use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
 use crate::error::RunError;
 use crate::index::told::{self, LastPass};
-use crate::index::{FileRow, Index, Problem, assets, files, settings, sidecars};
+use crate::index::{FileRow, Index, IndexError, Problem, assets, files, settings, sidecars};
 use crate::live::Live;
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
-use crate::model::{PathDigest, RelPath, Site};
-use crate::report::MirrorReport;
+use crate::model::{CollectionId, PathDigest, RelPath, Site};
+use crate::report::{MirrorReport, PlannedAction};
 
+use super::collections::{ResolveError, Resolved, Resolver};
 use super::desire::Desires;
 use super::execute::{Executor, Sending};
+use super::listed::{Lists, cache_folder};
 use super::manifest;
 use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
@@ -49,6 +51,8 @@ pub struct MirrorRun {
     pub selection: Arc<Selection>,
     /// Told how far its scans and passes are.
     pub progress: Arc<Progress>,
+    /// Where scans give signs of life.
+    pub live: Option<Arc<Live>>,
 }
 
 /// What a run of a mirror takes.
@@ -66,6 +70,8 @@ pub struct RunRequest {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
+    /// Assets deleted shortly before: they count for the deletion guard.
+    pub deleted_lately: u64,
 }
 
 impl MirrorRun {
@@ -87,7 +93,7 @@ impl MirrorRun {
                 Ok(row)
             })
             .await?;
-        let run = Self { config, row: row.id, progress: Arc::default(), selection: Arc::new(selection) };
+        let run = Self { config, row: row.id, selection: Arc::new(selection), progress: Arc::default(), live: None };
         run.guard(row.root.as_deref(), force)?;
         Ok(run)
     }
@@ -99,7 +105,10 @@ impl MirrorRun {
     pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
         let name = self.config.name.clone();
         let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
-        self.guard(row.root.as_deref(), false).map(drop)
+        let run = self.clone();
+        // It may hang on a dead network server.
+        let checked = tokio::task::spawn_blocking(move || run.guard(row.root.as_deref(), false).map(drop));
+        checked.await.unwrap_or(Err(RunError::Stopped))
     }
 
     fn guard(&self, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
@@ -142,18 +151,26 @@ impl MirrorRun {
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
             progress: self.progress.clone(),
+            live: self.live.clone(),
         };
         let flag = Arc::new(AtomicBool::new(false));
-        let (work_index, work_flag) = (index.clone(), flag.clone());
-        let work = tokio::task::spawn_blocking(move || scan(&work_index, &request, &work_flag));
-        let scanned = tokio::select! {
+        let (work_index, work_flag, work_request) = (index.clone(), flag.clone(), request.clone());
+        let work = tokio::task::spawn_blocking(move || scan(&work_index, &work_request, &work_flag));
+        let mut scanned = tokio::select! {
             scanned = work => scanned.map_err(|_| RunError::Stopped)??,
             () = stop.cancelled() => {
                 flag.store(true, Ordering::Relaxed);
                 return Err(RunError::Stopped);
             }
         };
-        if whole && scanned.files == 0 {
+        let lists = Lists {
+            index,
+            scan: &request,
+            folder: cache_folder(index.path(), &self.config.name),
+            allow_private: self.config.allow_private_urls,
+        };
+        lists.update(&mut scanned, stop).await?;
+        if whole && scanned.files == 0 && scanned.listed == 0 {
             return Err(RunError::Empty { root: self.config.root.display().to_string() });
         }
         Ok(scanned)
@@ -207,8 +224,32 @@ impl MirrorRun {
         stop: &CancellationToken,
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
-        let context = self.context(session, request, stop, report).await?;
-        Ok(pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?)
+        let mut distrust = false;
+        loop {
+            let resolved = match self.collections(session, distrust).await {
+                Ok(resolved) => resolved,
+                Err(ResolveError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
+                Err(ResolveError::Index(error)) => return Err(error.into()),
+            };
+            tell_collections(&resolved, report);
+            let context = self.context(session, request, stop, resolved.ids, report).await?;
+            let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            let uncollected = std::mem::take(&mut end.uncollected);
+            if !uncollected.is_empty() && !distrust && end.fatal.is_none() && !stop.is_cancelled() {
+                distrust = true;
+                continue;
+            }
+            for path in uncollected {
+                report.failed += 1;
+                let problem = Problem {
+                    action: "report".into(),
+                    cause: "the service refuses the collection that the file is to lie in".into(),
+                    advice: "it is tried again; see whether another program changes the collections".into(),
+                };
+                report.problem(&path, &problem);
+            }
+            return Ok(end);
+        }
     }
 
     /// [`MirrorRun::pass_once`] until nothing changes under it any more.
@@ -226,6 +267,31 @@ impl MirrorRun {
         let only = request.only.as_deref().map(Only::new);
         self.tell_notices(&session.index, only.as_ref(), report).await?;
         Ok(end)
+    }
+
+    async fn collections(&self, session: &Session, distrust: bool) -> Result<Resolved, ResolveError> {
+        let resolver = Resolver {
+            index: &session.index,
+            remote: &session.remote,
+            site: &session.site,
+            row: self.row,
+            dry_run: session.dry_run,
+            distrust,
+        };
+        self.mark_changed_rules(session).await?;
+        resolver.resolve(&self.config).await
+    }
+
+    /// When the rules changed since the last pass, every file is looked at again.
+    async fn mark_changed_rules(&self, session: &Session) -> Result<(), IndexError> {
+        let (name, rules) = (self.config.name.clone(), format!("{} {:?}", self.config.policy_digest(), session.site));
+        session
+            .index
+            .call(move |conn| {
+                let mirror = settings::mirror(conn, &name)?;
+                settings::set_policy(conn, &mirror, &rules)
+            })
+            .await
     }
 
     /// What of the files' metadata could not be used, also when nothing was to be done this time.
@@ -276,7 +342,9 @@ impl MirrorRun {
             let changed = std::mem::take(&mut end.changed);
             attempt += 1;
             if attempt > RESETTLES {
-                for path in changed {
+                // What a look at the disk in between told counts as told.
+                let untold: Vec<String> = changed.into_iter().filter(|path| !is_told(report, path)).collect();
+                for path in untold {
                     report.failed += 1;
                     report.problem(
                         &path,
@@ -291,7 +359,8 @@ impl MirrorRun {
                 return Ok(end);
             }
             let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
-            let scanned = self.scan(&session.index, Some(paths), stop).await?;
+            let mut scanned = self.scan(&session.index, Some(paths), stop).await?;
+            scanned.problems.retain(|(path, ..)| !is_told(report, path.key()));
             take_scan_problems(&scanned, report);
         }
     }
@@ -301,25 +370,23 @@ impl MirrorRun {
         session: &Session,
         request: &RunRequest,
         stop: &CancellationToken,
+        collections: BTreeMap<String, CollectionId>,
         report: &mut MirrorReport,
     ) -> Result<PassContext, RunError> {
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
         let policy = policy_of(&config, &site);
-        let rules = format!("{} {site:?}", config.policy_digest());
         let (name, site_id) = (config.name.clone(), site.id.clone());
         let stored = session
             .index
             .call(move |conn| {
-                let mirror = settings::mirror(conn, &name)?;
-                settings::set_policy(conn, &mirror, &rules)?;
                 if hide_paths {
                     files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
                 }
                 sidecars::toml(conn, row)
             })
             .await?;
-        let (desires, broken) = Desires::new(config.clone(), row, site.locales.clone(), &stored);
+        let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
         for (path, cause) in broken {
             report.problem(
                 &path,
@@ -330,6 +397,7 @@ impl MirrorRun {
                 },
             );
         }
+        desires.set_collections(collections);
         let scope = Scope {
             mirror: row,
             name: config.name.clone(),
@@ -342,7 +410,9 @@ impl MirrorRun {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            unsure: session.waits.unsure,
             root: Arc::new(config.root.clone()),
+            cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),
             sending: request.sending.clone(),
         });
@@ -359,6 +429,7 @@ impl MirrorRun {
             impatient: request.impatient,
             urgent: request.urgent.clone(),
             live: request.live.clone(),
+            deleted_lately: request.deleted_lately,
             fresh: session.looked_at(),
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),
@@ -380,6 +451,7 @@ impl MirrorRun {
             Err(manifest::ManifestError::Index(error)) => return Err(error.into()),
             Err(error @ manifest::ManifestError::Write { .. }) => {
                 fine = false;
+                tracing::warn!(mirror = self.config.name, "{error}");
                 let advice = "correct `manifest` or the folder's permissions; it is written at the next pass".into();
                 report.problem("", &Problem { action: "manifest".into(), cause: error.to_string(), advice });
             }
@@ -445,6 +517,23 @@ impl Only {
     }
 }
 
+fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
+    if let Some(problem) = &resolved.problem {
+        report.problem("", problem);
+    }
+    if let Some(plan) = &mut report.plan {
+        plan.extend(resolved.would_make.iter().map(|labels| PlannedAction {
+            path: String::new(),
+            action: "report".into(),
+            why: format!("would create the collection {labels}"),
+        }));
+    }
+}
+
+fn is_told(report: &MirrorReport, path: &str) -> bool {
+    report.problems.iter().any(|problem| problem.path == path)
+}
+
 /// Adds what a scan could not read to the report.
 pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
     for (path, problem, severity) in &scanned.problems {
@@ -453,5 +542,12 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
             Severity::Failed => report.failed += 1,
         }
         report.problem(path.key(), problem);
+    }
+    if let Some(plan) = &mut report.plan {
+        plan.extend(scanned.would_fetch.iter().map(|path| PlannedAction {
+            path: path.key().to_owned(),
+            action: "create".into(),
+            why: "a list names it; it would be fetched from its URL".into(),
+        }));
     }
 }

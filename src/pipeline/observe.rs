@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::index::FileRow;
 use crate::index::{assets, files};
-use crate::model::{Asset, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
+use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
 use super::desire::Desires;
 use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
@@ -55,8 +55,33 @@ impl Scope {
 
     /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
     fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
-        Ok(assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned()))
+        let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
+        let intended = assets::intended(conn, self.mirror, &asset.id)?;
+        Ok(entry.map(|mut entry| {
+            if let Some(intended) = intended.filter(|intended| has_come_true(intended, &entry, asset)) {
+                entry = intended;
+            }
+            // Bulk moves leave no word in the stamp. An asset that lies where its path puts it follows its path.
+            let lies_in = asset.fields.get(&FieldKey::Collection);
+            let of_path =
+                |path: &String| RelPath::from_key(path).ok().and_then(|path| self.desires.collection_id(&path));
+            if let Some(lies_in) = lies_in
+                && entry.paths.iter().filter_map(of_path).any(|id| lies_in == id)
+            {
+                let digest = MirrorStamp::value_digest(lies_in);
+                entry.fields.insert(FieldKey::Collection.to_string(), digest);
+            }
+            entry
+        }))
     }
+}
+
+/// Whether the bulk call that was to make `entry` into `intended` had its effect on the asset.
+fn has_come_true(intended: &MirrorStamp, entry: &MirrorStamp, asset: &Asset) -> bool {
+    let key = FieldKey::Collection.to_string();
+    let moved = intended.fields.get(&key) == entry.fields.get(&key)
+        || intended.fields.get(&key).cloned() == asset.fields.get(&FieldKey::Collection).map(MirrorStamp::value_digest);
+    moved && intended.tags.difference(&entry.tags).all(|tag| asset.tags.contains(tag))
 }
 
 /// Observes the path of `row`. Rows in `failed` could not be mirrored in this pass: nobody waits for them.

@@ -3,13 +3,13 @@
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::Problem;
+use crate::index::{Index, Problem};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{LiveUrl, MirrorReport, Report};
@@ -19,11 +19,7 @@ use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
-
-/// How long a run waits for an API that cannot be reached before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it is waited for at the very start, when nothing has been done yet.
-const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+use super::waits::Waits;
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +32,8 @@ pub struct OnceOptions {
     pub only: Option<Vec<RelPath>>,
     /// Told how far the run is.
     pub progress: Arc<Progress>,
+    /// How long to wait for what.
+    pub waits: Waits,
 }
 
 /// How it ended.
@@ -52,12 +50,25 @@ pub struct OnceEnd {
 /// # Errors
 /// What stopped the run before there was anything to report.
 pub async fn run_once(config: &Config, options: &OnceOptions, stop: &CancellationToken) -> Result<OnceEnd, RunError> {
-    let started = Instant::now();
     let (index, lock) = open_index(config, options.dry_run)?;
+    let end = run_with(config, options, stop, &index).await;
+    index.close().await;
+    // Only now may another instance have it.
+    drop(lock);
+    end
+}
+
+async fn run_with(
+    config: &Config,
+    options: &OnceOptions,
+    stop: &CancellationToken,
+    index: &Index,
+) -> Result<OnceEnd, RunError> {
+    let started = Instant::now();
     let mut mirrors = Vec::new();
     let mut refused = Vec::new();
     for mirror in &config.mirrors {
-        match MirrorRun::prepare(Arc::new(mirror.clone()), &index, options.force).await {
+        match MirrorRun::prepare(Arc::new(mirror.clone()), index, options.force).await {
             Ok(mut run) => {
                 run.progress = options.progress.clone();
                 mirrors.push(run);
@@ -71,7 +82,7 @@ pub async fn run_once(config: &Config, options: &OnceOptions, stop: &Cancellatio
     {
         return Err(error);
     }
-    let mut session = Session::open(config, index, lock, options.dry_run, FIRST_PATIENCE).await?;
+    let mut session = Session::open(config, index.clone(), None, options.dry_run, options.waits).await?;
     options.progress.has_remote(&session.remote);
     let live = Arc::new(Mutex::new(Vec::new()));
     let verifying = verify(config, &mut session, options, stop, &live);
@@ -209,9 +220,9 @@ impl Once<'_> {
         if error.is_access() || error.retry() == Retry::Never {
             return Ok(false);
         }
-        tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", PATIENCE.as_secs());
+        tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", self.options.waits.outage.as_secs());
         tokio::select! {
-            site = reach(&self.session.remote, PATIENCE) => Ok(site.is_ok()),
+            site = reach(&self.session.remote, self.options.waits.outage) => Ok(site.is_ok()),
             () = self.stop.cancelled() => Err(RunError::Stopped),
         }
     }

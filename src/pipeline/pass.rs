@@ -14,17 +14,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Index, IndexError, Problem, files};
+use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
-use crate::model::{Asset, UploadId};
+use crate::model::{Asset, FieldKey, MirrorStamp, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
-use super::bulk::{BulkTag, send_bulk};
+use super::bulk::{BulkItem, send_bulk};
+use super::desire::Desires;
+use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
 use super::mirror::Only;
 use super::observe::{Scope, observe};
-use super::plan::{Action, Plan, Policy, plan};
+use super::plan::{Action, Known, Observation, Plan, Policy, plan};
 use super::progress::Progress;
 use super::record::record;
 use super::refresh::{self, RefreshError};
@@ -71,6 +73,8 @@ pub struct PassContext {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
+    /// Assets deleted shortly before: they count for the guard.
+    pub deleted_lately: u64,
     /// When the remote was last looked at.
     pub fresh: Instant,
     /// Told of every file.
@@ -107,6 +111,8 @@ pub struct PassEnd {
     pub fatal: Option<ApiError>,
     /// Files that changed while they were worked on: look at the disk again.
     pub changed: BTreeSet<String>,
+    /// Files whose collection went away meanwhile: find or make it anew.
+    pub uncollected: BTreeSet<String>,
 }
 
 /// The pass could not go on.
@@ -127,6 +133,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         report,
         end: PassEnd::default(),
         tried: HashSet::new(),
+        unfinished: HashSet::new(),
         failed: HashSet::new(),
         replans: HashMap::new(),
         turns: HashMap::new(),
@@ -168,6 +175,8 @@ struct Pass<'a> {
     end: PassEnd,
     /// Rows under way, and rows this pass is done with although they are dirty.
     tried: HashSet<i64>,
+    /// Rows whose new asset needs a second call; it counts as one action.
+    unfinished: HashSet<i64>,
     /// Rows nobody should wait for.
     failed: HashSet<i64>,
     replans: HashMap<i64, u32>,
@@ -178,8 +187,8 @@ struct Pass<'a> {
     /// Assets being worked on.
     busy: HashSet<UploadId>,
     flight: JoinSet<Vec<Finished>>,
-    /// Tags to add, and to which assets.
-    bulk: BTreeMap<Vec<String>, Vec<BulkTag>>,
+    /// What is the same for several assets, and for which.
+    bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
     /// When the remote was last looked at.
     fresh: Instant,
     /// Something was learnt in this round that the plans of its rows do not know.
@@ -307,6 +316,7 @@ impl Pass<'_> {
                         let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
                         files::set_notice(conn, row.id, notice.as_deref())?;
                         let plan = plan(&seen, &policy);
+                        remember_concluded(conn, scope.mirror, &seen, &plan)?;
                         if plan.action == Action::Nothing {
                             files::clean(conn, row.id)?;
                         }
@@ -371,7 +381,7 @@ impl Pass<'_> {
         self.tried.insert(row.id);
         self.begun += 1;
         for conflict in plan.conflicts() {
-            self.report.problem(row.path.key(), &conflict_problem(conflict));
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
         if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
             let planned = PlannedAction { path: row.path.key().into(), action: action.into(), why: plan.why.clone() };
@@ -384,16 +394,18 @@ impl Pass<'_> {
             | Action::Nothing
             | Action::Wait
             | Action::Report { .. } => self.finish(Finished { row, plan, result: Ok(None) }).await,
-            Action::Retag { asset, edit } if self.context.executor.is_some() && edit.only_adds_tags() => {
-                let tags: Vec<String> = edit.added_tags.iter().cloned().collect();
-                self.busy.extend(touches(&row, &plan).cloned());
-                let group = self.bulk.entry(tags.clone()).or_default();
-                group.push(BulkTag { asset: asset.id.clone(), row, plan: plan.clone() });
-                if group.len() >= super::bulk::AT_ONCE {
-                    self.flush_group(&tags);
+            Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {
+                Some(change) => {
+                    self.busy.extend(touches(&row, &plan).cloned());
+                    let group = self.bulk.entry(change.clone()).or_default();
+                    group.push(BulkItem { asset: asset.id.clone(), row, plan: plan.clone() });
+                    if group.len() >= super::bulk::AT_ONCE {
+                        self.flush_group(&change);
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
+                None => self.launch(row, plan).await,
+            },
             _ => self.launch(row, plan).await,
         }
     }
@@ -425,20 +437,20 @@ impl Pass<'_> {
     }
 
     fn flush_bulk(&mut self) {
-        let groups: Vec<Vec<String>> = self.bulk.keys().cloned().collect();
-        for tags in groups {
-            self.flush_group(&tags);
+        let changes: Vec<BulkChange> = self.bulk.keys().cloned().collect();
+        for change in changes {
+            self.flush_group(&change);
         }
     }
 
-    fn flush_group(&mut self, tags: &[String]) {
-        let (Some(group), Some(executor)) = (self.bulk.remove(tags), self.context.executor.clone()) else { return };
-        let (tags, cancel) = (tags.to_vec(), self.context.stop.clone());
+    fn flush_group(&mut self, change: &BulkChange) {
+        let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
+        let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
         self.flight.spawn(async move {
-            send_bulk(&executor, &tags, group, &cancel)
+            send_bulk(&executor, mirror, &change, group, &cancel)
                 .await
                 .into_iter()
-                .map(|(BulkTag { row, plan, .. }, result)| Finished { row, plan, result })
+                .map(|(BulkItem { row, plan, .. }, result)| Finished { row, plan, result })
                 .collect()
         });
     }
@@ -467,6 +479,10 @@ impl Pass<'_> {
                 self.end.changed.insert(row.path.key().to_owned());
                 Ok(())
             }
+            Err(Failure::Collection) => {
+                self.end.uncollected.insert(row.path.key().to_owned());
+                Ok(())
+            }
             Err(Failure::Replan) => {
                 let count = self.replans.entry(row.id).or_default();
                 *count += 1;
@@ -481,6 +497,7 @@ impl Pass<'_> {
                 };
                 self.fail(&row, &problem, retry_at(row.failures)).await
             }
+            Err(Failure::Damaged { asset, problem }) => self.damaged(row, &plan, *asset, &problem).await,
             Err(Failure::Path { problem, retry }) => {
                 let retry_at = if retry { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE };
                 self.fail(&row, &problem, retry_at).await
@@ -496,7 +513,9 @@ impl Pass<'_> {
 
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
         if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
-            self.report.count(action);
+            if !self.unfinished.contains(&row.id) {
+                self.report.count(action);
+            }
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
             if let Some(live) = &self.context.live {
                 let shown = asset.as_deref();
@@ -525,10 +544,19 @@ impl Pass<'_> {
             self.tried.remove(&row.id);
         }
         let Plan { action, why, .. } = plan;
+        let id = row.id;
+        let made = self.context.executor.is_some();
+        let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
+        if unfinished {
+            self.unfinished.insert(id);
+        }
         self.context
             .index
             .call(move |conn| {
                 record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
+                if unfinished {
+                    files::mark_dirty(conn, id)?;
+                }
                 match action.name() {
                     Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
                     None => Ok(()),
@@ -557,6 +585,28 @@ impl Pass<'_> {
         })
     }
 
+    /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
+    async fn damaged(&mut self, row: FileRow, plan: &Plan, asset: Asset, problem: &Problem) -> Result<(), PassError> {
+        let mirror = self.context.scope.mirror;
+        let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
+        let entry =
+            MirrorStamp { md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()), ..edit.entry.clone() };
+        self.context
+            .index
+            .call(move |conn| {
+                assets::upsert(conn, &asset, None)?;
+                assets::set_pushed(conn, mirror, &asset.id, &entry)
+            })
+            .await?;
+        let count = self.replans.entry(row.id).or_default();
+        *count += 1;
+        if *count < REPLANS {
+            self.tried.remove(&row.id);
+            return Ok(());
+        }
+        self.fail(&row, problem, retry_at(row.failures)).await
+    }
+
     async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
         self.failed.insert(row.id);
         self.context.progress.failed();
@@ -573,6 +623,16 @@ impl Pass<'_> {
         if self.context.policy.on_delete != OnDelete::Delete {
             return Ok(true);
         }
+        let mirror = self.context.scope.mirror;
+        let impatient = self.context.impatient;
+        let (tally, withheld) = self
+            .context
+            .index
+            // An impatient pass counts those itself.
+            .call(move |conn| {
+                Ok((files::tally(conn, mirror)?, if impatient { 0 } else { files::withheld(conn, mirror)? }))
+            })
+            .await?;
         let mut doomed = Vec::new();
         let mut after = String::new();
         loop {
@@ -585,17 +645,19 @@ impl Pass<'_> {
                     .map(|(row, _)| row),
             );
         }
-        let mirror = self.context.scope.mirror;
-        let tally = self.context.index.call(move |conn| files::tally(conn, mirror)).await?;
-        let count = doomed.len() as u64;
+        let (now, lately) = (doomed.len() as u64, self.context.deleted_lately);
+        let count = now + withheld + lately;
         let known = tally.present + count;
         let allowed = self.context.max_delete.allowed(known);
-        if count <= allowed || self.context.force {
+        // A folder without a single file is no folder to believe.
+        let emptied = tally.present == 0 && self.context.only.is_none();
+        if now == 0 || (count <= allowed && !emptied) || self.context.force {
             return Ok(true);
         }
+        let nothing = if lately > 0 { "no more were" } else { "nothing was" };
         let guard = format!(
             "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets a run delete \
-             {allowed}; nothing was deleted. If this is meant, run once with --force",
+             {allowed}; {nothing} deleted. If this is meant, run once with --force",
             self.context.max_delete
         );
         for row in doomed {
@@ -642,15 +704,34 @@ fn held_up(plan: &Plan) -> Option<Problem> {
 /// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
 const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
+/// What observing concluded was pushed must outlast what it was concluded by: the rules, or an intent.
+fn remember_concluded(
+    conn: &rusqlite::Connection,
+    mirror: i64,
+    seen: &Observation,
+    plan: &Plan,
+) -> rusqlite::Result<()> {
+    let (Action::Nothing, Known::There(asset), Some(entry)) = (&plan.action, &seen.known, &seen.pushed) else {
+        return Ok(());
+    };
+    if assets::pushed(conn, mirror, &asset.id)?.as_ref() != Some(entry) {
+        assets::set_pushed(conn, mirror, &asset.id, entry)?;
+    }
+    Ok(())
+}
+
 /// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
 fn retry_at(failures: u32) -> i64 {
     let seconds = 10_i64.saturating_mul(1 << failures.min(9)).min(3600);
     (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
 }
 
-fn conflict_problem(conflict: &crate::metadata::merge::Conflict) -> Problem {
+fn conflict_problem(conflict: &crate::metadata::merge::Conflict, desires: &Desires) -> Problem {
     let shown = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "nothing".to_owned(), serde_json::Value::to_string)
+        let Some(value) = value else { return "nothing".to_owned() };
+        // People know a collection by its labels.
+        let id = value.as_str().filter(|_| conflict.key == FieldKey::Collection);
+        id.and_then(|id| desires.collection_labels(id)).map_or_else(|| value.to_string(), str::to_owned)
     };
     Problem {
         action: "report".into(),

@@ -48,7 +48,9 @@ pub fn record(
         Action::Accept { asset, content } => {
             let mut entry = assets::pushed(conn, mirror, asset)?.unwrap_or_default();
             entry.accepted = Some(content.to_string());
-            in_step(asset, &entry)
+            in_step(asset, &entry)?;
+            // The file stands; its metadata has not been looked at yet.
+            files::mark_owners_dirty(conn, asset)
         }
         Action::Create { id, edit, .. } => in_step(id, &edit.entry),
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),

@@ -20,6 +20,9 @@ const COMPLETE: &str = "listed";
 /// Setting: number of the last full listing.
 const LISTING: &str = "listing";
 
+/// Setting: see [`seen_until`].
+const SEEN_UNTIL: &str = "seen_until";
+
 /// Why the remote could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
@@ -59,11 +62,10 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
 /// # Errors
 /// The API's and the index's.
 pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError> {
-    let newest = index.call(assets::newest_change).await?;
-    let horizon = newest.as_deref().and_then(|text| text.parse::<Timestamp>().ok()).map(|time| time - OVERLAP);
+    let seen_until = index.call(seen_until).await?;
+    let horizon = seen_until.map(|time| time - OVERLAP);
     for attempt in 1.. {
-        let mut offset = 0;
-        let mut total = None;
+        let (mut offset, mut total, mut newest) = (0, None, None);
         let mut shifted = false;
         loop {
             let query = ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit: PAGE_LIMIT };
@@ -71,20 +73,45 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
             shifted |= total.is_some_and(|total| total != page.total);
             total = Some(page.total);
             let count = page.assets.len() as u64;
+            let page_newest = newest_of(&page.assets);
+            newest = newest.max(page_newest);
             let reached =
                 count == 0 || offset + count >= page.total || page.assets.iter().any(|asset| is_before(asset, horizon));
-            store(index, page.assets, None).await?;
-            if reached {
+            let told_something = store(index, page.assets, None).await?;
+            // After mass changes the overlap is long: every run would read it all again until the next change.
+            let known_again = offset > 0 && !told_something && page_newest <= seen_until;
+            if reached || known_again {
                 break;
             }
             offset += count;
         }
         // An asset deleted while paging moves others to a page already read.
+        if !shifted {
+            index.call(move |conn| set_seen_until(conn, newest)).await?;
+        }
         if !shifted || attempt >= ATTEMPTS {
             return Ok(total.unwrap_or_default());
         }
     }
     Ok(0)
+}
+
+/// Until when, by the service's clock, every change was looked at. Not the newest change the index knows: our own
+/// writes are newer than what editors did meanwhile, and a look that broke off has seen the newest changes only.
+fn seen_until(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let text = match settings::get(conn, SEEN_UNTIL)? {
+        Some(text) => Some(text),
+        None => assets::newest_change(conn)?,
+    };
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn set_seen_until(conn: &Connection, time: Option<Timestamp>) -> rusqlite::Result<()> {
+    time.map_or(Ok(()), |time| settings::set(conn, SEEN_UNTIL, &time.to_string()))
+}
+
+fn newest_of(assets: &[Asset]) -> Option<Timestamp> {
+    assets.iter().filter_map(|asset| asset.updated_at.parse().ok()).max()
 }
 
 /// Looks at these assets only.
@@ -120,8 +147,13 @@ fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {
     Ok(settings::get(conn, COMPLETE)?.is_some())
 }
 
-async fn store(index: &Index, found: Vec<Asset>, listing: Option<i64>) -> Result<(), IndexError> {
-    index.call(move |conn| found.iter().try_for_each(|asset| assets::upsert(conn, asset, listing).map(drop))).await
+/// Whether any of them differs from what the index had.
+async fn store(index: &Index, found: Vec<Asset>, listing: Option<i64>) -> Result<bool, IndexError> {
+    index
+        .call(move |conn| {
+            found.iter().try_fold(false, |differs, asset| Ok(assets::upsert(conn, asset, listing)? | differs))
+        })
+        .await
 }
 
 /// Lists every asset; those not seen are gone. `first` is the first page where it has been read already.
@@ -129,7 +161,7 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
     let mut first = first;
     for attempt in 1.. {
         let listing = index.call(next_listing).await?;
-        let (mut offset, mut total) = (0, None);
+        let (mut offset, mut total, mut newest) = (0, None, None);
         let mut shifted = false;
         loop {
             let page = match first.take() {
@@ -139,6 +171,7 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
             shifted |= total.is_some_and(|total| total != page.total);
             total = Some(page.total);
             let count = page.assets.len() as u64;
+            newest = newest.max(newest_of(&page.assets));
             store(index, page.assets, Some(listing)).await?;
             offset += count;
             if count == 0 || offset >= page.total {
@@ -149,6 +182,7 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
             index
                 .call(move |conn| {
                     assets::sweep(conn, listing)?;
+                    set_seen_until(conn, newest)?;
                     settings::set(conn, COMPLETE, "1")
                 })
                 .await?;
@@ -156,7 +190,12 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
         }
         if attempt >= ATTEMPTS {
             // A media area in constant motion: what was seen counts, nothing is taken for gone.
-            index.call(|conn| settings::set(conn, COMPLETE, "1")).await?;
+            index
+                .call(move |conn| {
+                    set_seen_until(conn, newest)?;
+                    settings::set(conn, COMPLETE, "1")
+                })
+                .await?;
             return Ok(());
         }
     }

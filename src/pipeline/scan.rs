@@ -13,10 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{DigestError, Digested, Fingerprint, Found, Job, Selection, WalkError, Walked, digest_all, walk};
+use crate::disk::{
+    DigestError, Digested, Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, digest_all, glance, walk,
+};
 use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
 use crate::index::sidecars::StoredSidecar;
-use crate::index::{Index, IndexError, files, sidecars};
+use crate::index::{Index, IndexError, files, listed, sidecars};
+use crate::live::Live;
+use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 
 use super::progress::Progress;
@@ -52,6 +56,8 @@ pub struct ScanRequest {
     pub embedded: Option<ReadEmbedded>,
     /// Told of every file.
     pub progress: Arc<Progress>,
+    /// Where to give signs of life.
+    pub live: Option<Arc<Live>>,
 }
 
 /// What a scan does about files that changed less than `settle` ago.
@@ -84,6 +90,10 @@ pub struct Scanned {
     pub sidecars_changed: u64,
     /// Every folder could be listed.
     pub complete: bool,
+    /// Files that `_remote.toml` lists, fetched or not.
+    pub listed: u64,
+    /// Files of `_remote.toml` that a dry run leaves unfetched.
+    pub would_fetch: Vec<RelPath>,
 }
 
 /// Whether something found on disk counts as a failure.
@@ -93,6 +103,14 @@ pub enum Severity {
     Skipped,
     /// A file that should be mirrored and is not.
     Failed,
+}
+
+impl ScanRequest {
+    fn tick(&self) {
+        if let Some(live) = &self.live {
+            live.progress(std::time::Instant::now());
+        }
+    }
 }
 
 /// Why a scan could not be made.
@@ -114,18 +132,16 @@ pub enum ScanError {
 /// # Errors
 /// When the root cannot be listed, the index fails, or `stop` is set.
 pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Result<Scanned, ScanError> {
-    let parts: Vec<Option<&RelPath>> = match &request.only {
-        None => vec![None],
-        Some(paths) => paths.iter().map(Some).collect(),
-    };
     let mut scan = Scan::new(index.clone(), request.clone(), stop.clone());
-    for part in parts {
-        scan.part(part)?;
-        if stop.load(Ordering::Relaxed) {
-            return Err(ScanError::Stopped);
+    match &request.only {
+        None => scan.part(None)?,
+        Some(paths) => {
+            for folder in scan.points(paths)? {
+                scan.part(Some(folder))?;
+            }
         }
     }
-    if request.restless == Restless::Leave {
+    if request.restless != Restless::Wait {
         scan.totals.unsettled = std::mem::take(&mut scan.restless).into_iter().map(|(path, _)| path).collect();
         return Ok(scan.totals);
     }
@@ -144,6 +160,8 @@ struct Scan {
     stop: Arc<AtomicBool>,
     totals: Scanned,
     restless: Vec<(RelPath, Fingerprint)>,
+    /// When it began, by the wall clock; coarse clocks of file systems lag a little.
+    began_ns: i64,
 }
 
 /// What the threads of one part share.
@@ -175,13 +193,67 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Scan {
     fn new(index: Index, request: ScanRequest, stop: Arc<AtomicBool>) -> Self {
-        Self { index, request, stop, totals: Scanned { complete: true, ..Scanned::default() }, restless: Vec::new() }
+        let began_ns = now_ns() - 1_000_000_000;
+        Self {
+            index,
+            request,
+            stop,
+            totals: Scanned { complete: true, ..Scanned::default() },
+            restless: Vec::new(),
+            began_ns,
+        }
+    }
+
+    /// Looks at single paths, all in one go, and reads what changed; returns those that are folders, to be walked.
+    fn points<'p>(&mut self, paths: &'p [RelPath]) -> Result<Vec<&'p RelPath>, ScanError> {
+        let (mut folders, mut points, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unreadable_dirs = Vec::new();
+        for path in paths {
+            match glance(&self.request.root, path, &self.request.selection)? {
+                Glance::Folder => {
+                    folders.push(path);
+                    continue;
+                }
+                Glance::Found(seen) => {
+                    if let Found::Unreadable { path, .. } = &seen {
+                        // It may be a folder, whose files are then not gone.
+                        unreadable_dirs.push(path.clone());
+                    }
+                    found.push(seen);
+                }
+                Glance::Nothing => {}
+            }
+            points.push(path.key().to_owned());
+        }
+        if !points.is_empty() {
+            let complete = unreadable_dirs.is_empty();
+            let under: Vec<&str> = points.iter().map(String::as_str).collect();
+            self.compare(Some(&under), |shared| {
+                let _ = shared.take(found);
+                Ok(Walked { unreadable_dirs, complete, ..Walked::default() })
+            })?;
+        }
+        Ok(folders)
     }
 
     /// Walks one part of the tree and reads what changed.
     fn part(&mut self, under: Option<&RelPath>) -> Result<(), ScanError> {
-        let (mirror, key) = (self.request.mirror, under.map(|path| path.key().to_owned()));
-        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, key.as_deref()))?;
+        let request = self.request.clone();
+        let place = under.map(|path| [path.key()]);
+        self.compare(place.as_ref().map(<[&str; 1]>::as_slice), |shared| {
+            walk(&request.root, under, &request.selection, 0, &|batch| shared.take(batch))
+        })
+    }
+
+    /// Compares what `look` finds with what is known in these places (everywhere for none), and reads what changed.
+    fn compare(
+        &mut self,
+        under: Option<&[&str]>,
+        look: impl FnOnce(&Shared<'_>) -> Result<Walked, WalkError>,
+    ) -> Result<(), ScanError> {
+        let mirror = self.request.mirror;
+        let keys = under.map(|under| under.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, keys.as_deref()))?;
         let (jobs, queue) = sync_channel(QUEUE);
         let shared = Shared {
             scan: self,
@@ -195,7 +267,7 @@ impl Scan {
         let reading = Reading::new(self);
         let walked = thread::scope(|scope| {
             scope.spawn(|| reading.read_all(queue));
-            let walked = walk(&self.request.root, under, &self.request.selection, 0, &|batch| shared.take(batch));
+            let walked = look(&shared);
             let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
             // The digest threads end when no more jobs can come.
             drop(jobs);
@@ -235,19 +307,27 @@ impl Scan {
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in unseen.chunks(BATCH) {
             let (chunk, hidden, unreadable) = (chunk.to_vec(), hidden.clone(), unreadable.clone());
-            self.totals.vanished += self.index.call_blocking(move |conn| {
-                let mut gone = Vec::new();
+            let (root, began) = (self.request.root.clone(), self.began_ns);
+            let (vanished, back) = self.index.call_blocking(move |conn| {
+                let (mut gone, mut back) = (Vec::new(), Vec::new());
                 for id in chunk {
-                    let path: String = conn
-                        .prepare_cached("SELECT path FROM file WHERE id = ?1")?
-                        .query_row([id], |row| row.get(0))?;
-                    if !unreadable.contains(&path) && !hidden.iter().any(|dir| path.starts_with(dir)) {
-                        gone.push(id);
+                    let path = files::path_of(conn, id)?;
+                    if unreadable.contains(path.key()) || hidden.iter().any(|dir| path.key().starts_with(dir)) {
+                        continue;
+                    }
+                    // Deleted when the walk came by, and made anew since: a save, no deletion.
+                    match std::fs::symlink_metadata(path.below(&root)) {
+                        Ok(metadata) if metadata.is_file() && Fingerprint::from(&metadata).ctime_ns >= began => {
+                            back.push((path, Fingerprint::from(&metadata)));
+                        }
+                        _ => gone.push(id),
                     }
                 }
                 files::vanished(conn, &gone)?;
-                Ok(gone.len() as u64)
+                Ok((gone.len() as u64, back))
             })?;
+            self.totals.vanished += vanished;
+            self.restless.extend(back);
         }
         Ok(())
     }
@@ -255,7 +335,7 @@ impl Scan {
     /// Remembers metadata files; the files they tell about are looked at again when one changed.
     fn sidecars(
         &mut self,
-        under: Option<&RelPath>,
+        under: Option<&[&str]>,
         found: Vec<(RelPath, Fingerprint)>,
         walked: &Walked,
     ) -> Result<(), ScanError> {
@@ -265,7 +345,10 @@ impl Scan {
             .iter()
             .map(|sidecar| sidecar.path.clone())
             .filter(|path| {
-                under.is_none_or(|under| path == under.key() || path.starts_with(&format!("{}/", under.key())))
+                let is_in = |place: &&str| {
+                    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                under.is_none_or(|under| under.iter().any(is_in))
             })
             .collect();
         for (path, print) in found {
@@ -393,6 +476,9 @@ fn is_quiet(print: &Fingerprint, now: i64, settle: Duration) -> bool {
 /// Looks again at the files a sidecar tells about.
 fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> rusqlite::Result<()> {
     let (folder, name) = sidecar.rsplit_once('/').unwrap_or(("", sidecar));
+    if name == LIST_NAME {
+        return listed::mark_dirty(conn, mirror, sidecar);
+    }
     if name == "_folder.meta.toml" {
         return sidecars::mark_dirty(conn, mirror, folder, true);
     }
@@ -411,6 +497,7 @@ fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> ru
 impl Shared<'_> {
     fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
         let request = &self.scan.request;
+        request.tick();
         let now = now_ns();
         for found in batch {
             match found {
@@ -481,6 +568,7 @@ impl<'a> Reading<'a> {
 
     fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
         let Job { path, print } = job;
+        self.scan.request.tick();
         match outcome {
             Ok(digested) => self.keep(path, print, &digested),
             Err(DigestError::Changed) => lock(&self.restless).push((path, print)),

@@ -21,11 +21,12 @@ use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry}
 use super::confirm::Confirmer;
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
+use super::waits::Waits;
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
 const SENDERS: usize = 8;
-/// How long a change begun by an earlier process may take to show before it is planned anew.
-const SETTLE_INTENTS: Duration = Duration::from_secs(20);
+/// How long a new configuration's token may take to be taken or refused.
+const ADMISSION: Duration = Duration::from_secs(10);
 
 /// An open session.
 #[derive(Debug)]
@@ -44,9 +45,13 @@ pub struct Session {
     pub dry_run: bool,
     /// Follows the URLs of replaced assets, for mirrors that want it; the owner sets it.
     pub verifier: Option<Verifier>,
+    /// How long to wait for what.
+    pub waits: Waits,
     calls: Arc<Calls>,
     looked: Mutex<Instant>,
-    lock: Option<InstanceLock>,
+    /// One mirror at a time lists: what it learns serves all.
+    listing: tokio::sync::Mutex<()>,
+    _lock: Option<InstanceLock>,
 }
 
 /// Calls made and not yet written to the index, and the month's total.
@@ -74,8 +79,8 @@ pub fn open_index(config: &Config, dry_run: bool) -> Result<(Index, Option<Insta
 }
 
 impl Session {
-    /// Opens a session on an index. The API is asked for the project, again and again for `patience` when it cannot be
-    /// reached.
+    /// Opens a session on an index. The API is asked for the project, again and again for `waits.reach` when it
+    /// cannot be reached.
     ///
     /// # Errors
     /// The API's and the index's.
@@ -84,7 +89,7 @@ impl Session {
         index: Index,
         lock: Option<InstanceLock>,
         dry_run: bool,
-        patience: Duration,
+        waits: Waits,
     ) -> Result<Self, RunError> {
         let calls = Arc::new(Calls {
             month: AtomicU64::new(index.call(|conn| settings::count_calls(conn, &this_month(), 0)).await?),
@@ -96,16 +101,17 @@ impl Session {
             rate_share: config.api.rate_share,
             upload_bandwidth: config.api.upload_bandwidth,
             before_call: Some(calls.clone().before_call()),
+            timeouts: waits.remote,
             ..Options::new(&config.api.base_url, config.api.token.clone())
         })?;
-        let site = reach(&remote, patience).await?;
+        let site = reach(&remote, waits.reach).await?;
         let project = format!("{}/{}", site.id, config.api.environment.as_deref().unwrap_or_default());
         if index.call(move |conn| settings::bind(conn, &project)).await? {
             tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
         }
         let seen = site.clone();
         index.call(move |conn| told::set_site(conn, &seen)).await?;
-        let (confirmer, task) = Confirmer::new(remote.clone());
+        let (confirmer, task) = Confirmer::new(remote.clone(), waits.follow);
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
         let session = Self {
@@ -116,9 +122,11 @@ impl Session {
             senders,
             dry_run,
             verifier: None,
+            waits,
             calls,
             looked: Mutex::new(Instant::now()),
-            lock,
+            listing: tokio::sync::Mutex::default(),
+            _lock: lock,
         };
         if !dry_run {
             session.settle_intents().await?;
@@ -145,7 +153,7 @@ impl Session {
         };
         self.confirmer.set_flush(true);
         let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
-        match tokio::time::timeout(SETTLE_INTENTS, wait).await {
+        match tokio::time::timeout(self.waits.left_open, wait).await {
             Ok(Ok(Some(asset))) => {
                 self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
             }
@@ -165,22 +173,12 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps the instance lock for as long as the session lives.
-    pub fn hold(&mut self, lock: Option<InstanceLock>) {
-        self.lock = lock;
-    }
-
-    /// Gives the instance lock back, for the next session of this process.
-    #[must_use]
-    pub fn release(self) -> Option<InstanceLock> {
-        self.lock
-    }
-
     /// Looks at the whole remote: changes and deletions.
     ///
     /// # Errors
     /// The API's and the index's.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
+        let _listing = self.listing.lock().await;
         let at = Instant::now();
         refresh::refresh(&self.index, &self.remote).await?;
         self.saw(at);
@@ -240,6 +238,22 @@ impl Calls {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
             true
         })
+    }
+}
+
+/// Whether the API takes the token and environment of a configuration that is to replace another. One that cannot be
+/// reached refuses nothing.
+///
+/// # Errors
+/// The refusal.
+pub async fn admitted(config: &Config) -> Result<(), RunError> {
+    let remote = Remote::new(Options {
+        environment: config.api.environment.clone(),
+        ..Options::new(&config.api.base_url, config.api.token.clone())
+    })?;
+    match tokio::time::timeout(ADMISSION, remote.site()).await {
+        Ok(Err(error)) if error.is_access() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -146,11 +146,17 @@ impl Remote {
         Ok(wire::bare_list(&document)?.into_iter().map(collection).collect())
     }
 
-    /// Makes a collection under a client-made id. Making it a second time gives the same one.
+    /// Makes a collection under a client-made id; nothing when the id is taken: by the same one, made before or by
+    /// another process, or by one since deleted.
     ///
     /// # Errors
     /// As [`Remote::site`].
-    pub async fn create_collection(&self, id: &str, label: &str, parent: Option<&str>) -> Result<Collection, ApiError> {
+    pub async fn create_collection(
+        &self,
+        id: &str,
+        label: &str,
+        parent: Option<&str>,
+    ) -> Result<Option<Collection>, ApiError> {
         let mut data = json!({"type": "upload_collection", "id": id, "attributes": {"label": label}});
         if let Some(parent) = parent {
             data["relationships"] = json!({"parent": {"data": {"type": "upload_collection", "id": parent}}});
@@ -159,11 +165,10 @@ impl Remote {
         let call = Call::new(Method::POST, &["upload-collections"], Effect::Repeatable).body(body);
         match self.door.result(&call).await {
             Ok(_) => {}
-            // Made before, perhaps by the attempt whose answer was lost.
-            Err(error) if error.is_uniqueness_of_id() => {}
+            Err(error) if error.is_uniqueness_of_id() => return Ok(None),
             Err(error) => return Err(error),
         }
-        Ok(Collection { id: id.to_owned(), label: label.to_owned(), parent: parent.map(str::to_owned) })
+        Ok(Some(Collection { id: id.to_owned(), label: label.to_owned(), parent: parent.map(str::to_owned) }))
     }
 
     /// The project's environments.

@@ -255,6 +255,13 @@ impl ApiError {
             && self.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
     }
 
+    /// The collection does not exist.
+    #[must_use]
+    pub fn is_about_collection(&self) -> bool {
+        self.kind == ApiErrorKind::Invalid
+            && self.field.as_deref().is_some_and(|field| field.contains("upload_collection"))
+    }
+
     /// What was asked for does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

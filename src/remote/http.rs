@@ -129,8 +129,8 @@ impl Door {
         // One connection for each upload: over HTTP/2 they would share one flow window.
         let bucket = || builder().http1_only();
         Ok(Self {
-            api: build(api, loopback)?,
-            bucket: build(bucket, loopback)?,
+            api: build(api, &base)?,
+            bucket: build(bucket, &base)?,
             base,
             pacer: options.pacer.unwrap_or_else(|| Pacer::new(options.rate_share)),
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
@@ -360,12 +360,12 @@ pub(super) fn causes(error: reqwest::Error) -> String {
     shorten(&text)
 }
 
-/// A container without certificates cannot build a client at all; on loopback none are needed.
-fn build(builder: impl Fn() -> ClientBuilder, loopback: bool) -> Result<Client, ApiError> {
-    let built = if loopback {
-        builder().no_proxy().build().or_else(|_| builder().no_proxy().tls_certs_only([]).build())
-    } else {
-        builder().build()
+/// Over loopback without TLS the machine's certificates are not read: that takes longer than all else.
+fn build(builder: impl Fn() -> ClientBuilder, base: &Url) -> Result<Client, ApiError> {
+    let built = match (is_loopback(base), base.scheme()) {
+        (true, "http") => builder().no_proxy().tls_certs_only([]).build(),
+        (true, _) => builder().no_proxy().build(),
+        (false, _) => builder().build(),
     };
     built.map_err(|error| ApiError::new(ApiErrorKind::Setup, causes(error)))
 }

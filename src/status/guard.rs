@@ -76,6 +76,7 @@ fn is_ours(listen: SocketAddr, host: &Authority) -> bool {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a constant at every call")]
     fn status(listen: &str, method: Method, uri: &str, hosts: &[&str]) -> u16 {
         let mut headers = HeaderMap::new();
         for host in hosts {

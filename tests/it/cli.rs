@@ -201,7 +201,7 @@ fn exit_4_when_another_file_system_is_where_the_root_was() {
 fn exit_5_while_another_process_has_the_index() {
     let env = TestEnv::new();
     env.write("a.png", "x");
-    let slow = Fault { route: "PUT bucket".into(), skip: 0, times: None, kind: FaultKind::Delay { ms: 3000 } };
+    let slow = Fault { route: "PUT bucket".into(), skip: 0, times: None, kind: FaultKind::Delay { ms: 1500 } };
     env.sandbox.add_fault(slow);
     let first = env.start(&["--root", "brand", "--sync-once", "--format", "json"], b"");
     while env.sandbox.count("GET /site") == 0 {

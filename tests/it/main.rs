@@ -4,7 +4,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
+mod bad_input;
 mod cli;
+mod cost;
 mod layout;
 mod mirror;
 mod policies;

@@ -245,7 +245,7 @@ fn an_asset_of_someone_else_is_adopted_and_never_renamed_or_deleted() {
     env.rename("ours.png", "renamed.png");
     env.sync().exits(0).did("moved 1");
     let moved = env.asset("renamed.png");
-    assert_eq!((moved.id, moved.url), (id.clone(), adopted.url.clone()), "it is not ours to rename");
+    assert_eq!((moved.id, moved.url), (id.clone(), adopted.url), "it is not ours to rename");
     env.assert_still();
     env.remove("renamed.png");
     let run = env.sync();
@@ -322,4 +322,31 @@ fn who_left_a_shared_asset_is_not_taken_for_its_owner_when_the_index_is_lost() {
         assert_eq!(env.assets().len(), 2);
         env.assert_still();
     }
+}
+
+/// Our own writes are newer than what an editor did while they went on, and there are more of them than a listing's
+/// page holds.
+#[test]
+fn an_editor_s_change_during_a_long_first_sync_is_seen_by_the_next_run() {
+    let mut env = TestEnv::new();
+    env.write("000.txt", "first");
+    env.sync().exits(0).did("created 1");
+    let id = env.asset("000.txt").id;
+    for number in 1..=600 {
+        env.write(format!("{number:03}.txt"), format!("file {number}"));
+    }
+    let run = env.start(&["--root", "brand", "--sync-once", "--format", "json"], b"");
+    while env.sandbox.count("POST /uploads") < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    env.sandbox.replace_content(None, &id, b"editor's").unwrap();
+    // The other 580 come more than the overlap later.
+    env.sandbox.set(|settings| settings.clock_offset_ms += 300_000);
+    run.end().exits(0).did("created 600");
+    env.write("000.txt", "ours");
+    let run = env.sync().exits(1);
+    assert!(run.problem("000.txt").contains("CMS"), "{run:#?}");
+    assert_eq!(env.content(&id), b"editor's", "an editor's file is never overwritten unseen");
+    env.set("DATO_MIRROR_ON_REMOTE_CHANGE", "overwrite");
+    env.sync().exits(0).did("replaced 1");
 }

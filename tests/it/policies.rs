@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{TestEnv, fast, served, stamp};
+use crate::support::{TestEnv, fast, served, stamp, stamped_paths};
 use dato_mirror::sandbox::{Edit, Settings};
 
 /// A folder of two files, mirrored with these variables.
@@ -96,7 +96,8 @@ fn on_delete_delete_keeps_an_asset_that_another_path_shares() {
     env.write("copy.png", "one");
     env.sync().exits(0).did("aliased 1");
     env.remove("a.png");
-    env.sync().exits(0).did("");
+    env.sync().exits(0).did("retagged 1");
+    assert_eq!(stamped_paths(&env.asset("copy.png")), ["copy.png"]);
     assert_eq!(env.content(&env.asset("copy.png").id), b"one");
     env.assert_still();
     env.remove("copy.png");

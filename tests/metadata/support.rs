@@ -1,7 +1,7 @@
 //! The surroundings of a test: a folder, a media area of its own, and the real binary.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use dato_mirror::sandbox::{AssetView, Options, Sandbox, Settings};
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 pub struct Env {
     pub sandbox: Sandbox,
     dir: TempDir,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Env {
@@ -26,9 +26,11 @@ impl Env {
         fs::create_dir(dir.path().join("brand")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut settings = Settings { locales: vec!["en".into(), "it".into()], ..Settings::fast() };
+        // Told a limit so high, the client waits for nothing; told none, it keeps to the usual one.
+        settings.rate_limit = 100_000;
         change(&mut settings);
         let sandbox = runtime.block_on(Sandbox::local(Options { settings, ..Options::default() })).unwrap();
-        let env = Self { sandbox, dir, _runtime: runtime };
+        let env = Self { sandbox, dir, runtime };
         env.configure(keys);
         env
     }
@@ -41,10 +43,6 @@ impl Env {
 
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("brand")
-    }
-
-    pub fn home(&self) -> &Path {
-        self.dir.path()
     }
 
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -100,6 +98,58 @@ impl Env {
         named.unwrap_or_else(|| panic!("no {filename} in {assets:#?}")).clone()
     }
 
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// A call of the API, as another program makes it.
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.sandbox.base_url());
+        let method = method.parse::<reqwest::Method>().unwrap();
+        self.runtime.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let mut call = client.request(method, url).header("accept", "application/json").bearer_auth("sandbox");
+            call = call.header("x-api-version", "3");
+            if !body.is_null() {
+                call = call.header("content-type", "application/vnd.api+json").body(body.to_string());
+            }
+            serde_json::from_str(&call.send().await.unwrap().text().await.unwrap()).unwrap()
+        })
+    }
+
+    /// Collections by their labels from the outermost in, joined by `/`; as (labels, id).
+    pub fn collections(&self) -> Vec<(String, String)> {
+        let listed = self.api("GET", "/upload-collections", &Value::Null);
+        let listed = listed["data"].as_array().unwrap();
+        let find = |id: &Value| listed.iter().find(|one| one["id"] == *id);
+        let mut all: Vec<_> = listed
+            .iter()
+            .map(|one| {
+                let mut labels = one["attributes"]["label"].as_str().unwrap().to_owned();
+                let mut at = one;
+                while let Some(parent) = find(&at["relationships"]["parent"]["data"]["id"]) {
+                    labels = format!("{}/{labels}", parent["attributes"]["label"].as_str().unwrap());
+                    at = parent;
+                }
+                (labels, one["id"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    pub fn collection(&self, labels: &str) -> String {
+        let all = self.collections();
+        let found = all.iter().find(|(path, _)| path == labels);
+        found.unwrap_or_else(|| panic!("no {labels} in {all:?}")).1.clone()
+    }
+
+    /// An editor's collection; its id.
+    pub fn make_collection(&self, label: &str) -> String {
+        let body = serde_json::json!({"data": {"type": "upload_collection", "attributes": {"label": label}}});
+        self.api("POST", "/upload-collections", &body)["data"]["id"].as_str().unwrap().to_owned()
+    }
+
     /// Calls that change something.
     pub fn changes(&self) -> usize {
         self.sandbox.count("POST *") + self.sandbox.count("PUT /*") + self.sandbox.count("DELETE *")
@@ -110,10 +160,12 @@ impl Env {
 pub struct Run {
     pub code: i32,
     pub report: Value,
+    #[expect(dead_code, reason = "for failed assertions")]
     pub stderr: String,
 }
 
 impl Run {
+    #[expect(clippy::needless_pass_by_value, reason = "the end of the process")]
     pub fn of(output: Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);

@@ -1,15 +1,25 @@
 //! Keeps one mirror in step: events, polls and timers in; scans and passes out.
 //!
-//! Owns: when a mirror is scanned, when it is passed over, and what pauses it. Never two passes of one mirror at a time; a
-//! file that changes while a pass runs is taken first by that pass. Decides nothing about a file: that is `plan`.
-//! Called by: `pipeline::daemon`, one task a mirror.
+//! Owns: when a mirror is scanned, when it is passed over, and what pauses it. Its loop only chooses: whatever takes time
+//! runs in a lane beside it, so that events are heard, a stop is obeyed and a hang shows at any time.
+//!
+//! ```text
+//! events ─▶ settle ─▶ files (lane) ─────┐
+//!   └─ folders, rescans ─▶ slow (lane) ─┴▶ pass (lane) ─▶ trouble (lane, in the place of passes)
+//! ```
+//!
+//! Never two passes of one mirror at a time; a file that changes while a pass runs is taken first by that pass. Decides
+//! nothing about a file: that is `plan`. Called by: `pipeline::daemon`, one task a mirror.
 
-use std::path::Path;
+mod lane;
+mod standing;
+mod work;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
@@ -23,21 +33,30 @@ use crate::remote::ApiError;
 use crate::report::{MirrorReport, ReportedProblem};
 
 use super::super::execute::Sending;
-use super::super::mirror::{MirrorRun, RunRequest, take_scan_problems};
-use super::super::pass::{PassEnd, Urgent};
-use super::super::refresh::RefreshError;
-use super::super::scan::Restless;
+use super::super::mirror::{MirrorRun, RunRequest};
+use super::super::pass::Urgent;
 use super::super::session::Session;
-use super::super::settle::{Ask, Batch, Look, Settle, Timing, Touch};
+use super::super::settle::{Ask, Look, Settle, Timing, Touch};
 use super::super::watch::{WatchEvent, WatchMode, WatchOptions, WatchState, Watched, Watching};
 use super::outage::Outage;
+use lane::Lane;
+use standing::Standing;
+use work::{Job, Looked, Place, Work, Worked, holds_a_file, look};
 
 /// How often the index is asked for files whose time to be tried again has come.
 const DUE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a paused mirror looks whether its root is back.
 const PAUSED_INTERVAL: Duration = Duration::from_secs(3);
-/// A look at the remote older than this is renewed before a batch.
-const FRESH: Duration = Duration::from_secs(5);
+/// The watcher says when it stands, and a scan begun then misses nothing; one that does not say is not waited for.
+const WATCHER_PATIENCE: Duration = Duration::from_secs(10);
+/// A scan that takes longer than this no longer holds up a pass.
+const SCAN_FIRST: Duration = Duration::from_secs(5);
+/// After work that ended abnormally.
+const AFTER_A_FALL: Duration = Duration::from_secs(30);
+/// Files told at a time that are being written for long.
+const STILL_TOLD: usize = 5;
+/// Deletions of this span count together for the deletion guard: one `rm -r` may come in several batches.
+const DELETION_WINDOW: Duration = Duration::from_secs(600);
 
 /// Keeps one mirror.
 pub struct Keeper {
@@ -46,38 +65,45 @@ pub struct Keeper {
     outage: Arc<Outage>,
     live: Arc<Live>,
     stop: CancellationToken,
+    /// Stops what is under way when the root cannot be believed.
+    halt: CancellationToken,
     settle: Settle,
     urgent: Urgent,
     sending: Sending,
+    standing: Standing,
     polled: bool,
-    work: Option<JoinHandle<Result<Worked, RunError>>>,
+    /// The watcher has ended.
+    deaf: bool,
+    files: Lane<Looked>,
+    slow: Lane<Looked>,
+    slow_since: Instant,
+    pass: Lane<Worked>,
+    job: Job,
+    trouble: Lane<()>,
+    /// Folders to scan.
+    folders: Vec<RelPath>,
     /// The whole tree has to be scanned.
     rescan: bool,
+    /// The whole tree was scanned, by how many files and since when; its pass is still to come.
+    scanned: Option<(u64, Instant)>,
+    /// The whole tree was scanned once.
+    known: bool,
     /// Something is dirty: a pass is due.
     dirty: bool,
     /// The remote has to be looked over.
     refresh: bool,
     /// Waits for its root.
     paused: bool,
+    next_root: Instant,
     next_rescan: Instant,
     next_refresh: Instant,
     next_due: Instant,
-}
-
-/// What a piece of work came to.
-struct Worked {
-    report: MirrorReport,
-    end: PassEnd,
-    restless: Vec<RelPath>,
-    took: Duration,
-    full: bool,
-}
-
-/// What a piece of work is about.
-#[derive(Debug, Clone, Copy)]
-struct Job {
-    scan: bool,
-    refresh: bool,
+    /// No pass before.
+    next_pass: Instant,
+    /// When so many assets were deleted.
+    deletions: VecDeque<(Instant, u64)>,
+    /// What `status` was told of the watch.
+    noted: Option<WatchState>,
 }
 
 impl Keeper {
@@ -92,9 +118,13 @@ impl Keeper {
         let now = Instant::now();
         Self {
             settle: Settle::new(Timing::new(config.settle)),
-            next_rescan: now + jittered(config.rescan_interval),
+            next_root: now,
+            next_rescan: now + WATCHER_PATIENCE,
             next_refresh: now + jittered(config.remote_refresh),
             next_due: now + DUE_INTERVAL,
+            next_pass: now,
+            halt: stop.child_token(),
+            slow_since: now,
             config,
             session,
             outage,
@@ -102,12 +132,23 @@ impl Keeper {
             stop,
             urgent: Urgent::default(),
             sending: Sending::default(),
+            standing: Standing::default(),
             polled: false,
-            work: None,
-            rescan: true,
+            deaf: false,
+            files: Lane::default(),
+            slow: Lane::default(),
+            pass: Lane::default(),
+            job: Job::default(),
+            trouble: Lane::default(),
+            folders: Vec::new(),
+            rescan: false,
+            scanned: None,
+            known: false,
             dirty: false,
             refresh: true,
             paused: false,
+            deletions: VecDeque::new(),
+            noted: None,
         }
     }
 
@@ -121,26 +162,28 @@ impl Keeper {
             WatchOptions::new(self.config.root.clone(), mode(self.config.watch), Selection::clone(&run.selection));
         options.root_interval = PAUSED_INTERVAL;
         let (watching, mut events) = Watching::start(options).map_err(|error| {
-            RunError::Usage(format!("mirror {}: no thread to watch with: {error}", self.config.name))
+            RunError::Broken(format!("mirror {}: no thread to watch with: {error}", self.config.name))
         })?;
         loop {
-            self.settle_due(&run).await?;
-            self.begin(&run, &watching).await?;
+            self.settle_due(&run).await;
+            self.begin(&run).await?;
+            self.note_watching(&watching).await?;
             let wake = self.wake();
             self.live.rest_until(wake);
             tokio::select! {
-                event = events.recv() => self.heard(event),
-                worked = join(&mut self.work) => self.worked(worked).await?,
+                event = events.recv(), if !self.deaf => self.heard(event),
+                looked = self.files.end() => self.looked(looked)?,
+                looked = self.slow.end() => self.looked(looked)?,
+                worked = self.pass.end() => self.worked(worked).await?,
+                waited = self.trouble.end() => self.waited(waited)?,
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = self.stop.cancelled() => break,
             }
             self.live.awake(Instant::now());
         }
         drop(watching);
-        if let Some(work) = self.work.take() {
-            // It has been told to stop as well; what it does not finish is taken up by the next start.
-            let _ = work.await;
-        }
+        // They have been told to stop as well; what they do not finish is taken up by the next start.
+        tokio::join!(self.files.drain(), self.slow.drain(), self.pass.drain());
         Ok(())
     }
 
@@ -150,7 +193,7 @@ impl Keeper {
             match MirrorRun::prepare(self.config.clone(), &self.session.index, false).await {
                 Ok(run) => {
                     self.resume();
-                    return Ok(Some(run));
+                    return Ok(Some(MirrorRun { live: Some(self.live.clone()), ..run }));
                 }
                 Err(RunError::Guard(guard)) => self.pause(&guard.to_string()),
                 Err(error) => return Err(error),
@@ -163,11 +206,14 @@ impl Keeper {
         }
     }
 
+    /// Stops all that is under way: what rests on a root that is not to be believed must not reach the media area.
     fn pause(&mut self, guard: &str) {
         if !self.paused {
             tracing::warn!(mirror = self.config.name, "paused: {guard}");
+            self.halt.cancel();
         }
         self.paused = true;
+        self.next_root = Instant::now() + PAUSED_INTERVAL;
         self.live.set_phase(&self.config.name, Phase::Paused { guard: guard.to_owned() });
     }
 
@@ -175,19 +221,33 @@ impl Keeper {
         if self.paused {
             tracing::info!(mirror = self.config.name, "the root is back: going on");
             self.paused = false;
+            self.halt = self.stop.child_token();
+            // What was concluded from the wrong root is set right by a scan, before any pass.
+            self.known = false;
             self.rescan = true;
+            self.folders.clear();
         }
     }
 
     /// When there is something to do at the latest.
     fn wake(&self) -> Instant {
         let now = Instant::now();
-        let mut wake = self.next_due.min(self.next_rescan).min(self.next_refresh);
-        if let Some(deadline) = self.settle.next_deadline() {
-            wake = wake.min(deadline);
-        }
         if self.paused {
-            wake = wake.min(now + PAUSED_INTERVAL);
+            return self.next_root.max(now);
+        }
+        let mut wake = now + DUE_INTERVAL;
+        if self.can_pass(now) {
+            wake = wake.min(self.next_due).min(self.next_refresh);
+        } else if self.next_pass > now {
+            wake = wake.min(self.next_pass);
+        }
+        if self.slow.is_free() {
+            wake = wake.min(self.next_rescan);
+        } else if self.slow_since + SCAN_FIRST > now {
+            wake = wake.min(self.slow_since + SCAN_FIRST);
+        }
+        if let Some(deadline) = self.settle.next_deadline().filter(|_| self.files.is_free()) {
+            wake = wake.min(deadline);
         }
         wake.max(now)
     }
@@ -195,13 +255,25 @@ impl Keeper {
     fn heard(&mut self, event: Option<WatchEvent>) {
         let now = Instant::now();
         match event {
-            None => self.rescan = true,
+            None => {
+                tracing::error!(mirror = self.config.name, "the watcher has ended; changes are found by polling");
+                self.deaf = true;
+                let reason = "the watcher has ended; restart the mirror".to_owned();
+                self.show_watching(&WatchState {
+                    how: Watched::Polling { reason: reason.clone() },
+                    degraded: Some(reason),
+                });
+                self.rescan = true;
+            }
             Some(WatchEvent::Touched(path, touch)) => {
                 self.sending.changed(path.key());
                 self.settle.touched(path, touch, now);
             }
             Some(WatchEvent::FolderAppeared(path)) => self.settle.touched(path, Touch::Folder, now),
-            Some(WatchEvent::RescanNeeded) => self.rescan = true,
+            Some(WatchEvent::RescanNeeded) => {
+                self.rescan = true;
+                self.next_root = now;
+            }
             Some(WatchEvent::RootGone) => {
                 self.pause("the root is gone; nothing is deleted, and it goes on when the root is back");
             }
@@ -217,37 +289,41 @@ impl Keeper {
             Watched::Native => Shown::Native,
             Watched::Polling { reason } => Shown::Polling { reason: reason.clone(), every_ms },
         };
-        self.polled = matches!(state.how, Watched::Polling { .. });
-        if self.polled {
-            self.next_rescan = self.next_rescan.min(Instant::now() + self.config.poll_interval);
+        let polled = matches!(state.how, Watched::Polling { .. });
+        if polled != self.polled {
+            self.polled = polled;
+            self.next_rescan = Instant::now() + self.scan_interval();
         }
         match &state.degraded {
             Some(reason) => tracing::warn!(mirror = self.config.name, "degraded: {reason}"),
             None => tracing::debug!(mirror = self.config.name, ?state, "watching"),
         }
         self.live.set_watching(&self.config.name, shown);
-        self.live.set_degraded(&self.config.name, state.degraded.iter().cloned().collect());
+        self.standing.watch.clone_from(&state.degraded);
+        self.live.set_degraded(&self.config.name, self.standing.degraded());
     }
 
-    /// Lets settled files in.
-    async fn settle_due(&mut self, run: &MirrorRun) -> Result<(), RunError> {
+    fn scan_interval(&self) -> Duration {
+        jittered(if self.polled { self.config.poll_interval } else { self.config.rescan_interval })
+    }
+
+    /// Looks at what wants to be looked at, and lets settled files in.
+    async fn settle_due(&mut self, run: &MirrorRun) {
+        if !self.files.is_free() {
+            return;
+        }
         let asks = self.settle.asks(Instant::now());
         if !asks.is_empty() {
-            for (ask, look) in look(self.config.root.clone(), run.selection.clone(), asks).await {
+            for (ask, look) in look_at(self.config.root.clone(), run.selection.clone(), asks).await {
                 self.settle.looked(ask, look, Instant::now());
             }
         }
-        let Some(batch) = self.settle.due(Instant::now()) else { return Ok(()) };
-        if self.paused {
-            // What changed is found by the scan that follows the pause.
-            self.rescan = true;
-            return Ok(());
+        let Some(batch) = self.settle.due(Instant::now()) else { return };
+        let more = batch.still_changing.len().saturating_sub(STILL_TOLD);
+        if more > 0 {
+            tracing::warn!(mirror = self.config.name, "{more} more files are still being written");
         }
-        self.batch(run, batch).await
-    }
-
-    async fn batch(&mut self, run: &MirrorRun, batch: Batch) -> Result<(), RunError> {
-        for still in &batch.still_changing {
+        for still in batch.still_changing.iter().take(STILL_TOLD) {
             tracing::warn!(
                 mirror = self.config.name,
                 path = %still.path,
@@ -255,89 +331,27 @@ impl Keeper {
                 still.since.elapsed().as_secs()
             );
         }
-        let index = self.session.index.clone();
-        if let Err(RunError::Guard(guard)) = run.check_root(&index).await {
-            self.pause(&guard.to_string());
-            self.rescan = true;
-            return Ok(());
-        }
-        let settled: Vec<RelPath> = batch.changed.into_iter().chain(batch.removed).collect();
-        let count = settled.len();
-        for (paths, restless) in [(settled.clone(), Restless::Read), (batch.folders, Restless::Leave)] {
-            if paths.is_empty() {
-                continue;
-            }
-            let scanned = run.scan_as(&index, Some(paths.clone()), restless, &self.stop).await;
-            let Some(scanned) = self.believe(scanned)? else { return Ok(()) };
-            self.take_restless(scanned.unsettled);
-            let related = run.related(&index, &paths).await?;
-            if !related.is_empty() {
-                let scanned = run.scan_as(&index, Some(related), Restless::Leave, &self.stop).await;
-                let Some(scanned) = self.believe(scanned)? else { return Ok(()) };
-                self.take_restless(scanned.unsettled);
-            }
-        }
-        tracing::debug!(mirror = self.config.name, count, "settled");
-        let mirror = run.row;
-        if index.call(move |conn| files::tally(conn, mirror)).await?.present == 0 {
-            self.pause(
-                "the root holds no file to mirror any more; nothing is deleted, and it goes on when files are back",
-            );
-            return Ok(());
-        }
-        if self.work.is_some() {
-            for path in settled {
-                self.urgent.push(path.key().to_owned());
-            }
-        }
-        self.dirty = true;
-        Ok(())
-    }
-
-    /// A scan that a guard or the disk stopped pauses the mirror.
-    fn believe<T>(&mut self, scanned: Result<T, RunError>) -> Result<Option<T>, RunError> {
-        match scanned {
-            Ok(scanned) => Ok(Some(scanned)),
-            Err(RunError::Stopped) => Ok(None),
-            Err(error @ (RunError::Guard(_) | RunError::Empty { .. } | RunError::Scan(_))) => {
-                self.pause(&error.to_string());
-                self.rescan = true;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn take_restless(&mut self, restless: Vec<RelPath>) {
-        let now = Instant::now();
-        for path in restless {
-            self.settle.touched(path, Touch::Changed, now);
-        }
-    }
-
-    /// Begins the next piece of work, if there is one and none is under way.
-    async fn begin(&mut self, run: &MirrorRun, watching: &Watching) -> Result<(), RunError> {
-        let now = Instant::now();
-        if self.work.is_some() {
-            return Ok(());
-        }
         if self.paused {
-            match run.check_root(&self.session.index).await {
-                Ok(()) => {}
-                Err(RunError::Guard(guard)) => {
-                    self.pause(&guard.to_string());
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-            // An empty root may be a mount point without its mount: only files prove that it is back.
-            if !holds_a_file(run).await {
-                return Ok(());
-            }
-            self.resume();
+            // What changed is found by the scan that follows the pause.
+            return;
         }
-        if now >= self.next_rescan {
-            self.rescan = true;
+        self.folders.extend(batch.folders);
+        let settled: Vec<RelPath> = batch.changed.into_iter().chain(batch.removed).collect();
+        if !settled.is_empty() {
+            let place = Place::Settled(settled);
+            self.files.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
+        }
+    }
+
+    /// Begins what is to be done and can be.
+    async fn begin(&mut self, run: &MirrorRun) -> Result<(), RunError> {
+        let now = Instant::now();
+        if self.paused && !self.is_back(run, now).await? {
+            return Ok(());
+        }
+        self.begin_scan(run, now);
+        if !self.can_pass(now) {
+            return Ok(());
         }
         if now >= self.next_refresh {
             self.refresh = true;
@@ -349,44 +363,144 @@ impl Keeper {
             let at = Timestamp::now().as_millisecond();
             self.dirty |= self.session.index.call(move |conn| files::is_due(conn, mirror, at)).await?;
         }
-        if !(self.rescan || self.refresh || self.dirty) {
-            return Ok(());
+        if self.scanned.is_some() || self.refresh || self.dirty {
+            self.begin_pass(run, now);
         }
-        let job = Job { scan: self.rescan, refresh: self.refresh };
-        if job.scan {
-            let interval = if self.polled { self.config.poll_interval } else { self.config.rescan_interval };
-            self.next_rescan = now + jittered(interval);
-            self.show_state(watching);
-            self.note_watching(watching).await?;
+        Ok(())
+    }
+
+    async fn is_back(&mut self, run: &MirrorRun, now: Instant) -> Result<bool, RunError> {
+        // What the pause stopped has to end first.
+        let at_rest = self.files.is_free() && self.slow.is_free() && self.pass.is_free();
+        if now < self.next_root || !at_rest {
+            return Ok(false);
         }
-        (self.rescan, self.refresh, self.dirty) = (false, false, false);
+        self.next_root = now + PAUSED_INTERVAL;
+        match run.check_root(&self.session.index).await {
+            Ok(()) => {}
+            Err(RunError::Guard(guard)) => {
+                self.pause(&guard.to_string());
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        // An empty root may be a mount point without its mount: only files prove that it is back.
+        if !holds_a_file(run).await {
+            return Ok(false);
+        }
+        self.resume();
+        Ok(true)
+    }
+
+    fn begin_scan(&mut self, run: &MirrorRun, now: Instant) {
+        if !self.slow.is_free() {
+            return;
+        }
+        let place = if self.rescan || now >= self.next_rescan {
+            self.next_rescan = now + self.scan_interval();
+            self.rescan = false;
+            self.folders.clear();
+            if self.pass.is_free() && !self.known {
+                self.live.set_phase(&self.config.name, Phase::Scanning);
+            }
+            Place::Whole
+        } else if self.folders.is_empty() {
+            return;
+        } else {
+            Place::Folders(std::mem::take(&mut self.folders))
+        };
+        self.slow_since = now;
+        self.slow.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
+    }
+
+    /// Whether a pass may begin. What is being looked at belongs into it, unless that takes long; and without one look at
+    /// everything a moved file would be taken for a new one.
+    fn can_pass(&self, now: Instant) -> bool {
+        let looking = !self.files.is_free() || !self.slow.is_free() && now < self.slow_since + SCAN_FIRST;
+        self.known && !self.paused && !looking && now >= self.next_pass && self.pass.is_free() && self.trouble.is_free()
+    }
+
+    fn begin_pass(&mut self, run: &MirrorRun, now: Instant) {
+        self.deletions.retain(|(at, _)| now.saturating_duration_since(*at) < DELETION_WINDOW);
+        self.job = Job { refresh: std::mem::take(&mut self.refresh), after_scan: self.scanned.take() };
+        self.dirty = false;
         let work = Work {
             run: run.clone(),
             session: self.session.clone(),
             live: self.live.clone(),
-            stop: self.stop.clone(),
+            stop: self.halt.clone(),
             request: RunRequest {
                 sending: self.sending.clone(),
                 urgent: self.urgent.clone(),
                 live: Some(self.live.clone()),
+                deleted_lately: self.deletions.iter().map(|(_, count)| count).sum(),
                 ..RunRequest::default()
             },
-            job,
+            job: self.job.clone(),
         };
-        self.work = Some(tokio::spawn(work.run()));
+        self.pass.begin(work.run());
+    }
+
+    /// A look at the disk ended.
+    fn looked(&mut self, looked: Option<Result<Looked, RunError>>) -> Result<(), RunError> {
+        let Looked { place, files, restless, problems, began, emptied } = match looked {
+            Some(Ok(looked)) => looked,
+            // It is not known what was seen: everything is looked at again.
+            None => {
+                self.next_rescan = self.next_rescan.min(Instant::now() + AFTER_A_FALL);
+                return Ok(());
+            }
+            Some(Err(RunError::Stopped)) => {
+                self.rescan = true;
+                return Ok(());
+            }
+            Some(Err(error)) => return self.disbelieve(error),
+        };
+        if self.paused {
+            return Ok(());
+        }
+        let now = Instant::now();
+        for path in restless {
+            self.settle.touched(path, Touch::Changed, now);
+        }
+        self.standing.scanned(&self.config.name, &place, problems);
+        if emptied {
+            self.pause(
+                "the root holds no file to mirror any more; nothing is deleted, and it goes on when files are back",
+            );
+            return Ok(());
+        }
+        if let Place::Whole = place {
+            self.known = true;
+            self.scanned = Some((files, began));
+            self.live.scanned(&self.config.name);
+        }
+        if let (Place::Settled(paths), false) = (place, self.pass.is_free()) {
+            paths.into_iter().for_each(|path| self.urgent.push(path.key().to_owned()));
+        }
+        self.dirty = true;
         Ok(())
     }
 
-    fn show_state(&mut self, watching: &Watching) {
-        let state = watching.state();
-        if state.how != Watched::Starting {
-            self.polled = matches!(state.how, Watched::Polling { .. });
+    /// A root or a disk that is not to be believed pauses the mirror.
+    fn disbelieve(&mut self, error: RunError) -> Result<(), RunError> {
+        match error {
+            RunError::Guard(_) | RunError::Empty { .. } | RunError::Scan(_) => {
+                self.pause(&error.to_string());
+                Ok(())
+            }
+            error => Err(error),
         }
     }
 
     /// Tells `status`, which may have no page to ask.
-    async fn note_watching(&self, watching: &Watching) -> Result<(), RunError> {
-        let WatchState { how, degraded } = watching.state();
+    async fn note_watching(&mut self, watching: &Watching) -> Result<(), RunError> {
+        let state = watching.state();
+        if self.noted.as_ref() == Some(&state) {
+            return Ok(());
+        }
+        self.noted = Some(state.clone());
+        let WatchState { how, degraded } = state;
         let (how, reason) = match how {
             Watched::Starting => ("starting", None),
             Watched::Native => ("native", None),
@@ -397,76 +511,93 @@ impl Keeper {
         Ok(self.session.index.call(move |conn| told::set_watching(conn, &name, &noted)).await?)
     }
 
-    /// A piece of work ended.
-    async fn worked(&mut self, worked: Result<Worked, RunError>) -> Result<(), RunError> {
-        let worked = match worked {
-            Ok(worked) => worked,
-            Err(RunError::Stopped) => return Ok(()),
-            Err(RunError::Api(error)) => return self.wait_out(&error),
-            Err(error) => {
-                let believed: Option<()> = self.believe(Err(error))?;
-                debug_assert!(believed.is_none(), "an error is not believed");
+    /// A pass ended.
+    async fn worked(&mut self, worked: Option<Result<Worked, RunError>>) -> Result<(), RunError> {
+        let Worked { report, end, took, cut } = match worked {
+            Some(Ok(worked)) => worked,
+            Some(Err(RunError::Api(error))) => {
+                self.once_more();
+                return self.wait_out(&error);
+            }
+            Some(Err(RunError::Stopped)) => {
+                self.once_more();
+                return Ok(());
+            }
+            Some(Err(error)) => {
+                self.once_more();
+                return self.disbelieve(error);
+            }
+            None => {
+                self.once_more();
+                self.next_pass = Instant::now() + AFTER_A_FALL;
                 return Ok(());
             }
         };
-        let Worked { report, end, restless, took, full } = worked;
-        self.take_restless(restless);
         let now = Instant::now();
         for path in end.changed.iter().filter_map(|path| RelPath::from_key(path).ok()) {
             self.settle.touched(path, Touch::Changed, now);
         }
+        if report.deleted > 0 {
+            self.deletions.push_back((now, report.deleted));
+        }
         self.summarise(&report, took);
-        self.show(&report, took, full && end.fatal.is_none()).await?;
         if let Some(guard) = end.guard {
             tracing::warn!(mirror = self.config.name, "{guard}");
-            self.live.set_degraded(&self.config.name, vec![guard]);
+            self.standing.guard = Some(guard);
         }
+        let whole = end.fatal.is_none() && !cut;
+        if !whole {
+            self.once_more();
+        } else if report.api_requests > 0 {
+            self.outage.over();
+        }
+        self.show(report, took, whole && self.job.after_scan.is_some()).await?;
         match end.fatal {
             Some(error) => self.wait_out(&error),
             None => Ok(()),
         }
     }
 
+    /// What the pass was begun for is still to be done.
+    fn once_more(&mut self) {
+        let Job { refresh, after_scan } = std::mem::take(&mut self.job);
+        self.refresh |= refresh;
+        self.scanned = self.scanned.take().or(after_scan);
+        self.dirty = true;
+    }
+
     fn wait_out(&mut self, error: &ApiError) -> Result<(), RunError> {
         if error.is_access() {
             return Err(RunError::Api(error.clone()));
         }
-        let waiting = Waiting::Api { since: Timestamp::now(), cause: error.to_string() };
-        self.live.set_phase(&self.config.name, Phase::Waiting { waiting });
-        let (session, outage, error) = (self.session.clone(), self.outage.clone(), error.clone());
-        // In the place of work, so that events are still heard and a stop is obeyed.
-        let stop = self.stop.clone();
-        self.work = Some(tokio::spawn(async move {
-            tokio::select! {
-                waited = outage.wait_out(&session, &error) => waited?,
-                () = stop.cancelled() => return Err(RunError::Stopped),
-            }
-            Ok(Worked {
-                report: MirrorReport::default(),
-                end: PassEnd::default(),
-                restless: Vec::new(),
-                took: Duration::ZERO,
-                full: false,
-            })
-        }));
+        if !self.paused {
+            let waiting = Waiting::Api { since: Timestamp::now(), cause: error.to_string() };
+            self.live.set_phase(&self.config.name, Phase::Waiting { waiting });
+        }
+        // Others may have changed the remote meanwhile.
         self.refresh = true;
-        self.dirty = true;
+        let (session, outage, error) = (self.session.clone(), self.outage.clone(), error.clone());
+        self.trouble.begin(async move { Ok(outage.wait_out(&session, &error).await?) });
         Ok(())
+    }
+
+    fn waited(&mut self, waited: Option<Result<(), RunError>>) -> Result<(), RunError> {
+        if waited.is_none() {
+            self.next_pass = Instant::now() + AFTER_A_FALL;
+        }
+        waited.unwrap_or(Ok(()))
     }
 
     /// One line for a batch, however many files it had.
     fn summarise(&self, report: &MirrorReport, took: Duration) {
-        let changed = report.changed_paths() + report.deleted;
-        if changed == 0 && report.failed == 0 {
-            return;
+        if report.changed_paths() + report.deleted + report.failed > 0 {
+            let counts = report.counts();
+            tracing::info!(mirror = self.config.name, "{counts} in {:.1} s", took.as_secs_f64());
         }
-        let counts = report.counts();
-        tracing::info!(mirror = self.config.name, "{counts} in {:.1} s", took.as_secs_f64());
     }
 
-    async fn show(&self, report: &MirrorReport, took: Duration, full: bool) -> Result<(), RunError> {
-        let name = &self.config.name;
-        self.live.pass_ended(name, report, Timestamp::now(), took, full);
+    async fn show(&mut self, mut report: MirrorReport, took: Duration, full: bool) -> Result<(), RunError> {
+        let name = self.config.name.clone();
         let mirror_name = name.clone();
         let (tally, problems) = self
             .session
@@ -476,94 +607,27 @@ impl Keeper {
                 Ok((files::tally(conn, mirror)?, files::problems(conn, mirror)?))
             })
             .await?;
-        self.live.set_standing(name, tally.dirty, tally.failed);
-        self.live.set_problems(
-            name,
-            problems.into_iter().map(|stored| {
-                let Problem { action, cause, advice } = stored.problem;
-                ReportedProblem { path: stored.path, action, cause, advice }
-            }),
-        );
+        if !problems.iter().any(|stored| stored.problem.action == "delete") {
+            self.standing.guard = None;
+        }
+        let on_disk = self.standing.problems();
+        report.failed += self.standing.failed();
+        self.live.pass_ended(&name, &report, Timestamp::now(), took, full);
+        self.live.set_standing(&name, tally.dirty.saturating_sub(tally.failed), tally.failed + self.standing.failed());
+        self.live.set_degraded(&name, self.standing.degraded());
+        let stored = problems.into_iter().map(|stored| {
+            let Problem { action, cause, advice } = stored.problem;
+            ReportedProblem { path: stored.path, action, cause, advice }
+        });
+        self.live.set_problems(&name, stored.chain(on_disk));
         if !self.paused {
-            self.live.set_phase(name, Phase::Idle);
+            self.live.set_phase(&name, Phase::Idle);
         }
         Ok(())
     }
 }
 
-/// A scan, a look at the remote, and a pass, as the job wants.
-struct Work {
-    run: MirrorRun,
-    session: Arc<Session>,
-    live: Arc<Live>,
-    stop: CancellationToken,
-    request: RunRequest,
-    job: Job,
-}
-
-impl Work {
-    async fn run(self) -> Result<Worked, RunError> {
-        let started = Instant::now();
-        let name = self.run.config.name.clone();
-        let mut report =
-            MirrorReport { name: name.clone(), root: self.run.root().display().to_string(), ..MirrorReport::default() };
-        let before = self.session.remote.usage();
-        let index = &self.session.index;
-        let mut restless = Vec::new();
-        if self.job.scan {
-            self.live.set_phase(&name, Phase::Scanning);
-            self.run.check_root(index).await?;
-            let scanned = self.run.scan_as(index, None, Restless::Leave, &self.stop).await?;
-            self.run.check_root(index).await?;
-            report.scanned = scanned.files;
-            take_scan_problems(&scanned, &mut report);
-            restless = scanned.unsettled;
-            self.live.scanned(&name);
-        }
-        let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
-        let mirror = self.run.row;
-        let tally = index.call(move |conn| files::tally(conn, mirror)).await?;
-        // With nothing to look at there is no reason to ask whether it is fresh.
-        let looked = match looked {
-            Ok(()) if tally.dirty > 0 => self.session.freshen(FRESH).await,
-            looked => looked,
-        };
-        match looked {
-            Ok(()) => {}
-            Err(RefreshError::Api(error)) => return Err(error.into()),
-            Err(RefreshError::Index(error)) => return Err(error.into()),
-        }
-        self.live.set_phase(&name, Phase::Mirroring { done: 0, total_hint: tally.dirty, bytes: 0 });
-        let end = self.run.pass_once(&self.session, &self.request, &self.stop, &mut report).await?;
-        if self.job.scan {
-            self.run.remember_root(index).await?;
-        }
-        let usage = self.session.remote.usage();
-        report.api_requests = usage.api_requests - before.api_requests;
-        report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
-        report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
-        let full = self.job.scan && !self.stop.is_cancelled();
-        self.run.close_pass(index, started.elapsed(), &mut report).await?;
-        Ok(Worked { report, end, restless, took: started.elapsed(), full })
-    }
-}
-
-/// The end of the work under way; never, when there is none.
-async fn join(work: &mut Option<JoinHandle<Result<Worked, RunError>>>) -> Result<Worked, RunError> {
-    match work {
-        Some(handle) => {
-            let ended = handle.await;
-            *work = None;
-            ended.unwrap_or_else(|error| {
-                tracing::error!(%error, "a pass ended abnormally; its files are looked at again");
-                Err(RunError::Stopped)
-            })
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn look(root: std::path::PathBuf, selection: Arc<Selection>, asks: Vec<Ask>) -> Vec<(Ask, Look)> {
+async fn look_at(root: std::path::PathBuf, selection: Arc<Selection>, asks: Vec<Ask>) -> Vec<(Ask, Look)> {
     let looked = tokio::task::spawn_blocking(move || {
         asks.into_iter()
             .map(|ask| {
@@ -573,23 +637,6 @@ async fn look(root: std::path::PathBuf, selection: Arc<Selection>, asks: Vec<Ask
             .collect()
     });
     looked.await.unwrap_or_default()
-}
-
-async fn holds_a_file(run: &MirrorRun) -> bool {
-    let (root, selection) = (run.root().clone(), run.selection.clone());
-    tokio::task::spawn_blocking(move || any_file(&root, &selection)).await.unwrap_or(false)
-}
-
-fn any_file(root: &Path, selection: &Selection) -> bool {
-    let found = std::sync::atomic::AtomicBool::new(false);
-    let walked = crate::disk::walk(root, None, selection, 1, &|batch| {
-        if batch.iter().any(|found| matches!(found, crate::disk::Found::File { .. })) {
-            found.store(true, std::sync::atomic::Ordering::Relaxed);
-            return std::ops::ControlFlow::Break(());
-        }
-        std::ops::ControlFlow::Continue(())
-    });
-    walked.is_ok() && found.into_inner()
 }
 
 const fn mode(watch: Watch) -> WatchMode {

@@ -90,7 +90,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         by_field: false,
         custom_storage: policy.custom_storage,
     };
-    let (desires, _) = Desires::new(Arc::new(config), mirror, site.locales.clone(), &[]);
+    let (desires, _) = Desires::new(Arc::new(config), mirror, &site, &[]);
     Scope {
         mirror,
         name: "brand".into(),
@@ -219,6 +219,7 @@ impl World {
             impatient: true,
             urgent: Urgent::default(),
             live: None,
+            deleted_lately: 0,
             fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };

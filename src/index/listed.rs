@@ -1,0 +1,92 @@
+//! Files that a `_remote.toml` lists: what was fetched, and how to ask whether it changed.
+//!
+//! Owns: the SQL over `remote_file`, and the mark of rows of `file` whose bytes lie in the cache instead of the root.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::files::{self, FoundFile};
+
+/// A file that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    /// The key of its path.
+    pub path: String,
+    /// The key of the list that names it.
+    pub list: String,
+    /// Where it was fetched from.
+    pub url: String,
+    /// The server's `ETag`.
+    pub etag: Option<String>,
+    /// The server's `Last-Modified`.
+    pub modified: Option<String>,
+}
+
+/// All that were fetched for a mirror.
+///
+/// # Errors
+/// SQLite's.
+pub fn all(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<ListedFile>> {
+    conn.prepare_cached("SELECT path, list, url, etag, modified FROM remote_file WHERE mirror = ?1 ORDER BY path")?
+        .query_map([mirror], |row| {
+            Ok(ListedFile {
+                path: row.get(0)?,
+                list: row.get(1)?,
+                url: row.get(2)?,
+                etag: row.get(3)?,
+                modified: row.get(4)?,
+            })
+        })?
+        .collect()
+}
+
+/// Whether a file of the root lies at this path.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_real(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM file WHERE mirror = ?1 AND path = ?2 AND present = 1 AND cached = 0")?
+        .query_row(params![mirror, path], |_| Ok(()))
+        .optional()
+        .map(|row| row.is_some())
+}
+
+/// Writes a file as fetched: as a file on disk whose bytes lie in the cache.
+///
+/// # Errors
+/// SQLite's.
+pub fn fetched(conn: &Connection, mirror: i64, listed: &ListedFile, file: &FoundFile) -> rusqlite::Result<()> {
+    files::found(conn, mirror, std::slice::from_ref(file))?;
+    conn.execute("UPDATE file SET cached = 1 WHERE mirror = ?1 AND path = ?2", params![mirror, listed.path])?;
+    conn.execute(
+        "INSERT INTO remote_file VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+         list = ?3, url = ?4, etag = ?5, modified = ?6",
+        params![mirror, listed.path, listed.list, listed.url, listed.etag, listed.modified],
+    )
+    .map(drop)
+}
+
+/// Forgets a file that is no longer listed; its row is gone from disk then.
+///
+/// # Errors
+/// SQLite's.
+pub fn dropped(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM remote_file WHERE mirror = ?1 AND path = ?2", params![mirror, path])?;
+    let row: Option<i64> = conn
+        .prepare_cached("SELECT id FROM file WHERE mirror = ?1 AND path = ?2 AND present = 1 AND cached = 1")?
+        .query_row(params![mirror, path], |row| row.get(0))
+        .optional()?;
+    row.map_or(Ok(()), |row| files::vanished(conn, &[row]))
+}
+
+/// Looks again at the files of a list.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_dirty(conn: &Connection, mirror: i64, list: &str) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE file SET dirty = 1 WHERE mirror = ?1 AND path IN
+         (SELECT path FROM remote_file WHERE mirror = ?1 AND list = ?2)",
+        params![mirror, list],
+    )
+    .map(drop)
+}

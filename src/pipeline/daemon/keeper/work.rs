@@ -1,0 +1,188 @@
+//! What a keeper has done beside its loop: scans, and passes.
+//!
+//! Owns: the steps of each. Never does: choosing when; that is the loop's. Called by: the keeper.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::disk::Selection;
+use crate::error::RunError;
+use crate::index::{Problem, files};
+use crate::live::{Live, Phase};
+use crate::model::RelPath;
+use crate::report::MirrorReport;
+
+use super::super::super::mirror::{MirrorRun, RunRequest};
+use super::super::super::pass::PassEnd;
+use super::super::super::refresh::RefreshError;
+use super::super::super::scan::{Restless, Scanned, Severity};
+use super::super::super::session::Session;
+
+/// A look at the remote older than this is renewed before a batch.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What to look at on disk.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// Everything.
+    Whole,
+    /// Folders that appeared, with all below.
+    Folders(Vec<RelPath>),
+    /// Paths that have settled.
+    Settled(Vec<RelPath>),
+}
+
+/// What a look at the disk showed.
+#[derive(Debug)]
+pub struct Looked {
+    /// Where it looked.
+    pub place: Place,
+    /// Files that are to be mirrored, in all of that place.
+    pub files: u64,
+    /// Still being written.
+    pub restless: Vec<RelPath>,
+    /// What cannot be mirrored as it is.
+    pub problems: Vec<(RelPath, Problem, Severity)>,
+    /// When it began.
+    pub began: Instant,
+    /// There is no file in the whole mirror any more.
+    pub emptied: bool,
+}
+
+/// Looks at the disk and writes what it sees to the index. Whoever gets an answer may believe it: the root was the right
+/// one before and after.
+///
+/// # Errors
+/// The guard's, the disk's, the index's; [`RunError::Stopped`] when `stop` is cancelled.
+pub async fn look(
+    run: MirrorRun,
+    session: Arc<Session>,
+    place: Place,
+    stop: CancellationToken,
+) -> Result<Looked, RunError> {
+    let began = Instant::now();
+    let index = &session.index;
+    run.check_root(index).await?;
+    let (only, restless) = match &place {
+        Place::Whole => (None, Restless::Leave),
+        Place::Folders(folders) => (Some(folders.clone()), Restless::Leave),
+        Place::Settled(paths) => (Some(paths.clone()), Restless::Read),
+    };
+    let Scanned { files, mut unsettled, mut problems, .. } = run.scan_as(index, only.clone(), restless, &stop).await?;
+    if let Some(paths) = only {
+        let related = run.related(index, &paths).await?;
+        if !related.is_empty() {
+            let scanned = run.scan_as(index, Some(related), Restless::Leave, &stop).await?;
+            unsettled.extend(scanned.unsettled);
+            problems.extend(scanned.problems);
+        }
+    }
+    // A root that went away meanwhile looks like one whose files were deleted.
+    run.check_root(index).await?;
+    let mirror = run.row;
+    let emptied = !index.call(move |conn| files::any_present(conn, mirror)).await?;
+    Ok(Looked { place, files, restless: unsettled, problems, began, emptied })
+}
+
+/// What a pass is about.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// Look over the whole remote first.
+    pub refresh: bool,
+    /// It follows a look at everything, which saw so many files and began then.
+    pub after_scan: Option<(u64, Instant)>,
+}
+
+/// What a pass came to.
+#[derive(Debug)]
+pub struct Worked {
+    /// For people.
+    pub report: MirrorReport,
+    /// For the keeper.
+    pub end: PassEnd,
+    /// From the begin of the look at the disk, or of the pass.
+    pub took: Duration,
+    /// It was told to stop: what is left is for the next.
+    pub cut: bool,
+}
+
+/// A pass, with all it needs.
+pub struct Work {
+    /// The mirror.
+    pub run: MirrorRun,
+    /// What all mirrors share.
+    pub session: Arc<Session>,
+    /// Where it tells what it does.
+    pub live: Arc<Live>,
+    /// Ends it early.
+    pub stop: CancellationToken,
+    /// How to pass.
+    pub request: RunRequest,
+    /// What it is about.
+    pub job: Job,
+}
+
+impl Work {
+    /// Looks at the remote and passes over all that is dirty.
+    ///
+    /// # Errors
+    /// The API's, the guard's, the index's.
+    pub async fn run(self) -> Result<Worked, RunError> {
+        let name = self.run.config.name.clone();
+        let began = self.job.after_scan.map_or_else(Instant::now, |(_, began)| began);
+        let mut report =
+            MirrorReport { name: name.clone(), root: self.run.root().display().to_string(), ..MirrorReport::default() };
+        report.scanned = self.job.after_scan.map_or(0, |(files, _)| files);
+        let before = self.session.remote.usage();
+        let index = &self.session.index;
+        let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
+        let (mirror, at) = (self.run.row, Timestamp::now().as_millisecond());
+        let (due, hint) =
+            index.call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::count_dirty(conn, mirror)?))).await?;
+        // With nothing to look at there is no reason to ask whether it is fresh.
+        let looked = match looked {
+            Ok(()) if due => self.session.freshen(FRESH).await,
+            looked => looked,
+        };
+        match looked {
+            Ok(()) => {}
+            Err(RefreshError::Api(error)) => return Err(error.into()),
+            Err(RefreshError::Index(error)) => return Err(error.into()),
+        }
+        if due {
+            self.live.set_phase(&name, Phase::Mirroring { done: 0, total_hint: hint, bytes: 0 });
+        }
+        let end = self.run.pass_once(&self.session, &self.request, &self.stop, &mut report).await?;
+        let cut = self.stop.is_cancelled();
+        if self.job.after_scan.is_some() && !cut {
+            self.run.remember_root(index).await?;
+        }
+        let usage = self.session.remote.usage();
+        report.api_requests = usage.api_requests - before.api_requests;
+        report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
+        report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
+        self.run.close_pass(index, began.elapsed(), &mut report).await?;
+        Ok(Worked { report, end, took: began.elapsed(), cut })
+    }
+}
+
+/// Whether there is any file to mirror below the root.
+pub async fn holds_a_file(run: &MirrorRun) -> bool {
+    let (root, selection) = (run.root().clone(), run.selection.clone());
+    tokio::task::spawn_blocking(move || any_file(&root, &selection)).await.unwrap_or(false)
+}
+
+fn any_file(root: &std::path::Path, selection: &Selection) -> bool {
+    let found = std::sync::atomic::AtomicBool::new(false);
+    let walked = crate::disk::walk(root, None, selection, 1, &|batch| {
+        if batch.iter().any(|found| matches!(found, crate::disk::Found::File { .. })) {
+            found.store(true, std::sync::atomic::Ordering::Relaxed);
+            return std::ops::ControlFlow::Break(());
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    walked.is_ok() && found.into_inner()
+}

@@ -1,0 +1,165 @@
+//! Nothing is deleted by surprise.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::process::{Daemon, Files, configure, digest, unshared, wait_mirrored};
+use crate::support::TestEnv;
+
+fn seconds(seconds: u64) {
+    thread::sleep(Duration::from_secs(seconds));
+}
+
+fn ten_files(env: &TestEnv) {
+    for number in 0..10 {
+        env.write(format!("{number}.png"), number.to_string());
+    }
+}
+
+#[track_caller]
+fn nothing_deleted(env: &TestEnv, assets: usize) {
+    assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
+    assert_eq!(env.assets().len(), assets);
+}
+
+#[test]
+fn a_root_that_goes_away_deletes_nothing_and_work_goes_on_when_it_is_back() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+    let daemon = Daemon::ready(&env);
+    let away = env.home().join("away");
+    fs::rename(env.root(), &away).unwrap();
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    fs::write(away.join("11.png"), "11").unwrap();
+    seconds(5);
+    nothing_deleted(&env, 10);
+    assert_eq!(daemon.get("/healthz").0, 200, "a paused mirror is healthy");
+    fs::rename(&away, env.root()).unwrap();
+    wait_mirrored(&daemon, &env, &[("11.png".into(), digest("11"))]);
+    env.write("12.png", "12");
+    wait_mirrored(&daemon, &env, &[("12.png".into(), digest("12"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 12);
+    assert_eq!(daemon.lines("paused").len(), 1, "{:#?}", daemon.log());
+    assert_eq!(daemon.lines("the root is back: going on").len(), 1, "{:#?}", daemon.log());
+    // A single deletion is still a deletion.
+    env.remove("1.png");
+    daemon.wait("deleted", || env.assets().len() == 11);
+    daemon.stop();
+}
+
+#[test]
+fn an_emptied_root_deletes_nothing_and_an_empty_folder_in_its_place_neither() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+    let daemon = Daemon::ready(&env);
+    for number in 0..10 {
+        env.remove(&format!("{number}.png"));
+    }
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(4);
+    nothing_deleted(&env, 10);
+    // As an unmounted share leaves it.
+    fs::remove_dir(env.root()).unwrap();
+    fs::create_dir(env.root()).unwrap();
+    seconds(4);
+    nothing_deleted(&env, 10);
+    ten_files(&env);
+    env.write("new.png", "new");
+    wait_mirrored(&daemon, &env, &[("new.png".into(), digest("new"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 11);
+    daemon.stop();
+}
+
+#[test]
+fn a_mass_deletion_is_stopped_even_when_it_comes_in_pieces() {
+    let env = TestEnv::new();
+    for number in 0..60 {
+        env.write(format!("{number}.png"), number.to_string());
+    }
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 10");
+    let daemon = Daemon::ready(&env);
+    for number in 0..30 {
+        env.remove(&format!("{number}.png"));
+    }
+    daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("max_delete"));
+    nothing_deleted(&env, 60);
+    // The rest of the same `rm` comes later, and is few.
+    for number in 30..35 {
+        env.remove(&format!("{number}.png"));
+    }
+    daemon.wait("withheld too", || daemon.mirror()["failed"] == 35);
+    nothing_deleted(&env, 60);
+    // Everything else goes on.
+    env.write("new.png", "new");
+    wait_mirrored(&daemon, &env, &[("new.png".into(), digest("new"))]);
+    // Put back: all is well again.
+    for number in 0..35 {
+        env.write(format!("{number}.png"), number.to_string());
+    }
+    daemon
+        .wait("well again", || daemon.mirror()["failed"] == 0 && daemon.mirror()["degraded"] == serde_json::json!([]));
+    nothing_deleted(&env, 61);
+    daemon.stop();
+}
+
+#[test]
+fn deletions_in_small_batches_count_together() {
+    let env = TestEnv::new();
+    for number in 0..60 {
+        env.write(format!("{number}.png"), number.to_string());
+    }
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 10");
+    let daemon = Daemon::ready(&env);
+    for number in 0..8 {
+        env.remove(&format!("{number}.png"));
+    }
+    daemon.wait("eight are deleted", || env.assets().len() == 52);
+    for number in 8..16 {
+        env.remove(&format!("{number}.png"));
+    }
+    daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("max_delete"));
+    assert_eq!(env.assets().len(), 52);
+    daemon.stop();
+}
+
+#[test]
+fn an_unmounted_root_deletes_nothing_and_work_goes_on_when_it_is_mounted_again() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+    let (root, store) = (env.root().display().to_string(), env.home().join("store").display().to_string());
+    fs::rename(&root, &store).unwrap();
+    fs::create_dir(&root).unwrap();
+    // A file system of its own, in a mount namespace of its own: a tmpfs with the folder's files.
+    let mount = format!("mount -t tmpfs dato '{root}' && cp -a '{store}/.' '{root}/'");
+    let Some(command) = unshared("-Urm", &mount) else { return };
+    let daemon = Daemon::spawn(&env, command);
+    daemon.wait_ready();
+    let pid = daemon.pid().to_string();
+    let inside = |line: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-U", "-m", "--preserve-credentials", "sh", "-c", line]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    assert_eq!(env.assets().len(), 10);
+    inside(&format!("cp -a '{root}/.' '{store}/' && umount '{root}'"));
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(5);
+    nothing_deleted(&env, 10);
+    fs::write(env.home().join("store/new.png"), "new").unwrap();
+    inside(&mount);
+    let wanted: Files = vec![("new.png".into(), digest("new"))];
+    wait_mirrored(&daemon, &env, &wanted);
+    inside(&format!("echo later > '{root}/later.png'"));
+    wait_mirrored(&daemon, &env, &[("later.png".into(), digest("later\n"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 12);
+    daemon.stop();
+}

@@ -1,0 +1,17 @@
+//! The daemon: the real binary as a child process, a media area in this process, real folders.
+//!
+//! Waiting is always for something to happen, with a limit that only a failure reaches. What takes minutes runs only when
+//! asked for: see `figures`.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod figures;
+mod guard;
+mod process;
+mod saves;
+mod service;
+#[path = "../it/support.rs"]
+#[allow(dead_code, reason = "each helper is used by one test binary or another")]
+mod support;
+mod trouble;
+mod watch;

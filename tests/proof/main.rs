@@ -1,0 +1,15 @@
+//! The proof that the mirror is exactly-once under every fault, crash and surprise.
+//!
+//! `cargo test --test proof` runs it all in CI's time. More, for a long night:
+//!
+//! ```text
+//! SEEDS=100000 cargo test --test proof model          random histories; START=n begins at another seed
+//! KILLS=2000   cargo test --test proof kill           kill -9 at random moments
+//! PROPTEST_CASES=100000 cargo test --test proof fuzz  anything as input
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+#![allow(clippy::print_stderr, reason = "the figures go to the test's output")]
+
+mod faults;
+mod world;

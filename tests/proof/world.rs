@@ -1,0 +1,191 @@
+//! A folder, an index, a media area, and runs over them in this process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dato_mirror::config::{Api, Config, Mirror};
+use dato_mirror::error::RunError;
+use dato_mirror::metadata::template::Template;
+use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
+use dato_mirror::pipeline::waits::Waits;
+use dato_mirror::remote::Timeouts;
+use dato_mirror::sandbox::{AssetView, LogEntry, Options, Sandbox, Settings};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Where temporary folders go: in memory where there is such a place, as a run syncs its index to the disk.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.unwrap()
+}
+
+/// A world of its own.
+pub struct World {
+    /// The media area.
+    pub sandbox: Arc<Sandbox>,
+    /// The configuration of the next run.
+    pub config: Config,
+    /// Holds folder and index.
+    _dir: TempDir,
+}
+
+/// An asset without what differs between two worlds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bare {
+    pub id: String,
+    pub md5: String,
+    pub filename: String,
+    pub tags: Vec<String>,
+    pub metadata: Value,
+}
+
+/// Waits short enough for hundreds of outages a minute.
+pub const fn short() -> Waits {
+    Waits {
+        remote: Timeouts {
+            connect: Duration::from_secs(2),
+            call: Duration::from_secs(10),
+            stall: Duration::from_secs(5),
+            job: Duration::from_secs(2),
+            backoff: Duration::from_millis(2),
+        },
+        reach: Duration::from_millis(1500),
+        outage: Duration::from_millis(1500),
+        unsure: Duration::from_millis(1500),
+        left_open: Duration::from_millis(1500),
+        follow: Duration::from_secs(6),
+    }
+}
+
+impl World {
+    /// With a limit so high that it never counts; told, for an untold one is taken for a low one.
+    pub async fn new(settings: Settings) -> Self {
+        let settings = Settings { rate_limit: 1_000_000, ..settings };
+        let sandbox = Sandbox::local(Options { settings, ..Options::default() }).await.unwrap();
+        let dir = folder();
+        let root = dir.path().join("brand");
+        fs::create_dir(&root).unwrap();
+        let mut mirror = Mirror::new("brand", root);
+        mirror.settle = Duration::ZERO;
+        mirror.layer.tags = vec![Template::parse("brand").unwrap(), Template::parse("{dir}").unwrap()];
+        let mut api = Api::new(sandbox.base_url(), "sandbox".to_owned().into());
+        api.rate_share = 1.0;
+        let config = Config {
+            api,
+            state_path: dir.path().join("state/index.sqlite"),
+            status_listen: None,
+            mirrors: vec![mirror],
+            source: None,
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
+        Self { sandbox: Arc::new(sandbox), config, _dir: dir }
+    }
+
+    pub fn mirror(&mut self) -> &mut Mirror {
+        &mut self.config.mirrors[0]
+    }
+
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.config.mirrors[0].root.join(key)
+    }
+
+    pub fn write(&self, key: &str, content: &str) {
+        let path = self.path(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        let to = self.path(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::rename(self.path(from), to).unwrap();
+    }
+
+    pub fn remove(&self, key: &str) {
+        fs::remove_file(self.path(key)).unwrap();
+    }
+
+    /// One `--sync-once`.
+    pub async fn run(&self) -> Result<OnceEnd, RunError> {
+        let options = OnceOptions { waits: short(), ..OnceOptions::default() };
+        run_once(&self.config, &options, &CancellationToken::new()).await
+    }
+
+    pub fn assets(&self) -> Vec<AssetView> {
+        self.sandbox.assets(None)
+    }
+
+    pub fn bare(&self) -> Vec<Bare> {
+        let mut all: Vec<Bare> = self.assets().into_iter().map(bare).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Calls that change the media area, since the log was cleared.
+    pub fn changes(&self) -> Vec<LogEntry> {
+        let changes = |entry: &LogEntry| entry.method != "GET";
+        self.sandbox.log().into_iter().filter(changes).collect()
+    }
+}
+
+fn bare(asset: AssetView) -> Bare {
+    let AssetView { id, md5, filename, mut tags, metadata, .. } = asset;
+    tags.sort();
+    // Not ours to derive, so another in each world.
+    let id = if filename.starts_with("theirs") { "theirs".to_owned() } else { id };
+    Bare { id, md5, filename, tags, metadata }
+}
+
+/// Problems of a run, for messages.
+pub fn told(end: &Result<OnceEnd, RunError>) -> String {
+    match end {
+        Ok(end) => {
+            format!("{:?} {:?}", end.exit, end.report.mirrors.iter().map(|one| &one.problems).collect::<Vec<_>>())
+        }
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zz_profile() {
+    let t = std::time::Instant::now();
+    let n = 40;
+    for _ in 0..n {
+        World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await;
+    }
+    eprintln!("world {:?}", t.elapsed() / n);
+    let w = World::new(Settings { answers: dato_mirror::sandbox::Answers::Direct, ..Settings::fast() }).await;
+    w.write("a.png", "a");
+    w.run().await.unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..n {
+        w.run().await.unwrap();
+    }
+    eprintln!("idle run {:?}", t.elapsed() / n);
+    let t = std::time::Instant::now();
+    for i in 0..n {
+        w.write("a.png", &format!("{i}"));
+        w.run().await.unwrap();
+    }
+    eprintln!("replace run {:?}", t.elapsed() / n);
+    let t = std::time::Instant::now();
+    for _ in 0..n {
+        dato_mirror::remote::Remote::new(dato_mirror::remote::Options::new(
+            w.sandbox.base_url(),
+            "sandbox".to_owned().into(),
+        ))
+        .unwrap();
+    }
+    eprintln!("remote {:?}", t.elapsed() / n);
+    let t = std::time::Instant::now();
+    for i in 0..n {
+        dato_mirror::index::Index::open(&w.config.state_path.with_file_name(format!("x{i}"))).unwrap();
+    }
+    eprintln!("index new {:?}", t.elapsed() / n);
+}
