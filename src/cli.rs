@@ -4,16 +4,30 @@
 //! standard input for the rooms below. Never does: mirroring. Called by: `main`.
 
 pub mod args;
+mod calls;
 mod completions;
 mod demo;
+mod doctor;
+mod explain;
 pub mod logs;
+mod ls;
+mod place;
+mod progress;
+mod retry;
 mod run;
 mod sandbox;
 mod show;
+mod status;
 
 use crate::error::Exit;
 
 use args::{Args, Command};
+
+/// Whether the run is followed by a bar on the terminal, which takes the place of a line for each file.
+#[must_use]
+pub fn shows_bar(args: &Args) -> bool {
+    progress::wanted(args)
+}
 
 /// Runs what the arguments ask for.
 pub async fn run(args: Args) -> Exit {
@@ -23,7 +37,11 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Demo(ref options)) => demo::run(options).await,
         Some(Command::Completions { shell }) => completions::shell(shell),
         Some(Command::Man) => completions::man(),
+        Some(Command::Status) => status::run(&args).await,
+        Some(Command::Explain { ref path }) => explain::run(&args, path).await,
+        Some(Command::Ls(ref options)) => ls::run(&args, options).await,
+        Some(Command::Retry { ref paths }) => retry::run(&args, paths).await,
+        Some(Command::Doctor) => doctor::run(&args).await,
         Some(Command::Healthcheck) => run::healthcheck(&args).await,
-        Some(_) => show::not_yet(),
     }
 }

@@ -71,7 +71,13 @@ impl RunError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Index(IndexError::Locked { .. }) => Exit::Locked,
-            Self::Index(IndexError::Newer { .. } | IndexError::Open { .. }) | Self::Usage(_) => Exit::Usage,
+            Self::Index(
+                IndexError::Newer { .. }
+                | IndexError::Older { .. }
+                | IndexError::Missing { .. }
+                | IndexError::Open { .. },
+            )
+            | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,
             Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
             Self::Index(IndexError::Sqlite(_) | IndexError::Closed)

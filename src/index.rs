@@ -14,6 +14,7 @@ mod lock;
 mod schema;
 pub mod settings;
 pub mod sidecars;
+pub mod told;
 
 use std::fs;
 use std::io;
@@ -47,6 +48,21 @@ pub enum IndexError {
         /// The index file.
         path: PathBuf,
     },
+    /// There is none: nothing was mirrored yet, or the configuration names another place.
+    #[error(
+        "there is no index at {path}: nothing was mirrored with this configuration yet. Run `dato-mirror --sync-once` first, or \
+         check `path` in [state]"
+    )]
+    Missing {
+        /// The index file.
+        path: PathBuf,
+    },
+    /// An older dato-mirror wrote it, and this command may not change its shape.
+    #[error("the index {path} was written by an older dato-mirror; the next run brings it up to date")]
+    Older {
+        /// The index file.
+        path: PathBuf,
+    },
     /// The folder or file cannot be made or opened.
     #[error("cannot open the index {path}: {cause}; check that the folder exists and may be written")]
     Open {
@@ -70,6 +86,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Index {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
+    /// Transactions may write.
+    writes: bool,
     snapshot: bool,
 }
 
@@ -110,7 +128,7 @@ impl Index {
             }
             Err(error) => return Err(open_error(error.to_string())),
         };
-        Ok(Opened { index: Self::serve(conn, path, false)?, notice })
+        Ok(Opened { index: Self::serve(conn, path, false, true)?, notice })
     }
 
     /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
@@ -140,7 +158,42 @@ impl Index {
             }
             Err(error) => return Err(error.into()),
         }
-        Self::serve(conn, path, true)
+        Self::serve(conn, path, true, true)
+    }
+
+    /// Opens the index for the commands that show state, also while a daemon has it: takes no lock, makes and changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`IndexError::Missing`], [`IndexError::Newer`], [`IndexError::Older`], [`IndexError::Open`].
+    pub fn open_read_only(path: &Path) -> Result<Self, IndexError> {
+        must_exist(path)?;
+        let open = || {
+            let conn = read_only(path)?;
+            conn.busy_timeout(Duration::from_secs(10))?;
+            let version = schema::version(&conn)?;
+            Ok::<_, rusqlite::Error>((conn, version))
+        };
+        let (conn, version) = open().map_err(|error| cannot_open(path, &error))?;
+        fits(path, version)?;
+        Self::serve(conn, path, false, false)
+    }
+
+    /// Opens the index for one small change beside a daemon that may have it: takes no lock, makes nothing.
+    ///
+    /// # Errors
+    /// As [`Index::open_read_only`].
+    pub fn open_beside(path: &Path) -> Result<Self, IndexError> {
+        must_exist(path)?;
+        let open = || {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            conn.busy_timeout(Duration::from_secs(10))?;
+            let version = schema::version(&conn)?;
+            Ok::<_, rusqlite::Error>((conn, version))
+        };
+        let (conn, version) = open().map_err(|error| cannot_open(path, &error))?;
+        fits(path, version)?;
+        Self::serve(conn, path, false, true)
     }
 
     /// Whether it is a throw-away copy.
@@ -210,11 +263,12 @@ impl Index {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         R: FnOnce(rusqlite::Result<T>) + Send + 'static,
     {
-        let job: Job = Box::new(move |conn| reply(in_transaction(conn, work)));
+        let writes = self.writes;
+        let job: Job = Box::new(move |conn| reply(in_transaction(conn, writes, work)));
         self.jobs.send(job).map_err(|_| IndexError::Closed)
     }
 
-    fn serve(conn: Connection, path: &Path, snapshot: bool) -> Result<Self, IndexError> {
+    fn serve(conn: Connection, path: &Path, snapshot: bool, writes: bool) -> Result<Self, IndexError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let mut conn = conn;
         thread::Builder::new()
@@ -225,15 +279,17 @@ impl Index {
                 }
             })
             .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
-        Ok(Self { jobs, path: path.to_owned(), snapshot })
+        Ok(Self { jobs, path: path.to_owned(), writes, snapshot })
     }
 }
 
 fn in_transaction<T>(
     conn: &mut Connection,
+    writes: bool,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
+    let tx = conn.transaction_with_behavior(behavior)?;
     let value = work(&tx)?;
     tx.commit()?;
     Ok(value)
@@ -257,6 +313,47 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     schema::migrate(&mut conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+fn must_exist(path: &Path) -> Result<(), IndexError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(IndexError::Missing { path: path.to_owned() }),
+        Err(error) => Err(IndexError::Open {
+            path: path.to_owned(),
+            cause: format!("{error}; run this as the user that runs dato-mirror"),
+        }),
+    }
+}
+
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> IndexError {
+    let cause = match error.sqlite_error_code() {
+        Some(
+            rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly,
+        ) => {
+            format!("{error}; run this as the user that runs dato-mirror")
+        }
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            format!("{error}; the next run sets it aside and builds a new one from the media area")
+        }
+        _ => error.to_string(),
+    };
+    IndexError::Open { path: path.to_owned(), cause }
+}
+
+fn fits(path: &Path, version: usize) -> Result<(), IndexError> {
+    match version.cmp(&schema::newest()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(IndexError::Newer { path: path.to_owned() }),
+        std::cmp::Ordering::Less => Err(IndexError::Older { path: path.to_owned() }),
+    }
+}
+
+/// The file that SQLite or we keep beside the index.
+fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Opens for reading without leaving anything behind. SQLite makes files beside an index in WAL mode even to read it,
@@ -295,11 +392,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 /// Renames a damaged index and its companions; returns the new name.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let name = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
+    let name = |suffix: &str| companion(path, suffix);
     let aside = (1..)
         .map(|n| name(&format!(".damaged-{n}")))
         .find(|candidate| !candidate.exists())
@@ -402,6 +495,30 @@ mod tests {
         });
         assert!(matches!(failed, Err(IndexError::Sqlite(_))));
         assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_reader_beside_the_daemon_sees_what_is_committed_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("what? 100%.sqlite");
+        assert!(matches!(Index::open_read_only(&path), Err(IndexError::Missing { .. })));
+        assert!(matches!(Index::open_beside(&path), Err(IndexError::Missing { .. })));
+        assert!(!path.exists());
+        let index = Index::open(&path).unwrap().index;
+        index.call_blocking(|conn| settings::set(conn, "k", "v")).unwrap();
+        let reader = Index::open_read_only(&path).unwrap();
+        assert_eq!(reader.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
+        assert!(reader.call_blocking(|conn| settings::set(conn, "k", "w")).is_err());
+        let beside = Index::open_beside(&path).unwrap();
+        beside.call_blocking(|conn| settings::set(conn, "k", "w")).unwrap();
+        assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("w"));
+        drop((index, reader, beside));
+        while companion(&path, "-wal").exists() {
+            thread::yield_now();
+        }
+        let reader = Index::open_read_only(&path).unwrap();
+        assert_eq!(reader.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("w"));
+        assert!(!companion(&path, "-wal").exists() && !companion(&path, "-shm").exists());
     }
 
     #[test]

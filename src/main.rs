@@ -10,9 +10,9 @@ fn main() -> ExitCode {
         // Prints help to stdout and exits 0, or usage errors to stderr and exits 2.
         Err(error) => error.exit(),
     };
-    // The demo tells its own story.
+    // The demo tells its own story, and a bar tells what is done.
     let story = matches!(args.command, Some(cli::args::Command::Demo(_)));
-    cli::logs::start(&args.global, story);
+    cli::logs::start(&args.global, story || cli::shows_bar(&args));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -19,6 +19,7 @@ mod listing;
 mod options;
 mod pace;
 mod retry;
+mod role;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
 pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
 pub use options::{BeforeCall, Options, Timeouts};
 pub use pace::{Pace, Pacer};
+pub use role::{ACTIONS, Allowed, Role};
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
 
@@ -212,6 +214,16 @@ impl Remote {
             rate_limit: self.pace().limit,
             throttled: count(&self.door.throttled),
             retried: count(&self.door.retried),
+        }
+    }
+
+    /// How far this machine's clock is ahead of the service's, by the `Date` of its last answer, whole seconds; `None`
+    /// before it told.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        match self.door.clock_ahead.load(Ordering::Relaxed) {
+            i64::MIN => None,
+            seconds => Some(seconds),
         }
     }
 

@@ -51,6 +51,9 @@ pub struct MirrorReport {
     pub api_requests: u64,
     /// Bytes sent to the bucket.
     pub bytes_uploaded: u64,
+    /// With `verify_live`: what the URLs of replaced assets served in the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub live: Vec<LiveUrl>,
     /// With `--dry-run`: what would be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<PlannedAction>>,
@@ -67,6 +70,20 @@ pub struct ReportedProblem {
     pub cause: String,
     /// What to do.
     pub advice: String,
+}
+
+/// A replaced asset's URL, followed until it served the new bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LiveUrl {
+    /// Below the root.
+    pub path: String,
+    /// Where the asset is served.
+    pub url: String,
+    /// Milliseconds from the replacement until the new bytes were seen; `None`: not seen.
+    pub after_ms: Option<u64>,
+    /// What it did instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
 }
 
 /// An action a dry run would take.

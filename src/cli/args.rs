@@ -57,6 +57,7 @@ impl Args {
             ("--sync-once", run.sync_once),
             ("--dry-run", run.dry_run),
             ("--force", run.force),
+            ("--report", run.report.is_some()),
         ];
         match given.iter().find(|(_, given)| *given && args.command.is_some()) {
             Some((flag, _)) => {
@@ -110,6 +111,9 @@ pub struct Run {
     /// Let this run pass the deletion guard
     #[arg(long)]
     pub force: bool,
+    /// Also write the report as JSON to this file, whatever goes to standard output: for CI
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub report: Option<PathBuf>,
 }
 
 /// What goes to standard output.

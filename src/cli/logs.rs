@@ -1,10 +1,12 @@
 //! Where logs go and how they look.
 //!
 //! Owns: the subscriber: text for people, with the journal's level prefixes under systemd, or JSON lines. Logs go to
-//! standard error; standard output is for reports.
+//! standard error; standard output is for reports. A progress bar steps aside for each line.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
+use indicatif::MultiProgress;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -28,7 +30,7 @@ pub fn start(global: &Global, only_warnings: bool) {
     // The HTTP crates' own logs tell whole URLs, presigned ones among them.
     let quiet = "reqwest=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,axum=warn,tower=warn";
     let filter = EnvFilter::new(format!("{level},{quiet}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
     // A file name is any bytes, and must neither drive the terminal nor forge a line. JSON escapes by itself.
     let fields = debug_fn(|writer, field, value| {
         let text = printable(&format!("{value:?}"));
@@ -44,6 +46,26 @@ pub fn start(global: &Global, only_warnings: bool) {
             builder.with_ansi(io::stderr().is_terminal()).try_init()
         }
     };
+}
+
+/// The bars on the terminal, which log lines must not tear.
+pub fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    // To standard error, and hidden where that is no terminal.
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Standard error, with the bars out of the way of each line.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 fn under_journal() -> bool {

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Format, Global};
-use super::show;
+use super::place::places;
+use super::{logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
@@ -56,8 +57,17 @@ pub async fn run(args: &Args) -> Exit {
         return daemon(args, config, stop, reload).await;
     }
     let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, ..OnceOptions::default() };
-    match run_once(&config, &options, &stop).await {
+    let shown = progress::wanted(args).then(|| progress::show(&options.progress, logs::bars()));
+    let ended = run_once(&config, &options, &stop).await;
+    drop(shown);
+    match ended {
         Ok(end) => {
+            if let Some(file) = &args.run.report
+                && let Err(error) = std::fs::write(file, show::report(&end.report, Format::Json))
+            {
+                tracing::error!("--report {}: {error}; name a file in a folder that may be written", file.display());
+                return Exit::Incomplete.max(end.exit);
+            }
             let printed = show::print(&show::report(&end.report, args.global.format));
             if printed == Exit::Done { end.exit } else { printed }
         }
@@ -199,17 +209,8 @@ fn paths_from(file: &Path, config: &Config) -> Result<Vec<RelPath>, String> {
         .filter(|line| !line.is_empty())
         .map(|line| {
             let path = Path::new(OsStr::from_bytes(line));
-            below_a_root(path, &cwd, config)
-                .ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
+            let found = places(path, &cwd, config).into_iter().next().map(|(_, path)| path);
+            found.ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
         })
         .collect()
-}
-
-fn below_a_root(path: &Path, cwd: &Path, config: &Config) -> Option<RelPath> {
-    let roots = || config.mirrors.iter().map(|mirror| mirror.root.as_path());
-    let absolute = cwd.join(path);
-    if let Some(inside) = roots().find_map(|root| absolute.strip_prefix(root).ok()) {
-        return RelPath::new(inside).ok();
-    }
-    if path.is_absolute() { None } else { RelPath::new(path).ok() }
 }

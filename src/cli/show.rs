@@ -2,14 +2,21 @@
 //!
 //! Owns: how they look. Called by: the commands.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
+use anstyle::{AnsiColor, Style};
 use bytesize::ByteSize;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
 use super::args::Format;
 use crate::error::Exit;
-use crate::report::{MirrorReport, Report};
+use crate::report::{MirrorReport, PlannedAction, Report, ReportedProblem};
+
+/// A column of paths is not made wider than this, characters.
+const WIDEST: usize = 48;
+/// A table in Markdown is not made longer than this, bytes: a comment on GitHub takes 65,536 characters.
+const COMMENT: usize = 24_000;
 
 /// Turns the outcome of printing into an exit code: a reader that went away is no failure.
 pub fn wrote(result: io::Result<()>) -> Exit {
@@ -23,54 +30,88 @@ pub fn wrote(result: io::Result<()>) -> Exit {
     }
 }
 
-/// Prints to standard output.
+/// Prints to standard output; colours only where they are seen.
 pub fn print(text: &str) -> Exit {
-    wrote(io::stdout().write_all(text.as_bytes()))
+    wrote(anstream::AutoStream::auto(io::stdout()).write_all(text.as_bytes()))
 }
 
-/// A command that needs the daemon's records.
-pub fn not_yet() -> Exit {
-    tracing::error!("this command is not available in this version");
-    Exit::Usage
+/// One JSON object, on one line.
+pub fn json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// The report in the wanted format.
 #[must_use]
 pub fn report(report: &Report, format: Format) -> String {
     match format {
-        Format::Json => {
-            let mut text = serde_json::to_string(report).unwrap_or_default();
-            text.push('\n');
-            text
-        }
+        Format::Json => json(report),
         Format::Text => report.mirrors.iter().map(|mirror| text(mirror, report.duration_ms)).collect(),
         Format::Markdown => report.mirrors.iter().map(markdown).collect(),
     }
 }
 
+/// How many of each action a plan has, in the order of the actions' names.
+fn planned(plan: &[PlannedAction]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for action in plan {
+        *counts.entry(action.action.as_str()).or_default() += 1;
+    }
+    counts.iter().map(|(action, count)| format!("{count} to {action}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What `verify_live` saw, in one sentence, and what is behind.
+fn live(mirror: &MirrorReport) -> Option<String> {
+    let took: Vec<u64> = mirror.live.iter().filter_map(|url| url.after_ms).collect();
+    let behind: Vec<String> =
+        mirror.live.iter().filter(|url| url.after_ms.is_none()).map(|url| printable(&url.path)).collect();
+    let served = took.iter().max().map(|slowest| {
+        let urls =
+            if took.len() == 1 { "1 replaced URL serves" } else { &format!("{} replaced URLs serve", took.len()) };
+        format!("live: {urls} the new bytes, {:.1} s after the replacement at the latest", *slowest as f64 / 1000.0)
+    });
+    let waits = (!behind.is_empty()).then(|| {
+        format!(
+            "not live yet: {}; a CDN may take 5 to 10 minutes, nothing is lost",
+            behind.iter().take(10).cloned().collect::<Vec<_>>().join(", ")
+        )
+    });
+    let lines: Vec<String> = [served, waits].into_iter().flatten().collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn colour(action: &str) -> Style {
+    match action {
+        "create" | "adopt" | "alias" => AnsiColor::Green.on_default(),
+        "delete" | "failed" => AnsiColor::Red.on_default(),
+        "report" => AnsiColor::Yellow.on_default(),
+        _ => AnsiColor::Cyan.on_default(),
+    }
+}
+
 fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
+    let bold = Style::new().bold();
+    let name = printable(&mirror.name);
     let mut out = String::new();
     if let Some(plan) = &mirror.plan {
-        out.push_str(&format!(
-            "{}: {} files in {}, {} unchanged\n",
-            mirror.name,
-            mirror.scanned,
-            mirror.root,
-            mirror.scanned.saturating_sub(plan.len() as u64)
-        ));
+        let (root, unchanged) = (printable(&mirror.root), mirror.scanned.saturating_sub(plan.len() as u64));
+        out.push_str(&format!("{bold}{name}{bold:#}: {} files in {root}, {unchanged} unchanged\n", mirror.scanned));
         if plan.is_empty() {
             out.push_str("nothing to do\n");
         } else {
-            let mut table = table(["action", "file", "why"]);
-            for action in plan {
-                table.add_row([&action.action, &printable(&action.path), &action.why]);
+            let paths: Vec<String> = plan.iter().map(|action| printable(&action.path)).collect();
+            // One long name must not push the reasons of all others off the screen.
+            let width = paths.iter().map(|path| path.chars().count()).max().unwrap_or_default().min(WIDEST);
+            for (PlannedAction { action, why, .. }, path) in plan.iter().zip(paths) {
+                let colour = colour(action);
+                out.push_str(&format!("  {colour}{action:<8}{colour:#} {path:<width$}  {}\n", printable(why)));
             }
-            out.push_str(&format!("{table}\n"));
+            out.push_str(&format!("{}; nothing was changed\n", planned(plan)));
         }
     } else {
         out.push_str(&format!(
-            "{}: {} files, {}; {} unchanged; {} API calls, {} sent, {:.1} s\n",
-            mirror.name,
+            "{bold}{name}{bold:#}: {} files, {}; {} unchanged; {} API calls, {} sent, {:.1} s\n",
             mirror.scanned,
             mirror.counts(),
             mirror.unchanged,
@@ -78,33 +119,34 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
             ByteSize::b(mirror.bytes_uploaded).display().si(),
             duration_ms as f64 / 1000.0,
         ));
+        if let Some(live) = live(mirror) {
+            out.push_str(&format!("{live}\n"));
+        }
     }
     if !mirror.problems.is_empty() {
-        out.push_str(&format!("{} to look at:\n", mirror.problems.len()));
+        let red = colour("failed");
+        out.push_str(&format!("{red}{} to look at{red:#}\n", mirror.problems.len()));
         for problem in &mirror.problems {
             let place = if problem.path.is_empty() { "(the mirror)".to_owned() } else { printable(&problem.path) };
-            out.push_str(&format!("  {place}: {}\n      → {}\n", problem.cause, problem.advice));
+            let (cause, advice) = (printable(&problem.cause), printable(&problem.advice));
+            out.push_str(&format!("  {bold}{place}{bold:#}: {cause}\n      → {advice}\n"));
         }
     }
     out
 }
 
 fn markdown(mirror: &MirrorReport) -> String {
-    let cell = |text: &str| printable(text).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
     let mut out = format!("### dato-mirror: {}\n\n", cell(&mirror.name));
     match &mirror.plan {
         Some(plan) if plan.is_empty() => {
             out.push_str(&format!("{} files, nothing to do.\n", mirror.scanned));
         }
         Some(plan) => {
-            out.push_str(&format!(
-                "{} of {} files need something:\n\n| action | file | why |\n|---|---|---|\n",
-                plan.len(),
-                mirror.scanned
-            ));
-            for action in plan {
-                out.push_str(&format!("| {} | {} | {} |\n", action.action, cell(&action.path), cell(&action.why)));
-            }
+            out.push_str(&format!("{} of {} files need something: {}.\n\n", plan.len(), mirror.scanned, planned(plan)));
+            let row = |action: &PlannedAction| {
+                format!("| {} | {} | {} |\n", action.action, code(&action.path), cell(&action.why))
+            };
+            rows(&mut out, "| action | file | why |\n|---|---|---|\n", plan.iter().map(row));
         }
         None => out.push_str(&format!(
             "{} files: {}; {} unchanged; {} API calls.\n",
@@ -114,15 +156,60 @@ fn markdown(mirror: &MirrorReport) -> String {
             mirror.api_requests
         )),
     }
+    if let Some(live) = live(mirror) {
+        out.push_str(&format!("\n{}\n", live.lines().map(cell).collect::<Vec<_>>().join("  \n")));
+    }
     if !mirror.problems.is_empty() {
-        out.push_str("\n| problem | cause | what to do |\n|---|---|---|\n");
-        for problem in &mirror.problems {
-            let path = if problem.path.is_empty() { "(the mirror)" } else { &problem.path };
-            out.push_str(&format!("| {} | {} | {} |\n", cell(path), cell(&problem.cause), cell(&problem.advice)));
-        }
+        let row = |problem: &ReportedProblem| {
+            let path = if problem.path.is_empty() { "(the mirror)".to_owned() } else { code(&problem.path) };
+            format!("| {path} | {} | {} |\n", cell(&problem.cause), cell(&problem.advice))
+        };
+        out.push('\n');
+        rows(&mut out, "| problem | cause | what to do |\n|---|---|---|\n", mirror.problems.iter().map(row));
     }
     out.push('\n');
     out
+}
+
+/// A table that stays small enough for a comment on a pull request.
+fn rows(out: &mut String, head: &str, rows: impl Iterator<Item = String>) {
+    out.push_str(head);
+    let (mut length, mut left_out) = (0, 0);
+    for row in rows {
+        length += row.len();
+        if length > COMMENT {
+            left_out += 1;
+        } else {
+            out.push_str(&row);
+        }
+    }
+    if left_out > 0 {
+        out.push_str(&format!("\n… and {left_out} more.\n"));
+    }
+}
+
+/// Text in a table of a page that also understands HTML and mentions people.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in printable(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            '\\' | '|' | '*' | '_' | '`' | '[' | ']' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A path as code: inside a table only the bar has to be escaped; a path with a backtick in it is text.
+fn code(path: &str) -> String {
+    let path = printable(path);
+    if path.contains('`') || path.contains('\\') { cell(&path) } else { format!("`{}`", path.replace('|', "\\|")) }
 }
 
 /// A table without frames.

@@ -67,6 +67,20 @@ pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
         .collect()
 }
 
+/// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_paths(conn: &Connection, mirror: i64, after: &str, limit: u32) -> rusqlite::Result<Vec<(String, Asset)>> {
+    let columns = COLUMNS.split(", ").map(|column| format!("asset.{column}")).collect::<Vec<_>>().join(", ");
+    conn.prepare_cached(&format!(
+        "SELECT {columns}, file.path AS file_path FROM file JOIN asset ON asset.id = file.asset
+         WHERE mirror = ?1 AND file.path > ?2 AND present = 1 ORDER BY file.path LIMIT ?3"
+    ))?
+    .query_map(params![mirror, after, limit], |row| Ok((row.get("file_path")?, asset_of(row)?)))?
+    .collect()
+}
+
 /// How many assets the index knows.
 ///
 /// # Errors

@@ -478,19 +478,31 @@ pub fn problems(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredPr
     conn.prepare_cached(
         "SELECT path, problem, retry_at FROM file WHERE mirror = ?1 AND problem IS NOT NULL ORDER BY path",
     )?
-    .query_map([mirror], |row| {
-        let problem: String = row.get(1)?;
-        Ok(StoredProblem {
-            path: row.get(0)?,
-            problem: serde_json::from_str(&problem).unwrap_or_else(|_| Problem {
-                action: String::new(),
-                cause: problem,
-                advice: String::new(),
-            }),
-            retry_at: row.get(2)?,
-        })
-    })?
+    .query_map([mirror], stored_problem)?
     .collect()
+}
+
+/// The open problem of one row.
+///
+/// # Errors
+/// SQLite's.
+pub fn problem_of(conn: &Connection, id: i64) -> rusqlite::Result<Option<StoredProblem>> {
+    conn.prepare_cached("SELECT path, problem, retry_at FROM file WHERE id = ?1 AND problem IS NOT NULL")?
+        .query_row([id], stored_problem)
+        .optional()
+}
+
+fn stored_problem(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
+    let problem: String = row.get(1)?;
+    Ok(StoredProblem {
+        path: row.get(0)?,
+        problem: serde_json::from_str(&problem).unwrap_or_else(|_| Problem {
+            action: String::new(),
+            cause: problem,
+            advice: String::new(),
+        }),
+        retry_at: row.get(2)?,
+    })
 }
 
 /// How many files are in which state.

@@ -6,7 +6,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The steps, oldest first; `PRAGMA user_version` counts those taken.
-const STEPS: &[&str] = &[r"
+const STEPS: &[&str] = &[
+    r"
 CREATE TABLE setting (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -125,15 +126,34 @@ CREATE TABLE calls (
     month TEXT PRIMARY KEY,          -- 2026-11, UTC
     count INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+-- JSON list of the last few actions that succeeded: at_ms, action, why.
+ALTER TABLE file ADD COLUMN history TEXT;
+",
+];
+
+/// The number of steps.
+#[must_use]
+pub const fn newest() -> usize {
+    STEPS.len()
+}
+
+/// How many steps `conn` has taken.
+///
+/// # Errors
+/// SQLite's.
+pub fn version(conn: &Connection) -> rusqlite::Result<usize> {
+    let taken: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(taken).unwrap_or(usize::MAX))
+}
 
 /// Brings `conn` to the newest shape, each step in a transaction of its own.
 ///
 /// # Errors
 /// SQLite's; [`rusqlite::Error::IntegralValueOutOfRange`] when a newer dato-mirror wrote this file.
 pub fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
-    let taken: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+    let taken = version(conn)?;
     if taken > STEPS.len() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(0, taken as i64));
     }

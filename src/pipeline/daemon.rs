@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::index::Index;
-use crate::live::{ApiView, Live, Phase, Waiting};
+use crate::live::{ApiView, Change, Live, Phase, Waiting};
 
 use super::session::{Session, admitted, open_index};
+use super::verify::{Followed, PATIENCE_OF_DAEMON, Verifier};
 use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
@@ -93,10 +94,11 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
     for mirror in &config.mirrors {
         surroundings.live.set_phase(&mirror.name, Phase::Starting);
     }
-    let session = tokio::select! {
+    let mut session = tokio::select! {
         session = open(config, index, surroundings) => session?,
         () = stop.cancelled() => return Ok(Next::Stop),
     };
+    follow_urls(config, &mut session, surroundings, &stop);
     let session = Arc::new(session);
     let outage = Arc::new(Outage::default());
     let mut keepers = JoinSet::new();
@@ -122,6 +124,27 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
         None => Next::Stop,
         Some(new) => Next::Reload(Box::new(new)),
     })
+}
+
+/// Starts following replaced URLs, when a mirror wants it. The task ends with the session, which has its only handle.
+fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundings, stop: &CancellationToken) {
+    if !config.mirrors.iter().any(|mirror| mirror.verify_live) {
+        return;
+    }
+    let live = surroundings.live.clone();
+    let tell = move |end: Followed| {
+        end.log();
+        let Followed { what, end } = end;
+        let action = match end {
+            Ok(took) => format!("live after {:.0} s", took.as_secs_f64()),
+            Err(_) => "not live yet".to_owned(),
+        };
+        let change = Change { path: what.path, action, at: jiff::Timestamp::now(), url: Some(what.url), asset: None };
+        live.changed(&what.mirror, change);
+    };
+    let (verifier, task) = Verifier::new(&config.api.base_url, PATIENCE_OF_DAEMON, stop.clone(), tell);
+    session.verifier = Some(verifier);
+    tokio::spawn(task);
 }
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.

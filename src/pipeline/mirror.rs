@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,20 +14,23 @@ use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
 use crate::error::RunError;
+use crate::index::told::{self, LastPass};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files, settings, sidecars};
 use crate::live::Live;
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
-use crate::model::{CollectionId, PathDigest, RelPath};
+use crate::model::{CollectionId, PathDigest, RelPath, Site};
 use crate::report::{MirrorReport, PlannedAction};
 
 use super::collections::{ResolveError, Resolved, Resolver};
 use super::desire::Desires;
 use super::execute::{Executor, Sending};
 use super::listed::{Lists, cache_folder};
+use super::manifest;
 use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
+use super::progress::{Progress, Stage};
 use super::scan::{Restless, ScanRequest, Scanned, Severity, scan};
 use super::session::Session;
 
@@ -45,6 +49,8 @@ pub struct MirrorRun {
     pub row: i64,
     /// Which names count.
     pub selection: Arc<Selection>,
+    /// Told how far its scans and passes are.
+    pub progress: Arc<Progress>,
     /// Where scans give signs of life.
     pub live: Option<Arc<Live>>,
 }
@@ -87,7 +93,7 @@ impl MirrorRun {
                 Ok(row)
             })
             .await?;
-        let run = Self { config, row: row.id, selection: Arc::new(selection), live: None };
+        let run = Self { config, row: row.id, selection: Arc::new(selection), progress: Arc::default(), live: None };
         run.guard(row.root.as_deref(), force)?;
         Ok(run)
     }
@@ -135,6 +141,7 @@ impl MirrorRun {
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
         let whole = only.is_none();
+        self.progress.enter(Stage::Reading, &self.config.name);
         let request = ScanRequest {
             mirror: self.row,
             root: self.config.root.clone(),
@@ -143,6 +150,7 @@ impl MirrorRun {
             only,
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
+            progress: self.progress.clone(),
             live: self.live.clone(),
         };
         let flag = Arc::new(AtomicBool::new(false));
@@ -325,6 +333,7 @@ impl MirrorRun {
         stop: &CancellationToken,
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
+        self.progress.enter(Stage::Mirroring, &self.config.name);
         let mut attempt = 0;
         loop {
             let mut end = self.pass_once(session, request, stop, report).await?;
@@ -367,6 +376,7 @@ impl MirrorRun {
     ) -> Result<PassContext, RunError> {
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
+        let policy = policy_of(&config, &site);
         let (name, site_id) = (config.name.clone(), site.id.clone());
         let stored = session
             .index
@@ -397,16 +407,6 @@ impl MirrorRun {
             share: config.duplicates == Duplicates::Share,
             desires,
         };
-        let policy = Policy {
-            mirror: config.name.clone(),
-            on_change: config.on_change,
-            on_rename: config.on_rename,
-            on_delete: config.on_delete,
-            on_remote_change: config.on_remote_change,
-            on_remote_delete: config.on_remote_delete,
-            duplicates: config.duplicates,
-            custom_storage: session.site.custom_storage,
-        };
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
             index: session.index.clone(),
@@ -432,7 +432,35 @@ impl MirrorRun {
             live: request.live.clone(),
             deleted_lately: request.deleted_lately,
             fresh: session.looked_at(),
+            progress: self.progress.clone(),
+            verifier: session.verifier.clone().filter(|_| config.verify_live),
         })
+    }
+
+    /// What follows every pass that was no dry run: the manifest, and the note that `status` shows. False when the manifest
+    /// could not be written; `report` has the problem then.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn close_pass(&self, index: &Index, took: Duration, report: &mut MirrorReport) -> Result<bool, RunError> {
+        let (work_index, row, config) = (index.clone(), self.row, self.config.clone());
+        let written = tokio::task::spawn_blocking(move || manifest::update(&work_index, row, &config)).await;
+        let mut fine = true;
+        match written.map_err(|_| RunError::Stopped)? {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(mirror = self.config.name, "the manifest was written"),
+            Err(manifest::ManifestError::Index(error)) => return Err(error.into()),
+            Err(error @ manifest::ManifestError::Write { .. }) => {
+                fine = false;
+                tracing::warn!(mirror = self.config.name, "{error}");
+                let advice = "correct `manifest` or the folder's permissions; it is written at the next pass".into();
+                report.problem("", &Problem { action: "manifest".into(), cause: error.to_string(), advice });
+            }
+        }
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let (name, pass) = (self.config.name.clone(), LastPass::of(report, jiff::Timestamp::now(), took));
+        index.call(move |conn| told::set_last_pass(conn, &name, &pass)).await?;
+        Ok(fine)
     }
 
     /// The mirror's root.
@@ -442,9 +470,24 @@ impl MirrorRun {
     }
 }
 
+/// The settings of a mirror that decide, in a project.
+#[must_use]
+pub fn policy_of(config: &Mirror, site: &Site) -> Policy {
+    Policy {
+        mirror: config.name.clone(),
+        on_change: config.on_change,
+        on_rename: config.on_rename,
+        on_delete: config.on_delete,
+        on_remote_change: config.on_remote_change,
+        on_remote_delete: config.on_remote_delete,
+        duplicates: config.duplicates,
+        custom_storage: site.custom_storage,
+    }
+}
+
 /// The metadata inside a file, as the index keeps it; nothing when there is none. What cannot be read is left out: the
 /// file itself is mirrored all the same.
-fn embedded_of(file: &Path, path: &RelPath, size: u64) -> Option<String> {
+pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> Option<String> {
     let mut reader = std::fs::File::open(file).ok()?;
     let embedded = read_embedded(&mut reader, path.file_name(), size);
     for note in &embedded.notes {

@@ -2,7 +2,7 @@
 //!
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -12,11 +12,13 @@ use crate::error::{Exit, RunError};
 use crate::index::{Index, Problem};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
-use crate::report::{MirrorReport, Report};
+use crate::report::{LiveUrl, MirrorReport, Report};
 
 use super::mirror::{MirrorRun, RunRequest, take_scan_problems};
+use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::session::{Session, open_index, reach};
+use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
 
 /// How to run.
@@ -28,6 +30,8 @@ pub struct OnceOptions {
     pub force: bool,
     /// Only these files and folders.
     pub only: Option<Vec<RelPath>>,
+    /// Told how far the run is.
+    pub progress: Arc<Progress>,
     /// How long to wait for what.
     pub waits: Waits,
 }
@@ -65,7 +69,10 @@ async fn run_with(
     let mut refused = Vec::new();
     for mirror in &config.mirrors {
         match MirrorRun::prepare(Arc::new(mirror.clone()), index, options.force).await {
-            Ok(run) => mirrors.push(run),
+            Ok(mut run) => {
+                run.progress = options.progress.clone();
+                mirrors.push(run);
+            }
             Err(error @ RunError::Guard(_)) => refused.push((mirror.clone(), error)),
             Err(error) => return Err(error),
         }
@@ -75,10 +82,22 @@ async fn run_with(
     {
         return Err(error);
     }
-    let session = Session::open(config, index.clone(), None, options.dry_run, options.waits).await?;
-    let run = Once { options, stop, session };
-    let (reports, exit) = run.mirrors(&mirrors).await?;
+    let mut session = Session::open(config, index.clone(), None, options.dry_run, options.waits).await?;
+    options.progress.has_remote(&session.remote);
+    let live = Arc::new(Mutex::new(Vec::new()));
+    let verifying = verify(config, &mut session, options, stop, &live);
+    let mut run = Once { options, stop, session };
+    let ran = run.mirrors(&mirrors).await;
     run.session.write_calls().await?;
+    let (mut reports, exit) = ran?;
+    // The last handle: the task ends when nothing is followed any more.
+    run.session.verifier = None;
+    if let Some(task) = verifying {
+        // A task that failed has told nothing, and nothing is what is reported.
+        let _ = task.await;
+        let ends = std::mem::take(&mut *live.lock().unwrap_or_else(PoisonError::into_inner));
+        take_live(ends, &mut reports);
+    }
     let mut end = OnceEnd { report: Report { mirrors: reports, duration_ms: 0 }, exit };
     for (mirror, error) in refused {
         let mut report =
@@ -103,6 +122,7 @@ impl Once<'_> {
         let mut work = Vec::new();
         let mut exit = Exit::Done;
         let mut first_error = None;
+        let started = Instant::now();
         for mirror in mirrors {
             let mut report = MirrorReport {
                 name: mirror.config.name.clone(),
@@ -146,6 +166,9 @@ impl Once<'_> {
             if report.failed > 0 {
                 exit = worst(exit, Exit::Incomplete);
             }
+            if believed && !self.options.dry_run && !mirror.close_pass(index, started.elapsed(), &mut report).await? {
+                exit = worst(exit, Exit::Incomplete);
+            }
             reports.push(report);
         }
         Ok((reports, exit))
@@ -153,6 +176,7 @@ impl Once<'_> {
 
     async fn refresh(&self) -> Result<(), RunError> {
         let mut waited = false;
+        self.options.progress.enter(Stage::Listing, "");
         loop {
             match self.session.refresh().await {
                 Ok(()) => return Ok(()),
@@ -201,6 +225,36 @@ impl Once<'_> {
             site = reach(&self.session.remote, self.options.waits.outage) => Ok(site.is_ok()),
             () = self.stop.cancelled() => Err(RunError::Stopped),
         }
+    }
+}
+
+/// Starts following replaced URLs, when a mirror wants it.
+fn verify(
+    config: &Config,
+    session: &mut Session,
+    options: &OnceOptions,
+    stop: &CancellationToken,
+    live: &Arc<Mutex<Vec<Followed>>>,
+) -> Option<tokio::task::JoinHandle<()>> {
+    if options.dry_run || !config.mirrors.iter().any(|mirror| mirror.verify_live) {
+        return None;
+    }
+    let ends = live.clone();
+    let tell = move |end: Followed| {
+        end.log();
+        ends.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+    };
+    let (verifier, task) = Verifier::new(&config.api.base_url, PATIENCE_OF_ONCE, stop.clone(), tell);
+    session.verifier = Some(verifier);
+    Some(tokio::spawn(task))
+}
+
+fn take_live(ends: Vec<Followed>, reports: &mut [MirrorReport]) {
+    for Followed { what, end } in ends {
+        let Some(report) = reports.iter_mut().find(|report| report.name == what.mirror) else { continue };
+        let after_ms = end.as_ref().ok().map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        report.live.push(LiveUrl { path: what.path, url: what.url, after_ms, instead: end.err() });
+        report.live.sort();
     }
 }
 

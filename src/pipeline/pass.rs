@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
+use crate::index::told::{self, Done};
 use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
 use crate::live::{Change, Live};
 use crate::model::{Asset, FieldKey, MirrorStamp, UploadId};
@@ -26,9 +27,11 @@ use super::execute::{Executor, Failure};
 use super::mirror::Only;
 use super::observe::{Scope, observe};
 use super::plan::{Action, Known, Observation, Plan, Policy, plan};
+use super::progress::Progress;
 use super::record::record;
 use super::refresh::{self, RefreshError};
 use super::simulate::simulate;
+use super::verify::{Replacement, Verifier};
 
 /// Rows planned at once.
 const PAGE: u32 = 100;
@@ -74,6 +77,10 @@ pub struct PassContext {
     pub deleted_lately: u64,
     /// When the remote was last looked at.
     pub fresh: Instant,
+    /// Told of every file.
+    pub progress: Arc<Progress>,
+    /// Follows the URLs of what is replaced; `None`: nobody does.
+    pub verifier: Option<Verifier>,
 }
 
 /// Paths that a person waits for: taken before all others.
@@ -140,6 +147,11 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         counted: HashSet::new(),
     };
     pass.set_flush(false);
+    if context.progress.is_shown() {
+        let mirror = context.scope.mirror;
+        let (files, bytes) = context.index.call(move |conn| told::waiting(conn, mirror)).await?;
+        context.progress.begins(files, bytes);
+    }
     pass.phase(true).await?;
     if pass.goes_on() && pass.guard().await? {
         pass.phase(false).await?;
@@ -534,13 +546,14 @@ impl Pass<'_> {
         let mirror = self.context.scope.mirror;
         let name = self.context.scope.stamp_name(&row.path);
         let now = Timestamp::now().as_millisecond();
-        let action = plan.action;
+        let replaced = self.replacement(&row, &plan, asset.as_deref());
         let turns = self.turns.entry(row.id).or_default();
         *turns += 1;
         if *turns < TURNS {
             // Its row tells from now on whether there is more to do.
             self.tried.remove(&row.id);
         }
+        let Plan { action, why, .. } = plan;
         let id = row.id;
         let made = self.context.executor.is_some();
         let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
@@ -551,10 +564,35 @@ impl Pass<'_> {
             .index
             .call(move |conn| {
                 record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
-                if unfinished { files::mark_dirty(conn, id) } else { Ok(()) }
+                if unfinished {
+                    files::mark_dirty(conn, id)?;
+                }
+                match action.name() {
+                    Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
+                    None => Ok(()),
+                }
             })
             .await?;
+        self.context.progress.done(1);
+        if let (Some(verifier), Some(replaced)) = (&self.context.verifier, replaced) {
+            verifier.follow(replaced);
+        }
         Ok(())
+    }
+
+    /// A replacement whose URL is to be followed.
+    fn replacement(&self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) -> Option<Replacement> {
+        let (Action::Replace { content, .. }, Some(asset), Some(_)) = (&plan.action, asset, &self.context.verifier)
+        else {
+            return None;
+        };
+        Some(Replacement {
+            mirror: self.context.scope.name.clone(),
+            path: row.path.key().to_owned(),
+            url: asset.url.clone(),
+            md5: *content,
+            size: asset.size,
+        })
     }
 
     /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
@@ -581,6 +619,7 @@ impl Pass<'_> {
 
     async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
         self.failed.insert(row.id);
+        self.context.progress.failed();
         self.report.failed += 1;
         self.report.problem(row.path.key(), problem);
         tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");

@@ -23,6 +23,8 @@ use crate::live::Live;
 use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 
+use super::progress::Progress;
+
 /// A file of more bytes than this is refused by the service.
 pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
 /// Files written to the index at once.
@@ -52,6 +54,8 @@ pub struct ScanRequest {
     pub restless: Restless,
     /// Reads metadata from inside the file; JSON for the index.
     pub embedded: Option<ReadEmbedded>,
+    /// Told of every file.
+    pub progress: Arc<Progress>,
     /// Where to give signs of life.
     pub live: Option<Arc<Live>>,
 }
@@ -499,6 +503,7 @@ impl Shared<'_> {
             match found {
                 Found::File { path, print } => {
                     self.files.fetch_add(1, Ordering::Relaxed);
+                    request.progress.walked();
                     if self.known.see(&path, &print) == Seen::Unchanged {
                         continue;
                     }
@@ -582,6 +587,7 @@ impl<'a> Reading<'a> {
         let embedded = request.embedded.and_then(|read| read(&path.below(&request.root), &path, print.size));
         self.read.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(print.size, Ordering::Relaxed);
+        request.progress.read(print.size);
         let found = FoundFile { path, print, read_at_ns: self.started_ns, md5: digested.md5, embedded };
         let full = {
             let mut pending = lock(&self.pending);

@@ -14,12 +14,13 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::index::intents::{self, Intent, IntentKind};
-use crate::index::{Index, InstanceLock, assets, files, settings};
+use crate::index::{Index, InstanceLock, assets, files, settings, told};
 use crate::model::Site;
 use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry};
 
 use super::confirm::Confirmer;
 use super::refresh::{self, RefreshError};
+use super::verify::Verifier;
 use super::waits::Waits;
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
@@ -42,6 +43,8 @@ pub struct Session {
     pub senders: Arc<Semaphore>,
     /// Nothing is changed, here or there.
     pub dry_run: bool,
+    /// Follows the URLs of replaced assets, for mirrors that want it; the owner sets it.
+    pub verifier: Option<Verifier>,
     /// How long to wait for what.
     pub waits: Waits,
     calls: Arc<Calls>,
@@ -106,6 +109,8 @@ impl Session {
         if index.call(move |conn| settings::bind(conn, &project)).await? {
             tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
         }
+        let seen = site.clone();
+        index.call(move |conn| told::set_site(conn, &seen)).await?;
         let (confirmer, task) = Confirmer::new(remote.clone(), waits.follow);
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
@@ -116,6 +121,7 @@ impl Session {
             confirmer,
             senders,
             dry_run,
+            verifier: None,
             waits,
             calls,
             looked: Mutex::new(Instant::now()),

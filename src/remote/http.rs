@@ -5,11 +5,11 @@
 //! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
 //! Called by: every method of `Remote`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub(super) struct Door {
     pub(super) throttled: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) bytes_uploaded: AtomicU64,
+    /// Seconds; `i64::MIN` before the service told its time.
+    pub(super) clock_ahead: AtomicI64,
 }
 
 /// One call.
@@ -140,6 +142,7 @@ impl Door {
             throttled: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             bytes_uploaded: AtomicU64::new(0),
+            clock_ahead: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -262,6 +265,7 @@ impl Door {
                 return failed(failure, network_error(error));
             }
         };
+        self.note_clock(&response);
         let status = response.status().as_u16();
         let reset = self.settle_slot(slot, &response);
         let bytes = match read_body(response).await {
@@ -295,6 +299,14 @@ impl Door {
         // Named so by the facts, whether or not the answer says `transient`.
         let transient = error.transient || error.kind == ApiErrorKind::Concurrent && error.code.is_some();
         failed(Failure::Refused { status, transient }, error)
+    }
+
+    fn note_clock(&self, response: &Response) {
+        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
+        if let Some(theirs) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) {
+            let ahead = jiff::Timestamp::now().as_second() - theirs.timestamp().as_second();
+            self.clock_ahead.store(ahead, Ordering::Relaxed);
+        }
     }
 
     /// Tells the pacer what the headers say; gives the time a 429 asks for.

@@ -26,7 +26,7 @@ use crate::config::Mirror;
 use crate::config::policy::Watch;
 use crate::disk::{Selection, glance};
 use crate::error::RunError;
-use crate::index::{Problem, files};
+use crate::index::{Problem, files, told};
 use crate::live::{Live, Phase, Waiting, Watching as Shown};
 use crate::model::RelPath;
 use crate::remote::ApiError;
@@ -103,6 +103,8 @@ pub struct Keeper {
     next_pass: Instant,
     /// When so many assets were deleted.
     deletions: VecDeque<(Instant, u64)>,
+    /// What `status` was told of the watch.
+    noted: Option<WatchState>,
 }
 
 impl Keeper {
@@ -147,6 +149,7 @@ impl Keeper {
             refresh: true,
             paused: false,
             deletions: VecDeque::new(),
+            noted: None,
         }
     }
 
@@ -165,6 +168,7 @@ impl Keeper {
         loop {
             self.settle_due(&run).await;
             self.begin(&run).await?;
+            self.note_watching(&watching).await?;
             let wake = self.wake();
             self.live.rest_until(wake);
             tokio::select! {
@@ -491,6 +495,24 @@ impl Keeper {
             }
             error => Err(error),
         }
+    }
+
+    /// Tells `status`, which may have no page to ask.
+    async fn note_watching(&mut self, watching: &Watching) -> Result<(), RunError> {
+        let state = watching.state();
+        if self.noted.as_ref() == Some(&state) {
+            return Ok(());
+        }
+        self.noted = Some(state.clone());
+        let WatchState { how, degraded } = state;
+        let (how, reason) = match how {
+            Watched::Starting => ("starting", None),
+            Watched::Native => ("native", None),
+            Watched::Polling { reason } => ("polling", Some(reason)),
+        };
+        let noted = told::Watching { how: how.into(), reason, degraded: degraded.into_iter().collect() };
+        let name = self.config.name.clone();
+        Ok(self.session.index.call(move |conn| told::set_watching(conn, &name, &noted)).await?)
     }
 
     /// A pass ended.

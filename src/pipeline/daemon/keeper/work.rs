@@ -165,6 +165,7 @@ impl Work {
         report.api_requests = usage.api_requests - before.api_requests;
         report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
         report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
+        self.run.close_pass(index, began.elapsed(), &mut report).await?;
         Ok(Worked { report, end, took: began.elapsed(), cut })
     }
 }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs a package into a clean root and looks at what is there: packaging/check-deb.sh PACKAGE
+# Needs no root and touches nothing of this machine: dependencies and maintainer scripts are left out.
+set -eu
+package=${1:?usage: packaging/check-deb.sh PACKAGE}
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+
+fail() { echo "check-deb: $*" >&2; exit 1; }
+has() { [ -s "$root/$1" ] || fail "$1 is missing or empty"; }
+
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/triggers"
+    : > "$root/var/lib/dpkg/status"
+    dpkg --root="$root" --force-depends --force-script-chrootless --force-not-root --log=/dev/null \
+        --unpack "$package" > /dev/null
+    dpkg --root="$root" --status dato-mirror > /dev/null || fail "dpkg does not know the package"
+else
+    dpkg-deb -x "$package" "$root"
+fi
+for file in usr/bin/dato-mirror usr/lib/systemd/system/dato-mirror.service usr/lib/systemd/user/dato-mirror.service \
+    usr/share/doc/dato-mirror/config.example.toml usr/share/doc/dato-mirror/copyright \
+    usr/share/man/man1/dato-mirror.1.gz usr/share/bash-completion/completions/dato-mirror \
+    usr/share/zsh/vendor-completions/_dato-mirror usr/share/fish/vendor_completions.d/dato-mirror.fish; do
+    has "$file"
+done
+"$root/usr/bin/dato-mirror" --version > /dev/null || fail "the binary does not run"
+zcat "$root/usr/share/man/man1/dato-mirror.1.gz" | grep -q '^\.TH dato-mirror' || fail "the manual page is none"
+bash -n "$root/usr/share/bash-completion/completions/dato-mirror" || fail "the completion for bash is no script"
+for script in postinst prerm postrm; do
+    dpkg-deb --ctrl-tarfile "$package" | tar -xO "./$script" | sh -n || fail "$script is no script"
+done
+owners=$(dpkg-deb -c "$package" | cut -d' ' -f2 | sort -u)
+[ "$owners" = root/root ] || fail "files belong to $owners"
+closed=$(dpkg-deb -c "$package" | grep '^d' | grep -v '^drwxr-xr-x' || true)
+[ -z "$closed" ] || fail "folders are closed to others: $closed"
+echo "check-deb: fine"

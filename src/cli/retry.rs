@@ -1,0 +1,102 @@
+//! `retry [PATH…]`: failed files are tried again now.
+//!
+//! Owns: the one small change of the index beside a daemon that may run, and saying what it led to.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::args::{Args, Format};
+use super::place::places;
+use super::run::configuration;
+use super::show::{self, printable};
+use crate::error::{Exit, RunError};
+use crate::index::{Index, InstanceLock, told};
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    running: Option<u32>,
+    retried: Vec<Retried>,
+}
+
+/// What became of one request: a path of a mirror, or the whole of it.
+#[derive(Debug, Serialize)]
+struct Retried {
+    mirror: String,
+    path: Option<String>,
+    files: u64,
+}
+
+/// Runs.
+pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
+    let config = match configuration(&args.global, false) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let cwd = std::env::current_dir().unwrap_or_default();
+    let mut asked: Vec<(String, Option<String>)> = Vec::new();
+    if paths.is_empty() {
+        asked.extend(config.mirrors.iter().map(|mirror| (mirror.name.clone(), None)));
+    }
+    for path in paths {
+        // The root itself stands for all that is in it.
+        let whole = config
+            .mirrors
+            .iter()
+            .filter(|mirror| cwd.join(path).canonicalize().ok() == mirror.root.canonicalize().ok());
+        let before = asked.len();
+        asked.extend(whole.map(|mirror| (mirror.name.clone(), None)));
+        if asked.len() == before {
+            let found = places(path, &cwd, &config);
+            asked.extend(found.into_iter().map(|(mirror, path)| (mirror.name.clone(), Some(path.key().to_owned()))));
+        }
+        if asked.len() == before {
+            tracing::error!("{} is not below the root of a mirror", path.display());
+            return Exit::Usage;
+        }
+    }
+    let retried = async {
+        let index = Index::open_beside(&config.state_path)?;
+        let retried = index.call(move |conn| {
+            let mut retried = Vec::new();
+            for (mirror, path) in asked {
+                let row = told::mirror_row(conn, &mirror)?;
+                let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
+                retried.push(Retried { mirror, path, files });
+            }
+            Ok(retried)
+        });
+        Ok::<_, RunError>(retried.await?)
+    };
+    let answer = match retried.await {
+        Ok(retried) => Answer { running: InstanceLock::holder(&config.state_path), retried },
+        Err(error) => {
+            tracing::error!("{error}");
+            return error.exit();
+        }
+    };
+    show::print(&match args.global.format {
+        Format::Json => show::json(&answer),
+        Format::Text | Format::Markdown => text(&answer),
+    })
+}
+
+fn text(answer: &Answer) -> String {
+    let mut out = String::new();
+    for Retried { mirror, path, files } in &answer.retried {
+        let place = path.as_ref().map_or_else(|| printable(mirror), |path| printable(path));
+        out.push_str(&match files {
+            0 => format!("{place}: nothing failed here\n"),
+            1 => format!("{place}: 1 failed file is tried again\n"),
+            more => format!("{place}: {more} failed files are tried again\n"),
+        });
+    }
+    if answer.retried.iter().any(|one| one.files > 0) {
+        out.push_str(if answer.running.is_some() {
+            "the running dato-mirror looks within a few seconds; see `dato-mirror status`\n"
+        } else {
+            "no dato-mirror is running: the next run tries them\n"
+        });
+    }
+    out
+}

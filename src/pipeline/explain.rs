@@ -1,0 +1,380 @@
+//! All that is known about one path, and what the next pass would do with it.
+//!
+//! Owns: gathering it from disk and index, without a call and without a change: what the index has not seen yet is scanned
+//! into a throw-away copy. Never does: deciding (that is `plan`), printing. Called by: the `explain` command. Blocks.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::Mirror;
+use crate::config::policy::{Duplicates, StampMode};
+use crate::disk::{Fingerprint, Selection, SidecarKind, Verdict};
+use crate::error::RunError;
+use crate::index::told::{self, Done};
+use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
+use crate::metadata::sidecar::names_for;
+use crate::model::{Asset, FieldKey, MirrorStamp, RelPath, Site};
+
+use super::desire::Desires;
+use super::mirror::{embedded_of, policy_of};
+use super::observe::{Scope, observe};
+use super::plan::{Known, Observation, plan};
+use super::progress::Progress;
+use super::scan::{Restless, ScanRequest, scan};
+
+/// What is known about a path.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// Its mirror.
+    pub mirror: String,
+    /// Below the root.
+    pub path: String,
+    /// On disk.
+    pub file: String,
+    /// Whether the mirror looks at it.
+    pub selected: bool,
+    /// Why, or why not.
+    pub selection: String,
+    /// On disk now.
+    pub on_disk: bool,
+    /// Bytes on disk.
+    pub size: Option<u64>,
+    /// Digest of the content on disk.
+    pub md5: Option<String>,
+    /// The asset.
+    pub asset: Option<AssetView>,
+    /// What the next pass would do: an action's name, or `nothing`; none where that cannot be told.
+    pub action: Option<String>,
+    /// Why.
+    pub why: String,
+    /// Why it is not mirrored.
+    pub problem: Option<ProblemView>,
+    /// Other paths that share the asset, as `mirror:path` where the mirror is another.
+    pub shared_with: Vec<String>,
+    /// Each value that folder or asset has.
+    pub metadata: Vec<Slot>,
+    /// What of the folder's metadata could not be used.
+    pub notes: Vec<String>,
+    /// The last few actions that succeeded, oldest first.
+    pub history: Vec<Done>,
+}
+
+/// The asset as last listed.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetView {
+    /// Its id.
+    pub id: String,
+    /// Where it is served.
+    pub url: String,
+    /// Its name in the media area.
+    pub filename: String,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of its content.
+    pub md5: Option<String>,
+    /// File format.
+    pub format: Option<String>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Changed last, by the service's clock.
+    pub updated_at: String,
+    /// The mirror made it, and so may rename or delete it.
+    pub made_by_mirror: bool,
+    /// It is not in the media area any more.
+    pub gone: bool,
+}
+
+/// Why the path is not mirrored.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProblemView {
+    /// What was tried.
+    pub action: String,
+    /// In plain words.
+    pub cause: String,
+    /// What to do.
+    pub advice: String,
+    /// When it is tried again by itself.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// One value of the metadata.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Slot {
+    /// `alt.en`, `author` …, or `tag`.
+    pub field: String,
+    /// What the folder wants.
+    pub wanted: Option<Value>,
+    /// Where the folder says so.
+    pub origin: Option<String>,
+    /// What the asset has.
+    pub remote: Option<Value>,
+    /// The asset's value is what the mirror last pushed; else an editor's.
+    pub pushed: bool,
+}
+
+/// Why a name counts or does not.
+#[must_use]
+pub fn selection_of(verdict: &Verdict) -> (bool, String) {
+    match verdict {
+        Verdict::Mirrored => (true, "it is one of the mirror's files".into()),
+        Verdict::Sidecar(kind) => {
+            let about = match kind {
+                SidecarKind::File | SidecarKind::Xmp => "the metadata of the file beside it",
+                SidecarKind::Folder => "the metadata of its folder and below",
+                SidecarKind::Remote => "files to fetch from URLs",
+            };
+            (false, format!("it holds {about} and is no asset itself"))
+        }
+        Verdict::BuiltIn { name, reason } => (false, format!("{name} is always skipped: {reason}")),
+        Verdict::Excluded(pattern) => (false, format!("`exclude` has {pattern}")),
+        Verdict::NotIncluded => (false, "no pattern of `include` matches it".into()),
+    }
+}
+
+/// Explains `path` of `mirror` with the index at `state`.
+///
+/// # Errors
+/// The index's, but for a missing one; a pattern that cannot be used.
+pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Explanation, RunError> {
+    let selection = Selection::new(&mirror.include, &mirror.exclude)
+        .map_err(|error| RunError::Usage(format!("mirror {}: {error}", mirror.name)))?;
+    let (selected, why_selected) = selection_of(&selection.verdict(path));
+    let file = path.below(&mirror.root);
+    let print = std::fs::metadata(&file).ok().filter(std::fs::Metadata::is_file).map(|found| Fingerprint::from(&found));
+    let mut told = Explanation {
+        mirror: mirror.name.clone(),
+        path: path.key().to_owned(),
+        file: file.display().to_string(),
+        selected,
+        selection: why_selected,
+        on_disk: print.is_some(),
+        size: print.map(|print| print.size),
+        md5: None,
+        asset: None,
+        action: None,
+        why: String::new(),
+        problem: None,
+        shared_with: Vec::new(),
+        metadata: Vec::new(),
+        notes: Vec::new(),
+        history: Vec::new(),
+    };
+    let index = match Index::open_read_only(state) {
+        Ok(index) => index,
+        Err(IndexError::Missing { .. }) => {
+            told.why = "nothing was mirrored with this configuration yet".into();
+            return Ok(told);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (name, key) = (mirror.name.clone(), path.key().to_owned());
+    let known = index.call_blocking(move |conn| match told::mirror_row(conn, &name)? {
+        Some(row) => Ok(Some((row, files::by_path(conn, row, &key)?, sidecars::all(conn, row)?))),
+        None => Ok(None),
+    })?;
+    let Some((row_of_mirror, row, stored)) = known else {
+        told.why = "this mirror has not run yet".into();
+        return Ok(told);
+    };
+    let newer: Vec<RelPath> = names_for(path)
+        .into_iter()
+        .filter(|name| {
+            let found = std::fs::metadata(mirror.root.join(name)).ok().map(|found| Fingerprint::from(&found));
+            let known = stored.iter().find(|stored| stored.path == *name);
+            found.map(|print| (print.mtime_ns, print.size)) != known.map(|known| (known.mtime_ns, known.size))
+        })
+        .filter_map(|name| RelPath::from_key(&name).ok())
+        .collect();
+    let as_indexed = match (&row, print) {
+        (Some(row), Some(now)) => row.present && row.print.is_some_and(|print| now.unchanged_since(&print)),
+        (Some(row), None) => !row.present,
+        (None, None) => true,
+        (None, Some(_)) => !selected,
+    };
+    let index = if as_indexed && newer.is_empty() {
+        index
+    } else {
+        let copy = Index::snapshot(state)?;
+        look_again(&copy, row_of_mirror, mirror, &selection, path, newer)?;
+        copy
+    };
+    let (config, key) = (mirror.clone(), path.key().to_owned());
+    let told = index.call_blocking(move |conn| {
+        let Some(row) = files::by_path(conn, row_of_mirror, &key)? else {
+            told.why = if !told.selected {
+                told.selection.clone()
+            } else if told.on_disk {
+                "it could not be read".into()
+            } else {
+                "there is no such file, and the mirror never had one".into()
+            };
+            return Ok(told);
+        };
+        fill(conn, &config, row_of_mirror, &row, &mut told)?;
+        Ok(told)
+    })?;
+    Ok(told)
+}
+
+/// Brings a throw-away copy of the index in step with the disk, as far as `path` goes.
+fn look_again(
+    copy: &Index,
+    row: i64,
+    mirror: &Mirror,
+    selection: &Selection,
+    path: &RelPath,
+    newer: Vec<RelPath>,
+) -> Result<(), RunError> {
+    let request = ScanRequest {
+        mirror: row,
+        root: mirror.root.clone(),
+        selection: Arc::new(selection.clone()),
+        settle: Duration::ZERO,
+        only: Some(newer.into_iter().chain([path.clone()]).collect()),
+        restless: Restless::Read,
+        embedded: mirror.embedded_metadata.then_some(embedded_of),
+        progress: Arc::new(Progress::default()),
+        live: None,
+    };
+    scan(copy, &request, &Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}
+
+fn fill(
+    conn: &Connection,
+    config: &Arc<Mirror>,
+    mirror: i64,
+    row: &FileRow,
+    told: &mut Explanation,
+) -> rusqlite::Result<()> {
+    told.md5 = row.md5.filter(|_| row.present).map(|md5| md5.to_string());
+    told.history = told::history(conn, row.id)?;
+    told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry_at, .. }| ProblemView {
+        action: problem.action,
+        cause: problem.cause,
+        advice: problem.advice,
+        retry_at: retry_at.filter(|at| *at != i64::MAX).and_then(|at| Timestamp::from_millisecond(at).ok()),
+    });
+    let Some(site) = told::site(conn)? else {
+        told.why = "the project is not known yet; the next run asks for it".into();
+        return Ok(());
+    };
+    let policy = policy_of(config, &site);
+    let (scope, broken) = scope_of(conn, config, mirror, site)?;
+    let seen = observe(conn, &scope, row, &HashSet::new())?;
+    let plan = plan(&seen, &policy);
+    told.action = Some(plan.action.name().unwrap_or("nothing").to_owned());
+    told.why = plan.why;
+    told.notes = seen.me.desired.problems.clone();
+    told.notes.extend(broken.into_iter().map(|(path, cause)| format!("{path}: {cause}")));
+    match &seen.known {
+        Known::Never => {}
+        Known::Gone(id) => told.asset = Some(AssetView::gone(id.as_str())),
+        Known::There(asset) => {
+            told.asset = Some(AssetView::of(asset, seen.pushed.as_ref()));
+            for (name, owner) in files::owners(conn, &asset.id)? {
+                if owner.id != row.id && owner.present {
+                    let path = owner.path.key();
+                    told.shared_with.push(if name == config.name { path.to_owned() } else { format!("{name}:{path}") });
+                }
+            }
+        }
+    }
+    told.metadata = slots(&seen);
+    Ok(())
+}
+
+fn scope_of(
+    conn: &Connection,
+    config: &Arc<Mirror>,
+    mirror: i64,
+    site: Site,
+) -> rusqlite::Result<(Scope, Vec<(String, String)>)> {
+    let stored = sidecars::toml(conn, mirror)?;
+    let (desires, broken) = Desires::new(config.clone(), mirror, &site, &stored);
+    let scope = Scope {
+        mirror,
+        name: config.name.clone(),
+        site,
+        hide_paths: config.stamp == StampMode::Digest,
+        share: config.duplicates == Duplicates::Share,
+        desires,
+    };
+    Ok((scope, broken))
+}
+
+impl AssetView {
+    fn of(asset: &Asset, pushed: Option<&MirrorStamp>) -> Self {
+        Self {
+            id: asset.id.to_string(),
+            url: asset.url.clone(),
+            filename: asset.filename.clone(),
+            size: asset.size,
+            md5: asset.md5.map(|md5| md5.to_string()),
+            format: asset.format.clone(),
+            width: asset.width,
+            height: asset.height,
+            updated_at: asset.updated_at.clone(),
+            made_by_mirror: pushed.is_some_and(|entry| entry.made),
+            gone: false,
+        }
+    }
+
+    fn gone(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            url: String::new(),
+            filename: String::new(),
+            size: 0,
+            md5: None,
+            format: None,
+            width: None,
+            height: None,
+            updated_at: String::new(),
+            made_by_mirror: false,
+            gone: true,
+        }
+    }
+}
+
+/// Every tag and field that folder or asset has, tags first.
+fn slots(seen: &Observation) -> Vec<Slot> {
+    let nothing = MirrorStamp::default();
+    let (tags, fields) = match &seen.known {
+        Known::There(asset) => (asset.tags.iter().cloned().collect(), asset.fields.clone()),
+        Known::Never | Known::Gone(_) => (BTreeSet::new(), BTreeMap::new()),
+    };
+    let pushed = seen.pushed.as_ref().unwrap_or(&nothing);
+    let desired = &seen.me.desired;
+    let origin = |name: &str| desired.origins.get(name).map(ToString::to_string);
+    let mut slots: Vec<Slot> = desired
+        .tags
+        .union(&tags)
+        .map(|tag| Slot {
+            field: "tag".into(),
+            wanted: desired.tags.contains(tag).then(|| tag.as_str().into()),
+            origin: origin(&format!("tags.{tag}")),
+            remote: tags.contains(tag).then(|| tag.as_str().into()),
+            pushed: pushed.tags.contains(tag),
+        })
+        .collect();
+    let keys: BTreeSet<&FieldKey> = desired.fields.keys().chain(fields.keys()).collect();
+    slots.extend(keys.into_iter().map(|key| Slot {
+        field: key.to_string(),
+        wanted: desired.fields.get(key).cloned(),
+        origin: origin(&key.to_string()),
+        remote: fields.get(key).cloned(),
+        pushed: fields.get(key).is_some_and(|value| pushed.pushed(key, value)),
+    }));
+    slots
+}
