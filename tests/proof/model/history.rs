@@ -76,7 +76,7 @@ pub struct History {
 
 impl History {
     pub async fn new(seed: u64, told: Arc<Mutex<Vec<Op>>>) -> Self {
-        let answers = if seed % 16 == 0 { Answers::Usual } else { Answers::Direct };
+        let answers = if seed.is_multiple_of(16) { Answers::Usual } else { Answers::Direct };
         let world = World::new(Settings { answers, by_field: seed % 2 == 1, ..Settings::fast() }).await;
         Self {
             world,
