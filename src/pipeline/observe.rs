@@ -304,6 +304,12 @@ fn present_sharers(conn: &Connection, scope: &Scope, asset: &Asset, me: i64) -> 
         .collect()
 }
 
+/// Whether the stamp of an asset names no other path, of whatever mirror.
+fn is_for_nobody_else(scope: &Scope, row: &FileRow, asset: &Asset) -> bool {
+    let name = scope.stamp_name(&row.path);
+    asset.stamp.0.iter().all(|(mirror, entry)| *mirror == scope.name && entry.paths.iter().all(|path| *path == name))
+}
+
 /// An asset with this content that no path on disk of this mirror has: one that has it is about to be replaced, or
 /// is a live twin.
 fn remote_twin(conn: &Connection, scope: &Scope, row: &FileRow, content: Md5) -> rusqlite::Result<Option<Candidate>> {
@@ -313,7 +319,11 @@ fn remote_twin(conn: &Connection, scope: &Scope, row: &FileRow, content: Md5) ->
         if owners.iter().any(|(mirror, owner)| *mirror == scope.name && owner.present) {
             continue;
         }
-        if !scope.share && (!owners.is_empty() || asset.stamp.owners() > 0) {
+        // With assets of their own, not one that has another owner; one that another machine made for this very path is
+        // its own.
+        if !scope.share
+            && (owners.iter().any(|(_, owner)| owner.id != row.id) || !is_for_nobody_else(scope, row, &asset))
+        {
             continue;
         }
         let same_name = asset.filename == row.path.file_name();

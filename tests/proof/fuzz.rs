@@ -106,11 +106,15 @@ fn bent(good: Value) -> impl Strategy<Value = Value> {
 
 fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, inner)| {
-            collect(inner, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), pointers);
-        }),
+        Value::Object(map) => {
+            for (key, inner) in map {
+                collect(inner, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), pointers);
+            }
+        }
         Value::Array(all) => {
-            all.iter().enumerate().for_each(|(key, inner)| collect(inner, format!("{at}/{key}"), pointers));
+            for (key, inner) in all.iter().enumerate() {
+                collect(inner, format!("{at}/{key}"), pointers);
+            }
         }
         _ => {}
     }

@@ -4,6 +4,7 @@
 //! The model knows only the folder and what editors did; it has no idea of indexes, plans or calls.
 
 mod check;
+mod found;
 mod history;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dato_mirror::config::{Api, Config, Mirror};
 use dato_mirror::error::RunError;
+use dato_mirror::index::IndexError;
 use dato_mirror::metadata::template::Template;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use dato_mirror::pipeline::waits::Waits;
@@ -55,6 +56,13 @@ pub fn config(root: &Path, state: &Path, api: &str) -> Config {
 /// One `--sync-once`.
 pub async fn run(config: &Config) -> Result<OnceEnd, RunError> {
     let options = OnceOptions { waits: short(), ..OnceOptions::default() };
+    for _ in 0..400 {
+        match run_once(config, &options, &CancellationToken::new()).await {
+            // A run that crashed in this process lets go of its index a moment later, and so does a child just forked.
+            Err(RunError::Index(IndexError::Locked { .. })) => tokio::time::sleep(Duration::from_millis(5)).await,
+            end => return end,
+        }
+    }
     run_once(config, &options, &CancellationToken::new()).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange};
+use dato_mirror::config::policy::{Duplicates, OnDelete};
 use dato_mirror::error::{Exit, RunError};
 use dato_mirror::model::Md5;
 use dato_mirror::sandbox::AssetView;
@@ -37,10 +37,7 @@ impl History {
         let reported: BTreeSet<&str> = report.problems.iter().map(|one| one.path.as_str()).collect();
         let after: BTreeMap<String, AssetView> =
             self.world.assets().into_iter().map(|one| (one.id.clone(), one)).collect();
-        let (share, accepts) = {
-            let mirror = &self.world.config.mirrors[0];
-            (mirror.duplicates == Duplicates::Share, mirror.on_remote_change == OnRemoteChange::Accept)
-        };
+        let share = self.world.config.mirrors[0].duplicates == Duplicates::Share;
         // Every file has its asset, and one only.
         for (path, content) in &tree {
             if reported.contains(path.as_str()) {
@@ -49,7 +46,7 @@ impl History {
             let md5 = Md5::of(content.as_bytes()).to_string();
             let own: Vec<&AssetView> = after.values().filter(|asset| stamped(asset).contains(path)).collect();
             let with_content: Vec<&&AssetView> = own.iter().filter(|asset| asset.md5 == md5).collect();
-            let accepted = accepts && own.iter().any(|asset| self.meddled.contains(&asset.id));
+            let accepted = self.accepted && own.iter().any(|asset| self.meddled.contains(&asset.id));
             assert!(
                 !with_content.is_empty() || accepted,
                 "{path} has no asset with its content: {own:?}; {}",

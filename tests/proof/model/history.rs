@@ -69,6 +69,8 @@ pub struct History {
     pub foreign: BTreeMap<String, String>,
     /// Assets that records use.
     pub referenced: BTreeSet<String>,
+    /// Whether an editor's file could be let stand at any time: it stands from then on.
+    pub accepted: bool,
     edits: u32,
 }
 
@@ -85,6 +87,7 @@ impl History {
             meddled: BTreeSet::new(),
             foreign: BTreeMap::new(),
             referenced: BTreeSet::new(),
+            accepted: false,
             edits: 0,
         }
     }
@@ -193,6 +196,7 @@ impl History {
                 let mirror = self.world.mirror();
                 (mirror.on_delete, mirror.on_remote_change) = (on_delete, on_remote_change);
                 (mirror.on_remote_delete, mirror.duplicates) = (on_remote_delete, duplicates);
+                self.accepted |= on_remote_change == OnRemoteChange::Accept;
                 self.visit("policy");
             }
             Op::Write(path, content) => {
@@ -354,16 +358,7 @@ impl History {
         }
     }
 
-    /// A run; a lock still held by a crashed one is waited for.
     pub async fn run(&self) -> Result<OnceEnd, RunError> {
-        for _ in 0..200 {
-            match self.world.run().await {
-                Err(error) if error.to_string().contains("another dato-mirror") => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                end => return end,
-            }
-        }
         self.world.run().await
     }
 }

@@ -1,0 +1,44 @@
+//! What the seeds found, shrunk: each history by the name of what went wrong.
+
+use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange, OnRemoteDelete};
+
+use super::history::{History, Op};
+
+async fn live(ops: &[Op]) {
+    // The seed decides nothing here but the metadata's shape; 1 and 2 have no jobs.
+    for seed in [1, 2] {
+        let mut history = History::new(seed, std::sync::Arc::default()).await;
+        for op in ops {
+            history.apply(op.clone()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_machines_asset_for_a_path_is_not_made_again_where_duplicates_are_separate() {
+    live(&[
+        Op::Policy(OnDelete::Keep, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Separate),
+        Op::Write("d/b.png", "three"),
+        Op::Run,
+        Op::EditorDeletes(0),
+        Op::Foreign("two"),
+        Op::Write("d/b.png", "two"),
+        Op::OtherMachine,
+        Op::Run,
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_file_stands_also_under_another_policy() {
+    live(&[
+        Op::Policy(OnDelete::Keep, OnRemoteChange::Accept, OnRemoteDelete::Report, Duplicates::Separate),
+        Op::Write("a.png", "five"),
+        Op::Run,
+        Op::Replace(0),
+        Op::Run,
+        Op::Policy(OnDelete::Tag, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Share),
+        Op::Run,
+    ])
+    .await;
+}
