@@ -50,5 +50,5 @@ for script in postinst prerm postrm; do
 done
 mkdir -p "$output"
 package="$output/dato-mirror_${version}_${architecture}.deb"
-dpkg-deb --root-owner-group --build "$stage" "$package" > /dev/null
+dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$stage" "$package" > /dev/null
 echo "$package"
