@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::process::{Daemon, configure};
+use crate::process::{Daemon, configure, index_in_memory};
 use crate::support::TestEnv;
 
 fn asked_for(figure: &str) -> bool {
@@ -52,7 +52,8 @@ fn from_close_to_upload_it_takes_settle_and_little_more() {
 fn idle_means_silent() {
     let exact = asked_for("idle");
     let (count, span) = if exact { (100_000, Duration::from_secs(600)) } else { (2000, Duration::from_secs(10)) };
-    let env = TestEnv::new();
+    let mut env = TestEnv::new();
+    let _memory = index_in_memory(&mut env);
     for number in 0..count {
         env.write(format!("{}/{}/{number}.png", number % 50, number % 1000), number.to_string());
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dato_mirror::sandbox::AssetView;
 
-use crate::process::{Daemon, Files, configure, digest, mirrored, wait_mirrored};
+use crate::process::{Daemon, Files, configure, digest, index_in_memory, mirrored, wait_mirrored};
 use crate::support::{TestEnv, bytes};
 
 fn ms(ms: u64) {
@@ -178,7 +178,8 @@ fn each_way_to_save_is_exactly_one_replacement_at_the_same_url() {
 
 #[test]
 fn two_thousand_files_in_nested_new_folders_are_all_mirrored() {
-    let env = TestEnv::new();
+    let mut env = TestEnv::new();
+    let _memory = index_in_memory(&mut env);
     env.write("first.png", "x");
     configure(&env, "");
     let daemon = Daemon::ready(&env);
@@ -198,7 +199,8 @@ fn two_thousand_files_in_nested_new_folders_are_all_mirrored() {
 
 #[test]
 fn a_folder_of_500_files_moved_inside_the_root_sends_no_bytes() {
-    let env = TestEnv::new();
+    let mut env = TestEnv::new();
+    let _memory = index_in_memory(&mut env);
     for number in 0..500 {
         env.write(format!("old/{}/{number}.png", number % 10), number.to_string());
     }

@@ -143,12 +143,12 @@ fn what_failed_is_tried_again_by_itself_and_by_retry() {
     env.write("first.png", "x");
     configure(&env, "");
     let daemon = Daemon::ready(&env);
-    // A refusal that may pass: tried again after ten seconds.
-    env.sandbox.fault("POST /uploads", FaultKind::JobFails { status: 503, code: "SERVICE_UNAVAILABLE".into() });
+    // A bucket that is slow for longer than a pass is patient: tried again ten seconds later.
+    env.sandbox.add_fault(Fault { route: "PUT bucket".into(), skip: 0, times: Some(4), kind: FaultKind::SlowDown });
     env.write("second.png", "y");
     daemon.wait_line("not mirrored");
     let failed = Instant::now();
-    assert_eq!(daemon.mirror()["failed"], 1, "{:#}", daemon.mirror());
+    daemon.wait("it shows", || daemon.mirror()["failed"] == 1);
     wait_mirrored(&daemon, &env, &[("second.png".into(), digest("y"))]);
     let took = failed.elapsed();
     assert!((8..20).contains(&took.as_secs()), "{took:?}");
