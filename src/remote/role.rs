@@ -120,6 +120,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a literal at every call")]
     fn rule(action: &str, environment: &str, collection: Value) -> Value {
         json!({"action": action, "environment": environment, "on_creator": "anyone", "localization_scope": "all",
                "upload_collection": collection})
