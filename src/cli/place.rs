@@ -58,7 +58,7 @@ mod tests {
         let request = Request { config_file: Some(file), cwd: base.clone(), ..Request::default() };
         let config = config::load(&request, &Environment::default()).unwrap();
         let found = |path: &str, cwd: &str| -> Vec<(String, String)> {
-            let path = if path.starts_with('/') { base.join(&path[1..]) } else { path.into() };
+            let path = path.strip_prefix('/').map_or_else(|| path.into(), |path| base.join(path));
             let all = places(&path, &base.join(cwd), &config);
             all.into_iter().map(|(mirror, path)| (mirror.name.clone(), path.key().to_owned())).collect()
         };

@@ -302,7 +302,7 @@ mod tests {
         for path in ["a/b.png", "a/c.png", "a.png", "ab/d.png", "fine.png"] {
             let id = add(&conn, mirror, path);
             if path != "fine.png" {
-                files::failed(&conn, id, &problem, Some(i64::MAX)).unwrap();
+                files::failed(&conn, id, &problem, i64::MAX).unwrap();
             }
         }
         assert_eq!(pending(&conn, mirror).unwrap(), 0);

@@ -266,6 +266,7 @@ mod tests {
             tags: Vec::new(),
             fields: Fields::from([(FieldKey::Alt("en".into()), json!(alt))]),
             stamp: Stamp::default(),
+            created_at: String::new(),
             updated_at: "2026-11-21T00:00:00Z".into(),
         }
     }

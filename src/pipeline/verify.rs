@@ -85,7 +85,6 @@ pub struct Verifier {
 impl Verifier {
     /// Makes the handle, and the task for the caller to spawn. `base_url` is the API's: plain http is followed only where
     /// that is plain http, too, which is loopback. `tell` hears of every end.
-    #[must_use]
     pub fn new(
         base_url: &str,
         patience: Duration,

@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn rule(action: &str, environment: &str, collection: Value) -> Value {
+    fn rule(action: &str, environment: &str, collection: Option<&str>) -> Value {
         json!({"action": action, "environment": environment, "on_creator": "anyone", "localization_scope": "all",
                "upload_collection": collection})
     }
@@ -131,9 +131,9 @@ mod tests {
             "name": "Mirror",
             "can_manage_upload_collections": true,
             "positive_upload_permissions": [
-                rule("read", "main", Value::Null), rule("create", "main", json!("c1")), rule("update", "main", Value::Null),
-                rule("delete", "main", Value::Null), rule("move", "other", Value::Null)],
-            "negative_upload_permissions": [rule("delete", "main", Value::Null), rule("update", "main", json!("c1"))],
+                rule("read", "main", None), rule("create", "main", Some("c1")), rule("update", "main", None),
+                rule("delete", "main", None), rule("move", "other", None)],
+            "negative_upload_permissions": [rule("delete", "main", None), rule("update", "main", Some("c1"))],
         }}));
         for (action, expected) in [
             ("read", Allowed::Yes),
@@ -152,7 +152,7 @@ mod tests {
     fn inherited_permissions_count_and_all_means_all() {
         let role = Role::read(&json!({
             "attributes": {"name": "R", "positive_upload_permissions": []},
-            "meta": {"final_permissions": {"positive_upload_permissions": [rule("all", "main", Value::Null)]}},
+            "meta": {"final_permissions": {"positive_upload_permissions": [rule("all", "main", None)]}},
         }));
         assert!(ACTIONS.iter().all(|action| role.allows(action, "main") == Allowed::Yes));
         assert!(ACTIONS.iter().all(|action| Role::default().allows(action, "main") == Allowed::No));
