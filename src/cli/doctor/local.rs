@@ -263,7 +263,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state/index.sqlite");
         assert!(index_checks(&path).await[0].says.contains("the first run makes it"));
-        drop(Index::open(&path).unwrap());
+        Index::open(&path).unwrap().index.close().await;
         assert!(index_checks(&path).await[0].says.contains("sound"));
         std::fs::write(&path, "no database at all, but long enough to be looked at".repeat(50)).unwrap();
         assert_eq!(index_checks(&path).await[0].level, Level::Fail);

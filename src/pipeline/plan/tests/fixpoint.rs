@@ -207,6 +207,8 @@ impl World {
     /// A dry pass: what it would do, in words.
     fn pass(&self) -> Vec<String> {
         let context = PassContext {
+            progress: Arc::default(),
+            verifier: None,
             scope: self.scope.clone(),
             policy: Arc::new(self.policy.clone()),
             executor: None,
