@@ -319,15 +319,16 @@ pub fn related(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<V
 /// # Errors
 /// SQLite's.
 pub fn with_content(conn: &Connection, mirror: i64, md5: Md5) -> rusqlite::Result<Vec<FileRow>> {
-    rows(
-        conn,
-        &format!(
-            "SELECT {COLUMNS} FROM file WHERE md5 = ?2 AND mirror = ?1
-             UNION SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 0 AND md5 IS NULL AND asset IN
-                (SELECT id FROM asset WHERE md5 = ?2)
-             ORDER BY path"
-        ),
-        params![mirror, bytes(Some(&md5))],
+    rows(conn, &with_content_sql(), params![mirror, bytes(Some(&md5))])
+}
+
+/// The plus keeps SQLite from going through all rows of the mirror: the content leads to few.
+fn with_content_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM file WHERE md5 = ?2 AND +mirror = ?1
+         UNION SELECT {COLUMNS} FROM file WHERE +mirror = ?1 AND present = 0 AND md5 IS NULL AND asset IN
+            (SELECT id FROM asset WHERE md5 = ?2)
+         ORDER BY path"
     )
 }
 
@@ -626,6 +627,24 @@ fn hash_of(value: &impl std::hash::Hash) -> u64 {
 mod tests {
     use super::*;
     use crate::index::{schema, settings};
+
+    #[test]
+    fn looking_for_a_content_does_not_go_through_the_whole_mirror() {
+        let (conn, mirror) = index();
+        let sql = format!("EXPLAIN QUERY PLAN {}", with_content_sql());
+        let plan: Vec<String> = conn
+            .prepare(&sql)
+            .unwrap()
+            .query_map(params![mirror, vec![0_u8; 16]], |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let of_files: Vec<_> = plan.iter().filter(|step| step.contains(" file ")).collect();
+        assert!(
+            of_files.len() == 2 && of_files.iter().all(|step| step.contains("file_md5") || step.contains("file_asset")),
+            "{plan:#?}"
+        );
+    }
 
     fn index() -> (Connection, i64) {
         let mut conn = Connection::open_in_memory().unwrap();
