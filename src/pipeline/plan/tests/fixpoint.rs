@@ -222,8 +222,6 @@ impl World {
             urgent: Urgent::default(),
             live: None,
             deleted_lately: 0,
-            progress: Arc::default(),
-            verifier: None,
             fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
