@@ -497,27 +497,26 @@ mod tests {
         assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap(), None);
     }
 
-    #[test]
-    fn a_reader_beside_the_daemon_sees_what_is_committed_and_leaves_nothing() {
+    #[tokio::test]
+    async fn a_reader_beside_the_daemon_sees_what_is_committed_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("what? 100%.sqlite");
         assert!(matches!(Index::open_read_only(&path), Err(IndexError::Missing { .. })));
         assert!(matches!(Index::open_beside(&path), Err(IndexError::Missing { .. })));
         assert!(!path.exists());
         let index = Index::open(&path).unwrap().index;
-        index.call_blocking(|conn| settings::set(conn, "k", "v")).unwrap();
+        index.call(|conn| settings::set(conn, "k", "v")).await.unwrap();
         let reader = Index::open_read_only(&path).unwrap();
-        assert_eq!(reader.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("v"));
-        assert!(reader.call_blocking(|conn| settings::set(conn, "k", "w")).is_err());
+        assert_eq!(reader.call(|conn| settings::get(conn, "k")).await.unwrap().as_deref(), Some("v"));
+        assert!(reader.call(|conn| settings::set(conn, "k", "w")).await.is_err());
         let beside = Index::open_beside(&path).unwrap();
-        beside.call_blocking(|conn| settings::set(conn, "k", "w")).unwrap();
-        assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("w"));
-        drop((index, reader, beside));
-        while companion(&path, "-wal").exists() {
-            thread::yield_now();
+        beside.call(|conn| settings::set(conn, "k", "w")).await.unwrap();
+        assert_eq!(index.call(|conn| settings::get(conn, "k")).await.unwrap().as_deref(), Some("w"));
+        for handle in [reader, beside, index] {
+            handle.close().await;
         }
         let reader = Index::open_read_only(&path).unwrap();
-        assert_eq!(reader.call_blocking(|conn| settings::get(conn, "k")).unwrap().as_deref(), Some("w"));
+        assert_eq!(reader.call(|conn| settings::get(conn, "k")).await.unwrap().as_deref(), Some("w"));
         assert!(!companion(&path, "-wal").exists() && !companion(&path, "-shm").exists());
     }
 

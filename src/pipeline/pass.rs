@@ -93,6 +93,10 @@ impl Urgent {
         self.lock().push_back(path);
     }
 
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn take(&self) -> Vec<String> {
         self.lock().drain(..).collect()
     }
@@ -257,6 +261,8 @@ impl Pass<'_> {
         let mut after = String::new();
         while self.goes_on() {
             let urgent = if present { self.context.urgent.take() } else { Vec::new() };
+            let hurried = !urgent.is_empty();
+            let before = after.clone();
             let page = if urgent.is_empty() {
                 let page = self.page(present, &after).await?;
                 let Some((last, _)) = page.last() else { break };
@@ -268,10 +274,17 @@ impl Pass<'_> {
             };
             self.tick();
             let mut touched: HashSet<UploadId> = HashSet::new();
+            let mut done = before;
             for (row, plan) in page {
                 if !self.goes_on() {
                     break;
                 }
+                if present && !hurried && !self.context.urgent.is_empty() {
+                    // The rest of this page is planned again after what somebody waits for.
+                    after.clone_from(&done);
+                    break;
+                }
+                row.path.key().clone_into(&mut done);
                 if plan.action == Action::Nothing || self.tried.contains(&row.id) {
                     continue;
                 }

@@ -58,6 +58,8 @@ const AFTER_A_FALL: Duration = Duration::from_secs(30);
 const STILL_TOLD: usize = 5;
 /// Deletions of this span count together for the deletion guard: one `rm -r` may come in several batches.
 const DELETION_WINDOW: Duration = Duration::from_secs(600);
+/// How long files that are being written may keep a pass from standing for the whole mirror.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps one mirror.
 pub struct Keeper {
@@ -364,7 +366,7 @@ impl Keeper {
             let at = Timestamp::now().as_millisecond();
             self.dirty |= self.session.index.call(move |conn| files::is_due(conn, mirror, at)).await?;
         }
-        if self.scanned.is_some() || self.refresh || self.dirty {
+        if self.has_settled(now) || self.refresh || self.dirty {
             self.begin_pass(run, now);
         }
         Ok(())
@@ -421,9 +423,18 @@ impl Keeper {
         self.known && !self.paused && !looking && now >= self.next_pass && self.pass.is_free() && self.trouble.is_free()
     }
 
+    /// Whether a scan of everything waits for its pass, and all it found has settled: only then does the pass stand for
+    /// everything. A file that never rests does not hold it up for ever.
+    fn has_settled(&self, now: Instant) -> bool {
+        self.scanned.is_some_and(|(_, began)| self.settle.is_empty() || now > began + SETTLE_PATIENCE)
+    }
+
     fn begin_pass(&mut self, run: &MirrorRun, now: Instant) {
         self.deletions.retain(|(at, _)| now.saturating_duration_since(*at) < DELETION_WINDOW);
-        self.job = Job { refresh: std::mem::take(&mut self.refresh), after_scan: self.scanned.take() };
+        self.job = Job {
+            refresh: std::mem::take(&mut self.refresh),
+            after_scan: if self.has_settled(now) { self.scanned.take() } else { None },
+        };
         self.dirty = false;
         let work = Work {
             run: run.clone(),

@@ -84,7 +84,9 @@ pub async fn look(
     // A root that went away meanwhile looks like one whose files were deleted.
     run.check_root(index).await?;
     let mirror = run.row;
-    let emptied = !index.call(move |conn| files::any_present(conn, mirror)).await?;
+    // A file that is still being written is one, though the index does not have it yet.
+    let emptied =
+        files == 0 && unsettled.is_empty() && !index.call(move |conn| files::any_present(conn, mirror)).await?;
     Ok(Looked { place, files, restless: unsettled, problems, began, emptied })
 }
 
