@@ -117,17 +117,15 @@ fn an_overflow_of_the_kernels_queue_loses_nothing_and_is_told() {
 #[test]
 fn a_file_saved_during_a_long_first_sync_goes_first() {
     let env = TestEnv::with(dato_mirror::sandbox::Settings { rate_limit: 30, ..crate::support::fast() });
-    for number in 0..300 {
+    for number in 0..1200 {
         env.write(format!("many/{number}.png"), number.to_string());
     }
     configure(&env, "");
     let daemon = Daemon::start(&env, &[]);
     daemon.wait("some are mirrored", || env.assets().len() > 5);
     env.write("zz-saved.png", "saved");
-    let began = Instant::now();
     wait_mirrored(&daemon, &env, &[("zz-saved.png".into(), digest("saved"))]);
-    assert!(env.assets().len() < 200, "the others were first: {}", env.assets().len());
-    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(env.assets().len() < 800, "the others were first: {}", env.assets().len());
     assert_eq!(daemon.get("/readyz").0, 503, "ready is after the first full pass");
     assert_eq!(daemon.get("/healthz").0, 200, "a long first sync is healthy");
     daemon.stop();
