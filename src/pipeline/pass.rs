@@ -35,6 +35,8 @@ use super::verify::{Replacement, Verifier};
 
 /// Rows planned at once.
 const PAGE: u32 = 100;
+/// Urgent paths planned at once: what is saved after them waits for these at most.
+const URGENT_AT_ONCE: usize = 8;
 /// Actions under way at once: enough to fill the API's allowance while jobs take seconds.
 const IN_FLIGHT: usize = 400;
 /// A look at the remote older than this is renewed before something is overwritten.
@@ -83,25 +85,37 @@ pub struct PassContext {
     pub verifier: Option<Verifier>,
 }
 
-/// Paths that a person waits for: taken before all others.
+/// Paths that a person waits for: taken before all others, the last saved first. A folder of thousands that settled
+/// meanwhile is here too, and must not be in the way of the one file that is saved after it.
 #[derive(Debug, Clone, Default)]
-pub struct Urgent(Arc<Mutex<VecDeque<String>>>);
+pub struct Urgent(Arc<Mutex<Vec<VecDeque<String>>>>);
 
 impl Urgent {
-    /// Adds a path.
-    pub fn push(&self, path: String) {
-        self.lock().push_back(path);
+    /// Adds what settled together.
+    pub fn push(&self, batch: impl IntoIterator<Item = String>) {
+        let batch: VecDeque<String> = batch.into_iter().collect();
+        if !batch.is_empty() {
+            self.lock().push(batch);
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+    /// How many batches wait.
+    fn batches(&self) -> usize {
+        self.lock().len()
     }
 
+    /// Some paths of the last batch.
     fn take(&self) -> Vec<String> {
-        self.lock().drain(..).collect()
+        let mut batches = self.lock();
+        let Some(last) = batches.last_mut() else { return Vec::new() };
+        let taken = last.drain(..last.len().min(URGENT_AT_ONCE)).collect();
+        if last.is_empty() {
+            batches.pop();
+        }
+        taken
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<VecDeque<String>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -279,7 +293,7 @@ impl Pass<'_> {
                 if !self.goes_on() {
                     break;
                 }
-                if present && !hurried && !self.context.urgent.is_empty() {
+                if present && !hurried && self.context.urgent.batches() > 0 {
                     // The rest of this page is planned again after what somebody waits for.
                     after.clone_from(&done);
                     break;
@@ -766,5 +780,25 @@ fn conflict_problem(conflict: &crate::metadata::merge::Conflict, desires: &Desir
             shown(&conflict.remote)
         ),
         advice: "agree on one value; this is said once".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Urgent;
+
+    #[test]
+    fn the_last_saved_file_is_not_behind_a_folder_of_thousands() {
+        let urgent = Urgent::default();
+        urgent.push((0..1000).map(|number| number.to_string()));
+        assert_eq!(urgent.take().first().map(String::as_str), Some("0"));
+        urgent.push(["logo.svg".to_owned()]);
+        urgent.push([]);
+        assert_eq!(urgent.take(), ["logo.svg"]);
+        let mut rest = Vec::new();
+        while urgent.batches() > 0 {
+            rest.extend(urgent.take());
+        }
+        assert_eq!((rest.len(), rest[0].as_str()), (992, "8"));
     }
 }

@@ -129,7 +129,7 @@ fn options(address: &str) -> Options {
     options.timeouts = Timeouts {
         connect: Duration::from_secs(5),
         call: Duration::from_secs(5),
-        stall: Duration::from_millis(500),
+        stall: Duration::from_secs(10),
         job: Duration::from_secs(5),
         backoff: Duration::from_millis(5),
     };
@@ -528,7 +528,11 @@ where
 }
 
 async fn put(address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
-    let remote = Remote::new(options(address)).unwrap();
+    put_by(options(address), address, path, size).await
+}
+
+async fn put_by(options: Options, address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
+    let remote = Remote::new(options).unwrap();
     let file = FileToSend { path, size: size as u64, mime: Some("image/png") };
     let outcome = remote.put_file(&ticket(address, &[]), file, &CancellationToken::new()).await;
     if let Err(error) = &outcome {
@@ -671,6 +675,11 @@ async fn an_early_403_is_a_refusal_however_it_looks() {
 #[tokio::test]
 async fn a_slow_upload_that_moves_survives_and_a_stalled_one_is_cut() {
     const SIZE: usize = 12 * 1024 * 1024;
+    let hasty = |address: &str| {
+        let mut options = options(address);
+        options.timeouts.stall = Duration::from_millis(500);
+        options
+    };
     let file = file_of(&vec![1; SIZE]);
     let (address, server) = bucket(|mut stream, request| async move {
         let length: usize = request.header("content-length").unwrap().parse().unwrap();
@@ -684,7 +693,7 @@ async fn a_slow_upload_that_moves_survives_and_a_stalled_one_is_cut() {
     })
     .await;
     let start = Instant::now();
-    let sent = put(&address, file.path(), SIZE).await.unwrap();
+    let sent = put_by(hasty(&address), &address, file.path(), SIZE).await.unwrap();
     assert_eq!(sent.bytes, SIZE as u64);
     assert!(start.elapsed() > Duration::from_secs(1), "it was to be slower than the stall limit");
     server.await.unwrap();
@@ -695,7 +704,7 @@ async fn a_slow_upload_that_moves_survives_and_a_stalled_one_is_cut() {
     })
     .await;
     let start = Instant::now();
-    let error = put(&address, file.path(), SIZE).await.unwrap_err();
+    let error = put_by(hasty(&address), &address, file.path(), SIZE).await.unwrap_err();
     assert!(matches!(&error, SendError::Network(text) if text.contains("no progress")), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -184,16 +184,16 @@ impl Door {
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(SendError::Cancelled),
-            outcome = request.send() => outcome,
+            outcome = request.send() => outcome.map_err(|error| connection_error(error, &progress)),
             () = stalled(&progress, start, self.timeouts.stall, size) => {
                 let seconds = self.timeouts.stall.as_secs_f32();
-                return Err(SendError::Network(format!("no progress for {seconds} s")));
+                Err(SendError::Network(format!("no progress for {seconds} s")))
             }
         };
         let response = match outcome {
             Ok(response) => response,
             // The file's own fault comes first: the connection's error is only its consequence.
-            Err(error) => return Err(joined(reader).await.err().unwrap_or_else(|| connection_error(error, &progress))),
+            Err(error) => return Err(joined(reader).await.err().unwrap_or(error)),
         };
         let status = response.status().as_u16();
         if !(200..300).contains(&status) {

@@ -490,7 +490,7 @@ impl Keeper {
             self.live.scanned(&self.config.name);
         }
         if let (Place::Settled(paths), false) = (place, self.pass.is_free()) {
-            paths.into_iter().for_each(|path| self.urgent.push(path.key().to_owned()));
+            self.urgent.push(paths.into_iter().map(|path| path.key().to_owned()));
         }
         self.dirty = true;
         Ok(())
