@@ -43,6 +43,9 @@ pub struct MirrorReport {
     pub deleted: u64,
     /// What is no file that can be mirrored.
     pub skipped: u64,
+    /// Files that a run which was cut short did not come to.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: u64,
     /// Files that are not mirrored and should be.
     pub failed: u64,
     /// Each of them, and what else a person should know.
@@ -97,6 +100,11 @@ pub struct PlannedAction {
     pub why: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl MirrorReport {
     /// Counts a finished action by its name.
     pub fn count(&mut self, action: &str) {
@@ -136,6 +144,7 @@ impl MirrorReport {
             ("deleted", self.deleted),
             ("skipped", self.skipped),
             ("failed", self.failed),
+            ("waiting", self.waiting),
         ]
         .iter()
         .filter(|(_, count)| *count > 0)

@@ -17,6 +17,7 @@ use crate::error::{Exit, RunError};
 use crate::index::told::{self, LastPass, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
 use crate::live::forecast;
+use crate::pipeline::budget::is_spread;
 use crate::pipeline::session::this_month;
 
 /// Problems shown to people; JSON has all.
@@ -205,7 +206,16 @@ fn text(status: &Status, now: Timestamp) -> String {
     out.push_str(&format!("daemon: {daemon}\n"));
     let budget = status.api.budget.map_or_else(String::new, |budget| format!(" of {budget}"));
     let over = status.api.budget.is_some_and(|budget| status.api.forecast > budget);
-    let warning = if over { "; that is over the budget" } else { "" };
+    let warning = match status.api.budget {
+        Some(budget) if status.api.calls_this_month >= budget => {
+            "; all is spent: nothing is mirrored until the next month"
+        }
+        Some(budget) if is_spread(budget, status.api.calls_this_month) => {
+            "; the daemon spreads what is left over the month"
+        }
+        _ if over => "; that is over the budget",
+        _ => "",
+    };
     let forecast =
         painted(&format!("about {} at its end{warning}", status.api.forecast), over.then_some(AnsiColor::Yellow));
     out.push_str(&format!("API calls this month: {}{budget}, {forecast}\n", status.api.calls_this_month));

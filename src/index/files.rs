@@ -523,6 +523,18 @@ pub fn tally(conn: &Connection, mirror: i64) -> rusqlite::Result<Tally> {
     )
 }
 
+/// Files on disk for which there is something to do, and no reason known why it could not be done.
+///
+/// # Errors
+/// SQLite's.
+pub fn waiting(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND present = 1 AND dirty = 1 AND problem IS NULL",
+        [mirror],
+        |row| row.get::<_, i64>(0).map(i64::cast_unsigned),
+    )
+}
+
 /// How a walked file compares with the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {

@@ -43,6 +43,8 @@ pub struct Intent {
     pub md5: Option<Md5>,
     /// The job that does it, once the service has told.
     pub job: Option<String>,
+    /// When it was written, milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// Writes an intent; on disk before this returns.
@@ -83,7 +85,7 @@ pub fn end(conn: &Connection, id: i64) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
-    conn.prepare_cached("SELECT id, file, asset, kind, md5, job FROM intent ORDER BY id")?
+    conn.prepare_cached("SELECT id, file, asset, kind, md5, job, at_ms FROM intent ORDER BY id")?
         .query_map([], |row| {
             let kind: String = row.get(3)?;
             Ok(Intent {
@@ -97,6 +99,7 @@ pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
                 },
                 md5: digest(row, 4)?,
                 job: row.get(5)?,
+                at_ms: row.get(6)?,
             })
         })?
         .collect()
@@ -114,8 +117,15 @@ mod tests {
         let asset = UploadId::new("u");
         let id = begin(&conn, 7, &asset, IntentKind::Replace, Some(Md5::of(b"x")), 5).unwrap();
         set_job(&conn, id, "job").unwrap();
-        let expected =
-            Intent { id, file: 7, asset, kind: IntentKind::Replace, md5: Some(Md5::of(b"x")), job: Some("job".into()) };
+        let expected = Intent {
+            id,
+            file: 7,
+            asset,
+            kind: IntentKind::Replace,
+            md5: Some(Md5::of(b"x")),
+            job: Some("job".into()),
+            at_ms: 5,
+        };
         assert_eq!(open(&conn).unwrap(), [expected]);
         end(&conn, id).unwrap();
         assert!(open(&conn).unwrap().is_empty());

@@ -39,6 +39,8 @@ pub struct ApiView {
     pub calls_this_month: u64,
     /// Calls it may make in a month.
     pub budget: Option<u64>,
+    /// What is left of the budget is being spread over the rest of the month.
+    pub slowed: bool,
     /// Calls it will have made at the month's end, going on like this.
     pub forecast: Option<u64>,
     /// Calls since the start of the process.

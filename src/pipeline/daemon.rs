@@ -149,7 +149,8 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open = Session::open(config, index, None, false, Waits { reach: PATIENCE, ..Waits::default() });
+    let open =
+        Session::open(config, index, None, false, Waits { reach: PATIENCE, spreads_budget: true, ..Waits::default() });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);
@@ -224,6 +225,7 @@ fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
     ApiView {
         calls_this_month: calls,
         budget: config.api.monthly_budget,
+        slowed: session.is_slowed(),
         forecast: Some(crate::live::forecast(calls, jiff::Timestamp::now())),
         requests: usage.api_requests,
         throttled: usage.throttled,

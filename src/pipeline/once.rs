@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::{Index, Problem};
+use crate::index::{Index, Problem, files};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{LiveUrl, MirrorReport, Report};
@@ -157,12 +157,16 @@ impl Once<'_> {
             if believed {
                 exit = worst(exit, self.mirror(mirror, &mut report).await?);
                 mirror.remember_root(index).await?;
+                if exit == Exit::Api {
+                    let row = mirror.row;
+                    report.waiting = index.call(move |conn| files::waiting(conn, row)).await?;
+                }
             }
             let usage = self.session.remote.usage();
             report.api_requests = usage.api_requests - counted.api_requests;
             report.bytes_uploaded = usage.bytes_uploaded - counted.bytes_uploaded;
             counted = usage;
-            report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
+            report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed + report.waiting);
             if report.failed > 0 {
                 exit = worst(exit, Exit::Incomplete);
             }

@@ -4,8 +4,8 @@
 //! open, and counting calls. Called by: `pipeline::once` and `pipeline::daemon`.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use crate::index::{Index, InstanceLock, assets, files, settings, told};
 use crate::model::Site;
 use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry};
 
+use super::budget::{Budget, month_of};
 use super::confirm::Confirmer;
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
@@ -54,12 +55,12 @@ pub struct Session {
     _lock: Option<InstanceLock>,
 }
 
-/// Calls made and not yet written to the index, and the month's total.
-#[derive(Debug, Default)]
+/// The month's calls, shared by all that make some.
+#[derive(Debug)]
 struct Calls {
-    unwritten: AtomicU64,
-    month: AtomicU64,
-    budget: Option<u64>,
+    budget: Mutex<Budget>,
+    /// The owner was told that the rest is spread.
+    told: AtomicBool,
 }
 
 /// Opens the index: the lock first, so that a second instance touches nothing.
@@ -91,11 +92,9 @@ impl Session {
         dry_run: bool,
         waits: Waits,
     ) -> Result<Self, RunError> {
-        let calls = Arc::new(Calls {
-            month: AtomicU64::new(index.call(|conn| settings::count_calls(conn, &this_month(), 0)).await?),
-            budget: config.api.monthly_budget,
-            ..Calls::default()
-        });
+        let now = Timestamp::now();
+        let spent = index.call(move |conn| settings::count_calls(conn, &month_of(now), 0)).await?;
+        let calls = Arc::new(Calls::new(Budget::new(config.api.monthly_budget, waits.spreads_budget, spent, now)));
         let remote = Remote::new(Options {
             environment: config.api.environment.clone(),
             rate_share: config.api.rate_share,
@@ -153,7 +152,7 @@ impl Session {
         };
         self.confirmer.set_flush(true);
         let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
-        match tokio::time::timeout(self.waits.left_open, wait).await {
+        match tokio::time::timeout(self.waits.for_left_open(intent.at_ms, Timestamp::now()), wait).await {
             Ok(Ok(Some(asset))) => {
                 self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
             }
@@ -213,10 +212,13 @@ impl Session {
     /// # Errors
     /// The index's.
     pub async fn write_calls(&self) -> Result<(), RunError> {
-        let calls = self.calls.unwritten.swap(0, Ordering::Relaxed);
-        if calls > 0 && !self.dry_run {
-            let month = self.index.call(move |conn| settings::count_calls(conn, &this_month(), calls)).await?;
-            self.calls.month.store(month, Ordering::Relaxed);
+        let unwritten = self.calls.budget().take_unwritten();
+        if !unwritten.is_empty() && !self.dry_run {
+            self.index
+                .call(move |conn| {
+                    unwritten.iter().try_for_each(|(month, calls)| settings::count_calls(conn, month, *calls).map(drop))
+                })
+                .await?;
         }
         Ok(())
     }
@@ -224,19 +226,39 @@ impl Session {
     /// Calls made this month by this installation.
     #[must_use]
     pub fn calls_this_month(&self) -> u64 {
-        self.calls.month.load(Ordering::Relaxed) + self.calls.unwritten.load(Ordering::Relaxed)
+        self.calls.budget().spent(Timestamp::now())
+    }
+
+    /// Whether what is left of the month's budget is being spread over the rest of the month.
+    #[must_use]
+    pub fn is_slowed(&self) -> bool {
+        self.calls.budget().is_slowed(Timestamp::now())
     }
 }
 
 impl Calls {
+    fn new(budget: Budget) -> Self {
+        Self { budget: Mutex::new(budget), told: AtomicBool::new(false) }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn before_call(self: Arc<Self>) -> BeforeCall {
         Arc::new(move || {
-            let spent = self.month.load(Ordering::Relaxed) + self.unwritten.load(Ordering::Relaxed);
-            if self.budget.is_some_and(|budget| spent >= budget) {
-                return false;
+            let now = Timestamp::now();
+            let (admission, slowed) = {
+                let mut budget = self.budget();
+                (budget.admit(now), budget.is_slowed(now))
+            };
+            if self.told.swap(slowed, Ordering::Relaxed) != slowed && slowed {
+                tracing::warn!(
+                    "four fifths of monthly_budget are spent: from now on calls are spread over the rest of the month. \
+                     Raise monthly_budget, or see with `dato-mirror status` what costs so many"
+                );
             }
-            self.unwritten.fetch_add(1, Ordering::Relaxed);
-            true
+            admission
         })
     }
 }
@@ -260,7 +282,7 @@ pub async fn admitted(config: &Config) -> Result<(), RunError> {
 /// The current month, UTC, as the index keys its calls.
 #[must_use]
 pub fn this_month() -> String {
-    Timestamp::now().strftime("%Y-%m").to_string()
+    month_of(Timestamp::now())
 }
 
 /// Asks for the project until it answers, for as long as `patience` and the error allow.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::remote::Timeouts;
 
 /// How long to wait for what.
@@ -18,10 +20,25 @@ pub struct Waits {
     pub outage: Duration,
     /// For a change to show whose answer was lost, before it counts as not executed.
     pub unsure: Duration,
-    /// For a change begun by an earlier process to show, before it is planned anew.
+    /// For a change begun by an earlier process to show, since it was begun, before it is planned anew.
     pub left_open: Duration,
     /// For a change that was accepted, before the next pass has to look what became of it.
     pub follow: Duration,
+    /// Whether calls wait so that the month's budget lasts until its end. A run that ends by itself would only hang.
+    pub spreads_budget: bool,
+}
+
+/// What was begun long ago is looked for this long: the answer to one question.
+const LOOK: Duration = Duration::from_secs(3);
+
+impl Waits {
+    /// How long to wait `now` for a change that was begun at `at_ms` (since 1970) by an earlier process.
+    #[must_use]
+    pub fn for_left_open(&self, at_ms: i64, now: Timestamp) -> Duration {
+        // A clock that was set back makes no wait longer.
+        let age = u64::try_from(now.as_millisecond().saturating_sub(at_ms)).unwrap_or(0);
+        self.left_open.saturating_sub(Duration::from_millis(age)).max(LOOK.min(self.left_open))
+    }
 }
 
 impl Default for Waits {
@@ -33,6 +50,21 @@ impl Default for Waits {
             unsure: Duration::from_secs(15),
             left_open: Duration::from_secs(20),
             follow: Duration::from_secs(300),
+            spreads_budget: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_begun_long_ago_is_not_waited_for_as_if_it_were_new() {
+        let (waits, now) = (Waits::default(), Timestamp::now());
+        let begun = |seconds: i64| now.as_millisecond() - seconds * 1000;
+        for (ago, expected) in [(0, 20), (5, 15), (19, 3), (86_400, 3), (-86_400, 20)] {
+            assert_eq!(waits.for_left_open(begun(ago), now), Duration::from_secs(expected), "{ago} s ago");
         }
     }
 }

@@ -20,10 +20,12 @@ use super::limit::WINDOW;
 use super::pace::{Pacer, Slot};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
-use super::{BeforeCall, JobId, JobState, Options, Timeouts, wire};
+use super::{Admission, BeforeCall, JobId, JobState, Options, Timeouts, wire};
 
 /// An answer larger than this is not one of the API's: 500 uploads with all their metadata are a few MB.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+/// The longest part of a wait for the owner's leave.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
 const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
 
 /// What all clones of a `Remote` share.
@@ -240,6 +242,21 @@ impl Door {
         self.job_latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for the owner's leave.
+    async fn admission(&self) -> Result<(), ApiError> {
+        let Some(ask) = &self.before_call else { return Ok(()) };
+        loop {
+            match ask() {
+                Admission::Go => return Ok(()),
+                // Not all of a long wait at once: the month may end, or the clock be set.
+                Admission::Later(wait) => tokio::time::sleep(wait.min(LONGEST_NAP)).await,
+                Admission::Spent => {
+                    return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
+                }
+            }
+        }
+    }
+
     /// One attempt. The outer error is ours alone (budget): nothing was sent.
     async fn attempt(&self, call: &Call) -> Result<Result<Reply, Attempt>, ApiError> {
         let mut url = self.base.clone();
@@ -251,10 +268,8 @@ impl Door {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, JSON_API).body(body.to_string());
         }
+        self.admission().await?;
         let slot = self.pacer.slot().await;
-        if self.before_call.as_ref().is_some_and(|allows| !allows()) {
-            return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
-        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));

@@ -11,8 +11,19 @@ use secrecy::SecretString;
 
 use super::Pacer;
 
-/// Asked before every call that is about to go out; counts it, and says no when the month's budget is spent.
-pub type BeforeCall = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Asked before every call that is about to go out; counts it when it may go.
+pub type BeforeCall = Arc<dyn Fn() -> Admission + Send + Sync>;
+
+/// What the owner's budget says to one more call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Make it; it is counted.
+    Go,
+    /// Ask again after this long.
+    Later(Duration),
+    /// No call is left for this month.
+    Spent,
+}
 
 /// How to reach the API.
 pub struct Options {

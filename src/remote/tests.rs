@@ -461,10 +461,13 @@ async fn an_update_that_names_no_stamp_keeps_the_stored_one() {
 #[tokio::test]
 async fn the_owners_budget_is_asked_before_every_call() {
     let stub = Stub::start(|_, _| ok(&site_body(false))).await;
-    let left = Arc::new(AtomicUsize::new(1));
+    let asked = Arc::new(AtomicUsize::new(0));
     let mut options = stub.options();
-    options.before_call =
-        Some(Arc::new(move || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()));
+    options.before_call = Some(Arc::new(move || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Admission::Later(Duration::from_millis(1)),
+        1 => Admission::Go,
+        _ => Admission::Spent,
+    }));
     let remote = Remote::new(options).unwrap();
     remote.site().await.unwrap();
     let error = remote.site().await.unwrap_err();

@@ -18,7 +18,7 @@ fn bill(env: &TestEnv) -> BTreeMap<String, usize> {
 #[test]
 fn a_first_sync_at_the_service_s_own_pace_costs_two_calls_an_asset_and_meets_no_429() {
     let env = TestEnv::with(Settings::default());
-    let files = 60;
+    let files = 300;
     for number in 0..files {
         env.write(format!("{}/{number}.bin", number % 7), bytes(number, 20_000));
     }
@@ -103,4 +103,24 @@ fn a_dry_run_of_a_first_sync_costs_three_calls_at_most() {
     }
     env.sync_with(&["--dry-run"]).exits(0);
     assert!(env.sandbox.api_calls() <= 3, "{:#?}", bill(&env));
+}
+
+#[test]
+fn a_months_budget_is_never_overspent_and_what_it_stopped_goes_on_later() {
+    let mut env = TestEnv::with(fast());
+    for number in 0..20 {
+        env.write(format!("{number}.txt"), format!("file {number}"));
+    }
+    env.set("DATO_MIRROR_API_MONTHLY_BUDGET", "20");
+    let run = env.sync().exits(3);
+    assert!(env.sandbox.api_calls() <= 20, "{:#?}", bill(&env));
+    assert!(run.problem("").contains("monthly budget of API calls is spent"), "{run:#?}");
+    assert_eq!(run.count("created") + run.count("waiting"), 20, "{run:#?}");
+    // The count outlives the process.
+    env.sync().exits(3);
+    assert_eq!(env.sandbox.api_calls(), 0, "{:#?}", bill(&env));
+    env.set("DATO_MIRROR_API_MONTHLY_BUDGET", "2000");
+    env.sync().exits(0);
+    assert_eq!(env.assets().len(), 20);
+    env.assert_still().exits(0);
 }

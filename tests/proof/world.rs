@@ -91,6 +91,7 @@ pub const fn short() -> Waits {
         unsure: Duration::from_millis(1500),
         left_open: Duration::from_millis(1500),
         follow: Duration::from_secs(6),
+        spreads_budget: false,
     }
 }
 
