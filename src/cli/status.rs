@@ -364,7 +364,7 @@ mod tests {
         let status = Status {
             running: Some(77),
             state_path: "/var/lib/dato-mirror/index.sqlite".into(),
-            api: Api { calls_this_month: 900, budget: Some(1_000), forecast: 1_300 },
+            api: Api { calls_this_month: 700, budget: Some(1_000), forecast: 1_300 },
             mirrors: vec![brand, fresh, many],
         };
         let plain = anstream::adapter::strip_str(&text(&status, now)).to_string();
