@@ -204,8 +204,9 @@ fn read_file(path: &Path, request: &Request, findings: &Findings) -> Option<Docu
         file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
         Ok::<_, std::io::Error>(text)
     };
-    // Below the working directory the short name is the one people know.
-    let name = path.strip_prefix(&request.cwd).unwrap_or(path).display().to_string();
+    // Below the working directory the short name is the one people know; a service works in `/`.
+    let below = path.strip_prefix(&request.cwd).ok().filter(|_| request.cwd.parent().is_some());
+    let name = below.unwrap_or(path).display().to_string();
     let (why, advice) = match read() {
         Ok(text) if text.len() as u64 <= MAX_BYTES => return Some(Document::new(name, text)),
         Ok(_) => ("is larger than 4 MiB".to_owned(), "name the right file"),

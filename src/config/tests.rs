@@ -359,6 +359,10 @@ fn files_are_found_named_or_missed() {
     assert_eq!(case.load().unwrap().source, Some(case.folder.path().join("dato-mirror.toml")));
     case.request.config_file = Some("nope.toml".into());
     assert!(case.problems().contains("configuration file nope.toml does not exist"));
+    case.request.config_file = Some("/nowhere/nope.toml".into());
+    let cwd = std::mem::replace(&mut case.request.cwd, "/".into());
+    assert!(case.problems().contains("configuration file /nowhere/nope.toml does not exist"));
+    case.request.cwd = cwd;
     case.request.config_file = Some(".".into());
     assert!(case.problems().contains("is a folder"));
     case.request.config_file = None;
