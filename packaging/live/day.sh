@@ -102,12 +102,29 @@ token_file = "token"
 name = "mine"
 root = "/home/designer/brand"
 settle = "500ms"
+tags = ["brand"]
+[[mirror.rule]]
+match = "logos/**"
+tags = ["logo"]
 CONFIG
 as systemctl --user enable --quiet --now dato-mirror || fail "the user unit does not start: $(as systemctl --user status dato-mirror)"
 until_true has_md5 /home/designer/brand/logo.svg || fail "the user's file is not mirrored"
 as sh -c 'echo anew > ~/brand/logo.svg'
 until_true has_md5 /home/designer/brand/logo.svg || fail "the user's change did not arrive"
-as dato-mirror status | head -3
+
+step "a rule, a sidecar file, a file that fails: found with status, mended by its advice"
+as sh -c 'mkdir ~/brand/logos; echo mark > ~/brand/logos/mark.svg; printf "[alt]\nen = \"Our mark\"\n" > ~/brand/logos/mark.svg.meta.toml'
+marked() { assets | grep -q '"Our mark"' && assets | grep -q '"logo"'; }
+until_true marked || fail "the rule or the sidecar file did not arrive"
+as sh -c 'echo secret > ~/brand/closed.txt; chmod 000 ~/brand/closed.txt'
+told() { as dato-mirror status | grep -q closed.txt; }
+until_true told || fail "status does not tell of the file: $(as dato-mirror status)"
+as dato-mirror status
+as chmod 644 /home/designer/brand/closed.txt
+until_true has_md5 /home/designer/brand/closed.txt || fail "not mirrored after it was mended"
+untold() { ! told; }
+until_true untold || fail "still told: $(as dato-mirror status)"
+as dato-mirror explain /home/designer/brand/logos/mark.svg
 as systemctl --user stop dato-mirror
 [ "$(as systemctl --user show -P Result dato-mirror)" = success ] || fail "no clean end of the user unit"
 

@@ -25,6 +25,8 @@ struct Retried {
     mirror: String,
     path: Option<String>,
     files: u64,
+    /// Files that cannot be read: looked at again, too.
+    unread: u64,
 }
 
 /// Runs.
@@ -62,7 +64,9 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
             for (mirror, path) in asked {
                 let row = told::mirror_row(conn, &mirror)?;
                 let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
-                retried.push(Retried { mirror, path, files });
+                let unread = told::unread(conn, &mirror)?;
+                let unread = unread.iter().filter(|file| path.as_ref().is_none_or(|path| is_at(&file.path, path)));
+                retried.push(Retried { unread: unread.count() as u64, mirror, path, files });
             }
             Ok(retried)
         });
@@ -81,17 +85,21 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
     })
 }
 
+fn is_at(file: &str, path: &str) -> bool {
+    file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn text(answer: &Answer) -> String {
     let mut out = String::new();
-    for Retried { mirror, path, files } in &answer.retried {
+    for Retried { mirror, path, files, unread } in &answer.retried {
         let place = path.as_ref().map_or_else(|| printable(mirror), |path| printable(path));
-        out.push_str(&match files {
+        out.push_str(&match files + unread {
             0 => format!("{place}: nothing failed here\n"),
             1 => format!("{place}: 1 failed file is tried again\n"),
             more => format!("{place}: {more} failed files are tried again\n"),
         });
     }
-    if answer.retried.iter().any(|one| one.files > 0) {
+    if answer.retried.iter().any(|one| one.files + one.unread > 0) {
         out.push_str(if answer.running.is_some() {
             "the running dato-mirror looks within a few seconds; see `dato-mirror status`\n"
         } else {

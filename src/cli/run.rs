@@ -127,7 +127,7 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
         reload,
         load: Arc::new(move || {
             reading.reloading();
-            read_configuration(&global, true).map_err(|problems| problems.render(false))
+            read_configuration(&global, true).map_err(|problems| problems.0.iter().map(ToString::to_string).collect())
         }),
         reloaded: Arc::new(move || read.reloaded()),
     };

@@ -14,7 +14,7 @@ use super::run::configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::told::{self, LastPass, Watching};
+use crate::index::told::{self, LastPass, Unread, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
 use crate::live::forecast;
 use crate::pipeline::budget::is_spread;
@@ -118,11 +118,10 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                 (mirror.present, mirror.mirrored, mirror.failed) = (tally.present, tally.mirrored, tally.failed);
                 mirror.pending = told::pending(conn, row)?;
                 mirror.problems = files::problems(conn, row)?.into_iter().map(Problem::of).collect();
-                for (path, cause, advice) in mirror.last_pass.iter().flat_map(|pass| &pass.unread) {
+                for Unread { path, cause, advice } in told::unread(conn, &mirror.name)? {
                     // A file that is mirrored can still have something in it that could not be read.
-                    let mirrored = files::by_path(conn, row, path)?.is_some_and(|row| row.present);
+                    let mirrored = files::by_path(conn, row, &path)?.is_some_and(|row| row.present);
                     mirror.failed += u64::from(!mirrored);
-                    let (path, cause, advice) = (path.clone(), cause.clone(), advice.clone());
                     mirror.problems.push(Problem { path, action: "read".into(), cause, advice, retry_at: None });
                 }
                 Ok(mirror)
@@ -168,7 +167,6 @@ async fn from_page(url: &str, status: &mut Status) {
         let Some(mirror) = status.mirrors.iter_mut().find(|mirror| seen["name"] == mirror.name.as_str()) else {
             continue;
         };
-        // What a scan could not take in only the daemon knows.
         mirror.failed = mirror.failed.max(seen["failed"].as_u64().unwrap_or_default());
         for problem in seen["problems"].as_array().into_iter().flatten() {
             let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();

@@ -20,8 +20,7 @@ pub const TOKEN_VARIABLE: &str = "DATOCMS_API_TOKEN";
 /// The name of the systemd credential that holds the token.
 pub const TOKEN_CREDENTIAL: &str = "datocms_api_token";
 /// What to do about a credential without a token; the path is the one of our own unit.
-const CREDENTIAL_ADVICE: &str =
-    "write the API token to the file that the unit's LoadCredential names (/etc/dato-mirror/token), readable by root alone";
+const CREDENTIAL_ADVICE: &str = "write the API token to the file that the unit's LoadCredential names (/etc/dato-mirror/token), readable by root alone";
 /// No token is longer; a longer file is not a token.
 const TOKEN_MAX_BYTES: usize = 4096;
 

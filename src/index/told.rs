@@ -40,8 +40,17 @@ pub struct LastPass {
     pub bytes_uploaded: u64,
     /// What concerns the whole mirror: a guard that stopped it, an API that could not be reached; as (cause, advice).
     pub problems: Vec<(String, String)>,
-    /// What the last scan found on disk and could not take in, so that it has no row; as (path, cause, advice).
-    pub unread: Vec<(String, String, String)>,
+}
+
+/// A file that should be mirrored and could not be taken in, so that it has no row which says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Below the root.
+    pub path: String,
+    /// The cause in plain words.
+    pub cause: String,
+    /// What to do.
+    pub advice: String,
 }
 
 impl LastPass {
@@ -49,8 +58,6 @@ impl LastPass {
     #[must_use]
     pub fn of(report: &MirrorReport, at: Timestamp, duration_ms: u64) -> Self {
         let whole = report.problems.iter().filter(|problem| problem.path.is_empty());
-        let unread = report.problems.iter().filter(|problem| problem.action == "read" && !problem.path.is_empty());
-        let unread = unread.map(|problem| (problem.path.clone(), problem.cause.clone(), problem.advice.clone()));
         Self {
             at,
             duration_ms,
@@ -60,7 +67,6 @@ impl LastPass {
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,
-            unread: unread.take(UNREAD).collect(),
             problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
         }
     }
@@ -113,11 +119,6 @@ fn noted<T: DeserializeOwned>(conn: &Connection, key: &str) -> rusqlite::Result<
 /// # Errors
 /// SQLite's.
 pub fn set_last_pass(conn: &Connection, mirror: &str, pass: &LastPass) -> rusqlite::Result<()> {
-    // A pass without a scan of its own knows nothing of what cannot be read.
-    let before = if pass.scanned == 0 { last_pass(conn, mirror)? } else { None };
-    if let Some(before) = before {
-        return note(conn, &format!("last_pass:{mirror}"), &LastPass { unread: before.unread, ..pass.clone() });
-    }
     note(conn, &format!("last_pass:{mirror}"), pass)
 }
 
@@ -127,6 +128,22 @@ pub fn set_last_pass(conn: &Connection, mirror: &str, pass: &LastPass) -> rusqli
 /// SQLite's.
 pub fn last_pass(conn: &Connection, mirror: &str) -> rusqlite::Result<Option<LastPass>> {
     noted(conn, &format!("last_pass:{mirror}"))
+}
+
+/// Remembers what scans of `mirror` found on disk and could not take in, as of now.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_unread(conn: &Connection, mirror: &str, unread: &[Unread]) -> rusqlite::Result<()> {
+    note(conn, &format!("unread:{mirror}"), &&unread[..unread.len().min(UNREAD)])
+}
+
+/// What could not be taken in.
+///
+/// # Errors
+/// SQLite's.
+pub fn unread(conn: &Connection, mirror: &str) -> rusqlite::Result<Vec<Unread>> {
+    Ok(noted(conn, &format!("unread:{mirror}"))?.unwrap_or_default())
 }
 
 /// The daemon tells how it finds the changes of `mirror`.
@@ -240,7 +257,8 @@ pub fn history(conn: &Connection, file: i64) -> rusqlite::Result<Vec<Done>> {
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
 
-/// Has failed files tried again at the next pass: those of `mirror` at or below `path`, or all. Returns how many.
+/// Has failed files tried again at the next pass: those of `mirror` at or below `path`, or all. Returns how many. What
+/// could not be read has no row: a daemon is asked to look at the folder.
 ///
 /// # Errors
 /// SQLite's.
@@ -251,7 +269,24 @@ pub fn retry(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Re
          AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
         params![mirror, path],
     )?;
+    settings::set(conn, &look_key(mirror), "1")?;
     Ok(changed as u64)
+}
+
+/// Whether somebody asked for a look at the folder of `mirror` since the last time.
+///
+/// # Errors
+/// SQLite's.
+pub fn take_look(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
+    let asked = settings::get(conn, &look_key(mirror))?.is_some();
+    if asked {
+        conn.execute("DELETE FROM setting WHERE key = ?1", [look_key(mirror)])?;
+    }
+    Ok(asked)
+}
+
+fn look_key(mirror: i64) -> String {
+    format!("look:{mirror}")
 }
 
 #[cfg(test)]
@@ -270,6 +305,28 @@ mod tests {
         conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)", params![mirror, path])
             .unwrap();
         conn.last_insert_rowid()
+    }
+
+    #[test]
+    fn a_retry_asks_for_one_look_at_the_folder() {
+        let (conn, mirror) = index();
+        assert!(!take_look(&conn, mirror).unwrap());
+        retry(&conn, mirror, Some("a.png")).unwrap();
+        assert!(take_look(&conn, mirror).unwrap());
+        assert!(!take_look(&conn, mirror).unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_until_it_can() {
+        let (conn, _) = index();
+        let unread = |path: usize| Unread { path: path.to_string(), cause: "c".into(), advice: "a".into() };
+        let many: Vec<Unread> = (0..UNREAD + 5).map(unread).collect();
+        set_unread(&conn, "brand", &many).unwrap();
+        assert_eq!(super::unread(&conn, "brand").unwrap(), many[..UNREAD]);
+        set_last_pass(&conn, "brand", &LastPass { scanned: 9, ..LastPass::default() }).unwrap();
+        assert_eq!(super::unread(&conn, "brand").unwrap().len(), UNREAD, "a pass says nothing of it");
+        set_unread(&conn, "brand", &[]).unwrap();
+        assert!(super::unread(&conn, "brand").unwrap().is_empty());
     }
 
     #[test]

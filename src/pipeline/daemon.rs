@@ -31,8 +31,8 @@ const BEAT: Duration = Duration::from_secs(5);
 /// An API that cannot be reached at the start is asked for ever.
 const PATIENCE: Duration = Duration::MAX;
 
-/// Reads the configuration anew; its problems as text.
-pub type Load = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+/// Reads the configuration anew; its problems, a line each.
+pub type Load = Arc<dyn Fn() -> Result<Config, Vec<String>> + Send + Sync>;
 
 /// What the daemon is given beside its configuration.
 #[derive(Clone)]
@@ -207,7 +207,11 @@ async fn attend(
                     }
                 },
                 Err(problems) => {
-                    tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+                    tracing::error!("the new configuration is refused, the old one stays");
+                    // A line each: a journal shows no line breaks.
+                    for problem in problems {
+                        tracing::error!("{problem}");
+                    }
                     (surroundings.reloaded)();
                 }
             },

@@ -31,7 +31,7 @@ use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
 use super::progress::{Progress, Stage};
-use super::scan::{Restless, ScanRequest, Scanned, Severity, scan};
+use super::scan::{Restless, ScanRequest, Scanned, scan, take_scan_problems};
 use super::session::Session;
 
 /// A pass sends a path back to settling; so often in a run before it is reported.
@@ -533,22 +533,4 @@ fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
 
 fn is_told(report: &MirrorReport, path: &str) -> bool {
     report.problems.iter().any(|problem| problem.path == path)
-}
-
-/// Adds what a scan could not read to the report.
-pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
-    for (path, problem, severity) in &scanned.problems {
-        match severity {
-            Severity::Skipped => report.skipped += 1,
-            Severity::Failed => report.failed += 1,
-        }
-        report.problem(path.key(), problem);
-    }
-    if let Some(plan) = &mut report.plan {
-        plan.extend(scanned.would_fetch.iter().map(|path| PlannedAction {
-            path: path.key().to_owned(),
-            action: "create".into(),
-            why: "a list names it; it would be fetched from its URL".into(),
-        }));
-    }
 }

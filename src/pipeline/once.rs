@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::{Index, Problem, files};
+use crate::index::{Index, Problem, files, told};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{LiveUrl, MirrorReport, Report};
 
-use super::mirror::{MirrorRun, RunRequest, take_scan_problems};
+use super::mirror::{MirrorRun, RunRequest};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
+use super::scan::{Scanned, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
@@ -134,6 +135,7 @@ impl Once<'_> {
                 Ok(scanned) => {
                     report.scanned = scanned.files;
                     take_scan_problems(&scanned, &mut report);
+                    self.note_unread(mirror, &scanned).await?;
                     work.push((mirror, report, true));
                 }
                 Err(error @ RunError::Empty { .. }) => {
@@ -176,6 +178,17 @@ impl Once<'_> {
             reports.push(report);
         }
         Ok((reports, exit))
+    }
+
+    /// For `status`. A look at some paths knows nothing of the others.
+    async fn note_unread(&self, mirror: &MirrorRun, scanned: &Scanned) -> Result<(), RunError> {
+        if self.options.dry_run || self.options.only.is_some() {
+            return Ok(());
+        }
+        let problems = scanned.problems.iter();
+        let unread = unread(problems.map(|(path, problem, severity)| (path.key(), problem, *severity)));
+        let name = mirror.config.name.clone();
+        Ok(self.session.index.call(move |conn| told::set_unread(conn, &name, &unread)).await?)
     }
 
     async fn refresh(&self) -> Result<(), RunError> {

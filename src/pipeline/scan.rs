@@ -4,6 +4,8 @@
 //! written, and telling "gone" from "could not look". Never does: deciding, or talking to the remote.
 //! Called by: `pipeline::pass` for the whole tree, and for the paths a watcher or `--files-from` named.
 
+mod problems;
+
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use crate::live::Live;
 use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 
+pub use self::problems::{Severity, take_scan_problems, unread};
 use super::progress::Progress;
 
 /// A file of more bytes than this is refused by the service.
@@ -94,15 +97,6 @@ pub struct Scanned {
     pub listed: u64,
     /// Files of `_remote.toml` that a dry run leaves unfetched.
     pub would_fetch: Vec<RelPath>,
-}
-
-/// Whether something found on disk counts as a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Nothing that could be mirrored: a pipe, a link out of the root, a file that went away.
-    Skipped,
-    /// A file that should be mirrored and is not.
-    Failed,
 }
 
 impl ScanRequest {

@@ -26,6 +26,7 @@ use crate::config::Mirror;
 use crate::config::policy::Watch;
 use crate::disk::{Selection, glance};
 use crate::error::RunError;
+use crate::index::told::Unread;
 use crate::index::{Problem, files, told};
 use crate::live::{Live, Phase, Waiting, Watching as Shown};
 use crate::model::RelPath;
@@ -107,6 +108,10 @@ pub struct Keeper {
     deletions: VecDeque<(Instant, u64)>,
     /// What `status` was told of the watch.
     noted: Option<WatchState>,
+    /// What `status` was told of files that cannot be read; nothing yet in this process.
+    noted_unread: Option<Vec<Unread>>,
+    /// A look at the disk ended since.
+    unread_may_differ: bool,
 }
 
 impl Keeper {
@@ -152,6 +157,8 @@ impl Keeper {
             paused: false,
             deletions: VecDeque::new(),
             noted: None,
+            noted_unread: None,
+            unread_may_differ: false,
         }
     }
 
@@ -171,6 +178,7 @@ impl Keeper {
             self.settle_due(&run).await;
             self.begin(&run).await?;
             self.note_watching(&watching).await?;
+            self.note_unread().await?;
             let wake = self.wake();
             self.live.rest_until(wake);
             tokio::select! {
@@ -364,7 +372,13 @@ impl Keeper {
             self.next_due = now + DUE_INTERVAL;
             let mirror = run.row;
             let at = Timestamp::now().as_millisecond();
-            self.dirty |= self.session.index.call(move |conn| files::is_due(conn, mirror, at)).await?;
+            let (due, look) = self
+                .session
+                .index
+                .call(move |conn| Ok((files::is_due(conn, mirror, at)?, told::take_look(conn, mirror)?)))
+                .await?;
+            self.dirty |= due;
+            self.rescan |= look;
         }
         if self.has_settled(now) || self.refresh || self.dirty {
             self.begin_pass(run, now);
@@ -476,6 +490,7 @@ impl Keeper {
             self.settle.touched(path, Touch::Changed, now);
         }
         self.standing.scanned(&self.config.name, &place, problems);
+        self.unread_may_differ = true;
         if emptied {
             self.pause(
                 "the root holds no file to mirror any more; nothing is deleted, and it goes on when files are back",
@@ -524,6 +539,20 @@ impl Keeper {
         let noted = told::Watching { how: how.into(), reason, degraded: degraded.into_iter().collect() };
         let name = self.config.name.clone();
         Ok(self.session.index.call(move |conn| told::set_watching(conn, &name, &noted)).await?)
+    }
+
+    async fn note_unread(&mut self) -> Result<(), RunError> {
+        // Before everything was looked at, what an earlier process said is still the best that is known.
+        if !self.known || !std::mem::take(&mut self.unread_may_differ) {
+            return Ok(());
+        }
+        let unread = self.standing.unread();
+        if self.noted_unread.as_ref() == Some(&unread) {
+            return Ok(());
+        }
+        self.noted_unread = Some(unread.clone());
+        let name = self.config.name.clone();
+        Ok(self.session.index.call(move |conn| told::set_unread(conn, &name, &unread)).await?)
     }
 
     /// A pass ended.

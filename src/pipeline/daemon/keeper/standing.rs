@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::index::Problem;
+use crate::index::told::Unread;
 use crate::model::RelPath;
 use crate::report::ReportedProblem;
 
-use super::super::super::scan::Severity;
+use super::super::super::scan::{Severity, unread};
 use super::work::Place;
 
 /// Lines a scan adds to the log at most.
@@ -69,6 +70,11 @@ impl Standing {
     /// Files that should be mirrored and cannot be read.
     pub fn failed(&self) -> u64 {
         self.problems.values().filter(|(_, severity)| *severity == Severity::Failed).count() as u64
+    }
+
+    /// Them, for the index.
+    pub fn unread(&self) -> Vec<Unread> {
+        unread(self.problems.iter().map(|(path, (problem, severity))| (path.as_str(), problem, *severity)))
     }
 
     /// The problems for people; failures first.
