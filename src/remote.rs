@@ -43,7 +43,7 @@ pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadCh
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
 pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
-pub use options::{Admission, BeforeCall, Options, Timeouts};
+pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use role::{ACTIONS, Allowed, Role};
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};

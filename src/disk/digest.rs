@@ -41,7 +41,7 @@ pub enum DigestError {
     #[error("the file vanished while it was read")]
     Vanished,
     /// The system refused.
-    #[error("the file cannot be read: {0}; check its permissions and the disk")]
+    #[error("the file cannot be read: {0}")]
     Unreadable(#[source] io::Error),
     /// The caller asked to stop.
     #[error("stopped before the file was read to its end")]

@@ -55,6 +55,15 @@ impl Budget {
         Admission::Go
     }
 
+    /// A counted call was not made after all.
+    pub fn give_back(&mut self) {
+        // One that is written already stays counted: too many is the safe side.
+        if let Some(calls) = self.unwritten.get_mut(&self.month).filter(|calls| **calls > 0) {
+            *calls -= 1;
+            self.spent = self.spent.saturating_sub(1);
+        }
+    }
+
     /// Calls of the month of `now`.
     pub fn spent(&mut self, now: Timestamp) -> u64 {
         self.turn(now);
@@ -153,7 +162,9 @@ mod tests {
         let mut budget = Budget::new(None, true, 5, now);
         assert!((0..100).all(|_| budget.admit(now) == Admission::Go));
         assert_eq!((budget.spent(now), budget.is_slowed(now)), (105, false));
-        assert_eq!(budget.take_unwritten(), BTreeMap::from([("2026-11".to_owned(), 100)]));
+        budget.give_back();
+        assert_eq!(budget.spent(now), 104);
+        assert_eq!(budget.take_unwritten(), BTreeMap::from([("2026-11".to_owned(), 99)]));
         assert!(budget.take_unwritten().is_empty());
     }
 

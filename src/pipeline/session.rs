@@ -16,7 +16,7 @@ use crate::error::RunError;
 use crate::index::intents::{self, Intent, IntentKind};
 use crate::index::{Index, InstanceLock, assets, files, settings, told};
 use crate::model::Site;
-use crate::remote::{ApiError, BeforeCall, Expect, JobId, Options, Remote, Retry};
+use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote, Retry};
 
 use super::budget::{Budget, month_of};
 use super::confirm::Confirmer;
@@ -99,7 +99,7 @@ impl Session {
             environment: config.api.environment.clone(),
             rate_share: config.api.rate_share,
             upload_bandwidth: config.api.upload_bandwidth,
-            before_call: Some(calls.clone().before_call()),
+            ledger: Some(calls.clone()),
             timeouts: waits.remote,
             ..Options::new(&config.api.base_url, config.api.token.clone())
         })?;
@@ -244,22 +244,26 @@ impl Calls {
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn before_call(self: Arc<Self>) -> BeforeCall {
-        Arc::new(move || {
-            let now = Timestamp::now();
-            let (admission, slowed) = {
-                let mut budget = self.budget();
-                (budget.admit(now), budget.is_slowed(now))
-            };
-            if self.told.swap(slowed, Ordering::Relaxed) != slowed && slowed {
-                tracing::warn!(
-                    "four fifths of monthly_budget are spent: from now on calls are spread over the rest of the month. \
-                     Raise monthly_budget, or see with `dato-mirror status` what costs so many"
-                );
-            }
-            admission
-        })
+impl Ledger for Calls {
+    fn admit(&self) -> Admission {
+        let now = Timestamp::now();
+        let (admission, slowed) = {
+            let mut budget = self.budget();
+            (budget.admit(now), budget.is_slowed(now))
+        };
+        if self.told.swap(slowed, Ordering::Relaxed) != slowed && slowed {
+            tracing::warn!(
+                "four fifths of monthly_budget are spent: from now on calls are spread over the rest of the month. \
+                 Raise monthly_budget, or see with `dato-mirror status` what costs so many"
+            );
+        }
+        admission
+    }
+
+    fn give_back(&self) {
+        self.budget().give_back();
     }
 }
 

@@ -20,7 +20,7 @@ use super::limit::WINDOW;
 use super::pace::{Pacer, Slot};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
-use super::{Admission, BeforeCall, JobId, JobState, Options, Timeouts, wire};
+use super::{Admission, JobId, JobState, Ledger, Options, Timeouts, wire};
 
 /// An answer larger than this is not one of the API's: 500 uploads with all their metadata are a few MB.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub(super) struct Door {
     pub(super) pacer: Arc<Pacer>,
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
-    before_call: Option<BeforeCall>,
+    ledger: Option<Arc<dyn Ledger>>,
     token: SecretString,
     job_latency: Mutex<Latency>,
     pub(super) requests: AtomicU64,
@@ -137,7 +137,7 @@ impl Door {
             pacer: options.pacer.unwrap_or_else(|| Pacer::new(options.rate_share)),
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
-            before_call: options.before_call,
+            ledger: options.ledger,
             token: options.token,
             job_latency: Mutex::new(Latency::default()),
             requests: AtomicU64::new(0),
@@ -244,9 +244,9 @@ impl Door {
 
     /// Waits for the owner's leave.
     async fn admission(&self) -> Result<(), ApiError> {
-        let Some(ask) = &self.before_call else { return Ok(()) };
+        let Some(ledger) = &self.ledger else { return Ok(()) };
         loop {
-            match ask() {
+            match ledger.admit() {
                 Admission::Go => return Ok(()),
                 // Not all of a long wait at once: the month may end, or the clock be set.
                 Admission::Later(wait) => tokio::time::sleep(wait.min(LONGEST_NAP)).await,
@@ -276,8 +276,15 @@ impl Door {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                let failure = if error.is_connect() || error.is_builder() { Failure::NotSent } else { Failure::Lost };
-                return failed(failure, network_error(error));
+                if !(error.is_connect() || error.is_builder()) {
+                    return failed(Failure::Lost, network_error(error));
+                }
+                // A dead line must not eat up the month.
+                self.requests.fetch_sub(1, Ordering::Relaxed);
+                if let Some(ledger) = &self.ledger {
+                    ledger.give_back();
+                }
+                return failed(Failure::NotSent, network_error(error));
             }
         };
         self.note_clock(&response);

@@ -11,8 +11,13 @@ use secrecy::SecretString;
 
 use super::Pacer;
 
-/// Asked before every call that is about to go out; counts it when it may go.
-pub type BeforeCall = Arc<dyn Fn() -> Admission + Send + Sync>;
+/// The owner's count of calls.
+pub trait Ledger: Send + Sync {
+    /// Asked before every call that is about to go out; counts it when it may go.
+    fn admit(&self) -> Admission;
+    /// A call that was counted never reached the API.
+    fn give_back(&self);
+}
 
 /// What the owner's budget says to one more call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +46,8 @@ pub struct Options {
     pub user_agent: Option<String>,
     /// The pacer shared by all clients of one (base URL, token) in this process; `None` makes one for this client.
     pub pacer: Option<Arc<Pacer>>,
-    /// The owner's budget.
-    pub before_call: Option<BeforeCall>,
+    /// The owner's count, and its budget.
+    pub ledger: Option<Arc<dyn Ledger>>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
 }
@@ -59,7 +64,7 @@ impl Options {
             upload_bandwidth: None,
             user_agent: None,
             pacer: None,
-            before_call: None,
+            ledger: None,
             timeouts: Timeouts::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -245,11 +245,13 @@ async fn a_refused_connection_is_no_doubt_even_for_a_change() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let remote = Remote::new(options(&address)).unwrap();
+    let ledger = FewCalls::of(100);
+    let remote = Remote::new(Options { ledger: Some(ledger.clone()), ..options(&address) }).unwrap();
     let error = remote.destroy(&UploadId::new("abc")).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Network);
     assert!(!error.unsure() && error.is_unreachable());
-    assert_eq!(remote.usage().api_requests, 5);
+    // Tried five times, and counted as no call: a dead line must not eat up a month's budget.
+    assert_eq!((ledger.given_back.load(Ordering::SeqCst), remote.usage().api_requests), (5, 0));
     assert_no_secret(&error);
 }
 
@@ -458,21 +460,45 @@ async fn an_update_that_names_no_stamp_keeps_the_stored_one() {
     assert_eq!(*sent, stamp.to_json());
 }
 
+/// A ledger of a few calls, whose first answer is to wait.
+struct FewCalls {
+    waited: AtomicBool,
+    left: AtomicUsize,
+    given_back: AtomicUsize,
+}
+
+impl FewCalls {
+    fn of(left: usize) -> Arc<Self> {
+        Arc::new(Self { waited: AtomicBool::new(false), left: AtomicUsize::new(left), given_back: AtomicUsize::new(0) })
+    }
+}
+
+impl Ledger for FewCalls {
+    fn admit(&self) -> Admission {
+        if !self.waited.swap(true, Ordering::SeqCst) {
+            return Admission::Later(Duration::from_millis(1));
+        }
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Admission::Go,
+            Err(_) => Admission::Spent,
+        }
+    }
+
+    fn give_back(&self) {
+        self.given_back.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test]
 async fn the_owners_budget_is_asked_before_every_call() {
     let stub = Stub::start(|_, _| ok(&site_body(false))).await;
-    let asked = Arc::new(AtomicUsize::new(0));
-    let mut options = stub.options();
-    options.before_call = Some(Arc::new(move || match asked.fetch_add(1, Ordering::SeqCst) {
-        0 => Admission::Later(Duration::from_millis(1)),
-        1 => Admission::Go,
-        _ => Admission::Spent,
-    }));
-    let remote = Remote::new(options).unwrap();
+    let ledger = FewCalls::of(2);
+    let remote = Remote::new(Options { ledger: Some(ledger.clone()), ..stub.options() }).unwrap();
+    remote.site().await.unwrap();
     remote.site().await.unwrap();
     let error = remote.site().await.unwrap_err();
     assert_eq!((error.kind, error.scope(), error.retry()), (ApiErrorKind::Budget, Scope::All, Retry::Never));
-    assert_eq!(stub.seen().len(), 1);
+    assert_eq!((stub.seen().len(), ledger.given_back.load(Ordering::SeqCst)), (2, 0));
 }
 
 #[tokio::test]

@@ -584,16 +584,17 @@ impl Keeper {
         if report.deleted > 0 {
             self.deletions.push_back((now, report.deleted));
         }
+        let whole = end.fatal.is_none() && !cut;
+        if whole && report.api_requests > 0 {
+            self.outage.over();
+        }
         self.summarise(&report, took);
         if let Some(guard) = end.guard {
             tracing::warn!(mirror = self.config.name, "{guard}");
             self.standing.guard = Some(guard);
         }
-        let whole = end.fatal.is_none() && !cut;
         if !whole {
             self.once_more();
-        } else if report.api_requests > 0 {
-            self.outage.over();
         }
         self.show(report, took, whole && self.job.after_scan.is_some()).await?;
         match end.fatal {
