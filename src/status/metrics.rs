@@ -17,7 +17,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::live::{LiveView, MirrorView, Phase, Watching};
@@ -80,7 +79,10 @@ fn registry(view: &LiveView) -> Registry {
 }
 
 fn process(registry: &mut Registry, view: &LiveView) {
-    registry.register("build", "The running program", Info::new(Version { version: view.version }));
+    // A gauge, not the type "info": older readers of the text format do not know that.
+    let build: Family<Version, Gauge> = Family::default();
+    build.get_or_create(&Version { version: view.version }).set(1);
+    registry.register("build_info", "The running program; always 1", build);
     let gauge = |registry: &mut Registry, name: &str, help: &str, value: i64| {
         let gauge: Gauge = Gauge::default();
         gauge.set(value);
@@ -110,7 +112,11 @@ fn api(registry: &mut Registry, view: &LiveView) {
         ("api_calls_this_month", "API calls of this installation this month (UTC)", Some(api.calls_this_month)),
         ("api_calls_forecast", "API calls at the month's end if it goes on like this", api.forecast),
         ("api_calls_budget", "API calls it may make in a month; absent without a budget", api.budget),
-        ("api_rate_limit", "Calls a window of 3 s that the API allows; absent before it told", api.limit.map(u64::from)),
+        (
+            "api_rate_limit",
+            "Calls a window of 3 s that the API allows; absent before it told",
+            api.limit.map(u64::from),
+        ),
         ("api_rate_allowance", "Calls a window of 3 s that it allows itself", Some(api.allowance.into())),
         ("api_in_flight", "Calls waiting for their answer", Some(api.in_flight as u64)),
         ("api_down", "1 while the API cannot be reached", Some(api.down_since.is_some().into())),
@@ -137,9 +143,12 @@ fn mirrors(registry: &mut Registry, mirrors: &[MirrorView]) {
         ("degraded", "Reasons why the mirror works less well than it should", Family::default(), |mirror| {
             whole(mirror.degraded.len() as u64)
         }),
-        ("watching", "1 while the system tells of changes, 0 while the folder is polled", Family::default(), |mirror| {
-            i64::from(matches!(mirror.watching, Watching::Native))
-        }),
+        (
+            "watching",
+            "1 while the system tells of changes, 0 while the folder is polled",
+            Family::default(),
+            |mirror| i64::from(matches!(mirror.watching, Watching::Native)),
+        ),
         ("paused", "1 while a guard has stopped the mirror", Family::default(), |mirror| {
             i64::from(matches!(mirror.phase, Phase::Paused { .. }))
         }),

@@ -54,7 +54,9 @@ async fn retry(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) ->
     }
     let asked = match serde_json::from_slice::<Asked>(&body) {
         Ok(asked) => asked,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("the body is not understood: {error}\n")).into_response(),
+        Err(error) => {
+            return (StatusCode::BAD_REQUEST, format!("the body is not understood: {error}\n")).into_response();
+        }
     };
     tracing::info!(mirror = asked.mirror, path = asked.path, "the status page asks to try failed files again");
     match (shared.retry)(asked).await {

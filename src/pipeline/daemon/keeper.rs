@@ -301,12 +301,13 @@ impl Keeper {
         }
     }
 
-    /// Somebody wants failed files tried now: the index has them due already, and what could not be read is looked at.
+    /// Somebody wants failed files tried now: the index has them due already, and what a scan could not take in is looked at.
     fn asked(&mut self, again: &Again) {
         if again.is_about(&self.config.name) {
             let now = Instant::now();
-            self.next_due = now;
-            for path in self.standing.unread(again.path.as_deref()) {
+            // A pass follows in any case: its end is the answer.
+            self.dirty = true;
+            for path in self.standing.paths(again.path.as_deref()) {
                 self.settle.touched(path, Touch::Changed, now);
             }
         }

@@ -5,6 +5,8 @@
   const FIRST_CHANGES = 12;
   /** No word for so long, in ms: the connection is dead, whatever the browser believes. */
   const SILENCE = 25000;
+  /** A pass that has not ended for so long, in ms, is not waited for. */
+  const PATIENCE = 60000;
   const secret = document.querySelector("meta[name=dato-mirror-page]").content;
 
   // Words and figures. Names of files are somebody else's: they are shown, as text, and never understood.
@@ -166,7 +168,7 @@
   const retry = async (rows, body, what) => {
     const fresh = rows.filter(({ key }) => !asked.has(key));
     if (fresh.length === 0) return;
-    for (const { key, mirror } of fresh) { asked.set(key, passMark(mirror)); results.delete(key); }
+    for (const { key, mirror } of fresh) { asked.set(key, { mark: passMark(mirror), since: Date.now() }); results.delete(key); }
     show();
     announce(`Trying ${what} again`);
     try {
@@ -210,10 +212,15 @@
   const showProblems = () => {
     const rows = problems();
     const there = new Map(rows.map((row) => [row.key, row]));
-    for (const [key, mark] of asked) {
+    for (const [key, { mark, since }] of asked) {
       const [name, path] = JSON.parse(key);
       const mirror = view.mirrors.find((mirror) => mirror.name === name);
-      if (mirror && passMark(mirror) === mark) continue;
+      if (mirror && passMark(mirror) === mark) {
+        if (Date.now() - since < PATIENCE) continue;
+        asked.delete(key);
+        results.set(key, "It is due, and waits until its mirror can work.");
+        continue;
+      }
       asked.delete(key);
       if (there.has(key)) {
         results.set(key, `Tried again at ${clock(passMark(mirror))}: it still fails.`);
