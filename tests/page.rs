@@ -15,12 +15,15 @@ mod support;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
 
 use process::{Daemon, configure_with};
 use support::TestEnv;
 
+/// Longer than a few files take on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
 const FILES: [&str; 3] = ["package.json", "package-lock.json", "look.mjs"];
 
 fn runs(program: &str) -> bool {
@@ -88,7 +91,7 @@ fn drawing(number: usize) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\" width=\"64\" height=\"64\">\
          <rect width=\"64\" height=\"64\" fill=\"hsl({hue} 60% 88%)\"/>\
          <rect x=\"16\" y=\"16\" width=\"32\" height=\"32\" rx=\"6\" fill=\"hsl({hue} 55% 45%)\" \
-         transform=\"rotate({turn} 32 32)\"/></svg>"
+         transform=\"rotate({turn} 32 32)\"/><!-- {number} --></svg>"
     )
 }
 
@@ -122,7 +125,7 @@ fn the_page_shows_a_sync_and_a_failure_and_mends_it_by_keyboard() {
         "hostile/a name that goes on and on \u{202e}gvs.and-on-without-a-single-place-to-break-it.svg",
         drawing(501),
     );
-    daemon.wait("both failed", || daemon.mirror()["failed"] == 2);
+    daemon.wait_for("both failed", SOON, || daemon.mirror()["failed"] == 2);
     eyes.sees("failure", &daemon);
 
     env.sandbox.clear_faults();

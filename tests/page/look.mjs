@@ -140,6 +140,7 @@ const situations = {
     console.log("open");
     await page.locator("#link[data-state=bad]").waitFor();
     assert.match(await page.locator("#link").textContent(), /Connection lost/);
+    assert.match(await page.locator("#summary").textContent(), /What is shown is from \d/);
     await picture(page, "gone", false);
     console.log("lost");
     await page.locator("#link[data-state=good]").waitFor();

@@ -79,3 +79,38 @@ impl Retrier {
         Ok(files)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{Problem, files, settings};
+
+    #[tokio::test]
+    async fn failed_files_become_due_and_the_keepers_hear_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(&folder.path().join("index.sqlite")).unwrap().index;
+        let fail = |conn: &mut rusqlite::Connection| {
+            for (name, path) in [("brand", "a/1.png"), ("brand", "b.png"), ("docs", "a/1.png")] {
+                let mirror = settings::mirror(conn, name)?.id;
+                let sql = "INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)";
+                conn.execute(sql, rusqlite::params![mirror, path])?;
+                let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
+                files::failed(conn, conn.last_insert_rowid(), &problem, i64::MAX)?;
+            }
+            Ok(())
+        };
+        let retrier = Retrier::default();
+        let mut keeper = retrier.subscribe();
+        let one = Again { mirror: Some("brand".into()), path: Some("a".into()) };
+        assert_eq!(retrier.retry(one.clone()).await.unwrap(), 0, "it works on no index yet");
+        index.call(fail).await.unwrap();
+        retrier.works_on(&index);
+        assert_eq!(retrier.retry(one.clone()).await.unwrap(), 1);
+        assert_eq!(keeper.recv().await.unwrap(), one);
+        assert!(one.is_about("brand") && !one.is_about("docs"));
+        let row = index.call(|conn| Ok(settings::mirror(conn, "brand")?.id)).await.unwrap();
+        assert!(index.call(move |conn| files::is_due(conn, row, 0)).await.unwrap());
+        assert_eq!(retrier.retry(Again::default()).await.unwrap(), 2, "the rest, of every mirror");
+        assert_eq!(keeper.recv().await.unwrap(), Again::default());
+    }
+}

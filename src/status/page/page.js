@@ -16,8 +16,9 @@
     let unit = 0;
     const units = ["B", "kB", "MB", "GB", "TB"];
     while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
-    return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
+    return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)}\u00a0${units[unit]}`;
   };
+  const seconds = (ms) => `${(ms / 1000).toFixed(ms < 10000 ? 1 : 0)}\u00a0s`;
   const clock = (at) => {
     const time = new Date(at);
     const today = time.toDateString() === new Date().toDateString();
@@ -110,7 +111,7 @@
     if (!pass) return "No pass has ended yet.";
     const parts = ["created", "adopted", "aliased", "moved", "replaced", "retagged", "deleted", "failed"]
       .filter((name) => pass[name] > 0).map((name) => `${number(pass[name])} ${name}`);
-    return `Last pass ${clock(pass.at)}: ${parts.join(", ") || "nothing to do"}; ${plural(pass.api_requests, "call", "calls")}, ${(pass.duration_ms / 1000).toFixed(1)} s`;
+    return `Last pass ${clock(pass.at)}: ${parts.join(", ") || "nothing to do"}; ${plural(pass.api_requests, "call", "calls")}, ${seconds(pass.duration_ms)}`;
   };
   const newMirror = () => make("li", {},
     make("div", { class: "head" }, make("h3", { "data-part": "name" }), make("p", { class: "pill", "data-part": "phase" })),
@@ -143,6 +144,7 @@
     if (mirror.phase.name === "paused") notes.unshift(["bad", mirror.phase.guard]);
     sync(part(node, "notes"), notes, ([kind, text]) => kind + text, ([kind]) => make("li", { class: `note ${kind}` }),
       (note, [, text]) => say(note, printable(text)));
+    part(node, "counts").hidden = mirror.phase.name === "mirroring";
     const counts = [["mirrored", mirror.mirrored], ["on disk", mirror.present], ["waiting", mirror.pending], ["failed", mirror.failed]];
     sync(part(node, "counts"), counts.filter(([name, count]) => count > 0 || name === "mirrored"), ([name]) => name,
       ([name]) => make("li", { class: name === "failed" ? "bad" : "" }, make("b", { "data-part": "count" }), ` ${name}`),
@@ -319,14 +321,16 @@
     if (api.down_since) pace.push(`The API cannot be reached since ${clock(api.down_since)}.`);
     pace.push(api.limit ? `At most ${number(api.allowance)} of the project's ${number(api.limit)} calls in 3 s.` : "The API has not told its limit yet.");
     if (api.others > 0) pace.push(`Others make about ${number(api.others)}.`);
-    if (api.stopped_for_ms > 0) pace.push(`It makes everybody wait for ${(api.stopped_for_ms / 1000).toFixed(1)} s.`);
+    if (api.stopped_for_ms > 0) pace.push(`It makes everybody wait for ${seconds(api.stopped_for_ms)}.`);
     pace.push(`Since the start: ${plural(api.requests, "call", "calls")}, ${bytes(api.bytes_uploaded)} sent, ${plural(api.throttled, "answer", "answers")} "too many requests".`);
     say(byId("pace"), pace.join(" "));
   };
-  const HALF_HOUR = 180;
   const showSeries = (series) => {
     if (!series.until) return;
     const { calls, bytes: sent, step_ms } = series;
+    // The axis grows with what there is to see: 5, 15, 30 minutes.
+    const slots = [30, 90, 180].find((slots) => calls.length <= slots) ?? calls.length;
+    const width = 360 / slots;
     const most = { calls: Math.max(...calls, 1), bytes: Math.max(...sent, 1) };
     const bars = [];
     const rows = [["calls", calls, 62, number], ["bytes", sent, 132, bytes]];
@@ -336,14 +340,14 @@
       values.forEach((value, at) => {
         if (value === 0) return;
         const height = Math.max(1.5, (44 * value) / most[name]);
-        bars.push(drawn("rect", { class: name, x: 2 * (HALF_HOUR - values.length + at), y: ground - height, width: 1.8, height }));
+        bars.push(drawn("rect", { class: name, x: width * (slots - values.length + at), y: ground - height, width: width * .85, height }));
       });
     }
-    bars.push(drawn("text", { x: 0, y: 147 }, "30 min ago"), drawn("text", { x: 360, y: 147, "text-anchor": "end" }, "now"));
+    bars.push(drawn("text", { x: 0, y: 147 }, `${(slots * step_ms) / 60000} min ago`), drawn("text", { x: 360, y: 147, "text-anchor": "end" }, "now"));
     byId("plot").replaceChildren(...bars);
     const sum = (values) => values.reduce((a, b) => a + b, 0);
     const minutes = (calls.length * step_ms) / 60000;
-    const span = minutes < 1 ? `${(calls.length * step_ms) / 1000} s` : `${Math.round(minutes)} min`;
+    const span = minutes < 1 ? `${(calls.length * step_ms) / 1000} s` : minutes < 2 ? "minute" : `${Math.round(minutes)} min`;
     say(byId("plot-text"), `In the last ${span}: ${plural(sum(calls), "call", "calls")}, at most ${number(most.calls)} in ${step_ms / 1000} s; ${bytes(sum(sent))} sent.`);
     // By five minutes: thirty rows of zeros tell nobody anything.
     const lines = [];
@@ -378,15 +382,19 @@
   // News.
   let source = null;
   let lastWord = 0;
+  let lastView = 0;
   let lost = false;
   const linkIs = (state, text) => { set(byId("link"), "data-state", state); say(byId("link"), text); };
   const isLost = () => {
     linkIs("bad", "Connection lost – trying again");
-    if (!lost) announce("Connection lost. What is shown may be old.");
+    if (!lost) {
+      announce("Connection lost. What is shown may be old.");
+      if (view) say(byId("summary"), `What is shown is from ${clock(lastView)}.`);
+    }
     lost = true;
   };
   const heard = () => {
-    lastWord = Date.now();
+    lastView = lastWord = Date.now();
     linkIs("good", "Live");
     if (lost) announce("Connected again");
     lost = false;
