@@ -89,7 +89,7 @@ mod tests {
     async fn failed_files_become_due_and_the_keepers_hear_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(&folder.path().join("index.sqlite")).unwrap().index;
-        let fail = |conn: &mut rusqlite::Connection| {
+        let fail = |conn: &rusqlite::Connection| {
             for (name, path) in [("brand", "a/1.png"), ("brand", "b.png"), ("docs", "a/1.png")] {
                 let mirror = settings::mirror(conn, name)?.id;
                 let sql = "INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)";
