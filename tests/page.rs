@@ -4,6 +4,7 @@
 //! Where node, npm or chromium is missing the test says so and passes: the rest of the house needs none of them.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, reason = "what was seen, and what was skipped, is told")]
 
 #[path = "daemon/process.rs"]
 #[allow(dead_code, reason = "each helper is used by one test binary or another")]

@@ -129,6 +129,9 @@ fn api(registry: &mut Registry, view: &LiveView) {
     }
 }
 
+/// Name, help, the mirrors' gauges, and what they show.
+type Figure = (&'static str, &'static str, Family<OfMirror, Gauge>, fn(&MirrorView) -> i64);
+
 fn mirrors(registry: &mut Registry, mirrors: &[MirrorView]) {
     let files: Family<OfState, Gauge> = Family::default();
     let actions: Family<Action, Counter> = Family::default();
@@ -136,7 +139,7 @@ fn mirrors(registry: &mut Registry, mirrors: &[MirrorView]) {
     let phases: Family<OfState, Gauge> = Family::default();
     let last_full: Family<OfMirror, Gauge> = Family::default();
     let last_success: Family<OfMirror, Gauge> = Family::default();
-    let figures: [(&str, &str, Family<OfMirror, Gauge>, fn(&MirrorView) -> i64); 5] = [
+    let figures: [Figure; 5] = [
         ("problems", "Problems that a person should know", Family::default(), |mirror| {
             whole(mirror.problems.len() as u64 + mirror.more_problems)
         }),

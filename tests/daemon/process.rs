@@ -68,6 +68,7 @@ impl Daemon {
     }
 
     /// Starts it where an earlier one listened.
+    #[allow(dead_code, reason = "for the test of the page, which waits for it there")]
     pub fn start_at(env: &TestEnv, address: SocketAddr) -> Self {
         Self::spawn_at(env, Command::new(BINARY), address)
     }

@@ -316,7 +316,8 @@
       drawn("rect", { class: budget && calls > budget ? "used bad" : "used", width: width(calls), height: 12 }));
     const expected = forecast === null ? "" : `About ${number(forecast)} at the month's end if it goes on like this`;
     const judged = expected && budget ? (forecast > budget ? ": more than the budget." : ": within the budget.") : expected ? "." : "";
-    say(byId("month-text"), expected + judged);
+    const slowed = api.slowed ? " What is left of the budget is being spread over the rest of the month." : "";
+    say(byId("month-text"), expected + judged + slowed);
     const pace = [];
     if (api.down_since) pace.push(`The API cannot be reached since ${clock(api.down_since)}.`);
     pace.push(api.limit ? `At most ${number(api.allowance)} of the project's ${number(api.limit)} calls in 3 s.` : "The API has not told its limit yet.");
