@@ -112,6 +112,7 @@ fn api(registry: &mut Registry, view: &LiveView) {
         ("api_calls_this_month", "API calls of this installation this month (UTC)", Some(api.calls_this_month)),
         ("api_calls_forecast", "API calls at the month's end if it goes on like this", api.forecast),
         ("api_calls_budget", "API calls it may make in a month; absent without a budget", api.budget),
+        ("api_slowed", "1 while what is left of the budget is being spread over the month", Some(api.slowed.into())),
         (
             "api_rate_limit",
             "Calls a window of 3 s that the API allows; absent before it told",

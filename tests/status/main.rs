@@ -20,14 +20,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A server, and what it was asked to retry.
-pub struct Server {
-    pub at: SocketAddr,
-    pub stop: CancellationToken,
-    pub task: JoinHandle<std::io::Result<()>>,
-    pub asked: Arc<Mutex<Vec<Asked>>>,
+struct Server {
+    at: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-pub async fn serve(live: &Arc<Live>) -> Server {
+async fn serve(live: &Arc<Live>) -> Server {
     let listener = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -40,12 +40,12 @@ pub async fn serve(live: &Arc<Live>) -> Server {
     Server { at, stop, task, asked }
 }
 
-pub fn live(start: Instant) -> Arc<Live> {
+fn live(start: Instant) -> Arc<Live> {
     Live::new(start, Timestamp::now(), [("brand", "/srv/brand")])
 }
 
 /// Sends the words and returns status, head and body.
-pub async fn say(at: SocketAddr, words: &str) -> (u16, String, String) {
+async fn say(at: SocketAddr, words: &str) -> (u16, String, String) {
     let mut line = TcpStream::connect(at).await.unwrap();
     line.write_all(words.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -55,11 +55,11 @@ pub async fn say(at: SocketAddr, words: &str) -> (u16, String, String) {
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
-pub async fn fetch(at: SocketAddr, path: &str) -> (u16, String, String) {
+async fn fetch(at: SocketAddr, path: &str) -> (u16, String, String) {
     say(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await
 }
 
-pub async fn get(at: SocketAddr, path: &str) -> (u16, Value) {
+async fn get(at: SocketAddr, path: &str) -> (u16, Value) {
     let (status, _, body) = fetch(at, path).await;
     (status, serde_json::from_str(&body).unwrap())
 }

@@ -80,6 +80,7 @@ async fn metrics_have_conventional_names_and_the_live_figures() {
         ("dato_mirror_uploaded_bytes_total", 5000.0),
         ("dato_mirror_api_calls_this_month", 70.0),
         ("dato_mirror_api_calls_budget", 100.0),
+        ("dato_mirror_api_slowed", 0.0),
         ("dato_mirror_healthy", 1.0),
         (concat!("dato_mirror_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
     ] {
