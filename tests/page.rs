@@ -14,11 +14,18 @@ mod process;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use dato_mirror::live::{ApiView, Change, Live, Phase, Waiting, Watching};
+use dato_mirror::report::ReportedProblem;
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
+use dato_mirror::status;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use process::{Daemon, configure_with};
 use support::TestEnv;
@@ -69,17 +76,17 @@ impl Eyes {
         Some(Self { place, pictures, browser })
     }
 
-    fn look(&self, situation: &str, daemon: &Daemon) -> Child {
+    fn look(&self, situation: &str, at: SocketAddr) -> Child {
         let which = Command::new("which").arg(self.browser).output().unwrap();
         let mut node = Command::new("node");
-        node.args(["look.mjs", situation, &format!("http://{}/", daemon.address)]).arg(&self.pictures);
+        node.args(["look.mjs", situation, &format!("http://{at}/")]).arg(&self.pictures);
         node.env("CHROMIUM", String::from_utf8_lossy(&which.stdout).trim()).current_dir(&self.place);
         node.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     #[track_caller]
     fn sees(&self, situation: &str, daemon: &Daemon) {
-        let output = self.look(situation, daemon).wait_with_output().unwrap();
+        let output = self.look(situation, daemon.address).wait_with_output().unwrap();
         assert!(output.status.success(), "{}\n{}", text(&output), daemon.log().join("\n"));
         println!("{}", text(&output));
     }
@@ -144,7 +151,7 @@ fn the_page_shows_a_sync_and_a_failure_and_mends_it_by_keyboard() {
     }
 
     // Gone, and back as another process on the same address.
-    let mut page = eyes.look("lost", &daemon);
+    let mut page = eyes.look("lost", daemon.address);
     let mut lines = BufReader::new(page.stdout.take().unwrap()).lines();
     let mut wait_for = |word: &str| while lines.next().expect("the browser goes on").unwrap() != word {};
     wait_for("open");
@@ -154,4 +161,58 @@ fn the_page_shows_a_sync_and_a_failure_and_mends_it_by_keyboard() {
     let _daemon = Daemon::start_at(&env, address);
     wait_for("lost: fine");
     assert!(page.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_several_mirrors_in_trouble_and_the_assets_of_a_project() {
+    let Some(eyes) = Eyes::open() else { return };
+    let (start, now) = (Instant::now(), Timestamp::now());
+    let roots = [("brand", "/srv/share/brand"), ("film & sound", "/srv/film"), ("docs", "/srv/docs")];
+    let live = Live::new(start, now, roots);
+    let waiting = Waiting::Api { since: now, cause: "no route to the host; see the network of this machine".into() };
+    live.set_phase("brand", Phase::Waiting { waiting });
+    live.set_watching("brand", Watching::Polling { reason: "the folder is on nfs".into(), every_ms: 30_000 });
+    live.set_phase("film & sound", Phase::Paused { guard: "the root is missing; nothing is deleted".into() });
+    live.set_phase("docs", Phase::Idle);
+    live.set_watching("docs", Watching::Native);
+    live.set_degraded("docs", vec!["too few inotify watches: raise fs.inotify.max_user_watches".into()]);
+    live.set_files("docs", 1_234_567, 1_234_500);
+    live.set_standing("docs", 40, 27);
+    let problem = |number| ReportedProblem {
+        path: format!("reports/{number}.pdf"),
+        action: "create".into(),
+        cause: "the file is larger than the plan allows".into(),
+        advice: "make it smaller, or change the plan".into(),
+    };
+    live.set_problems("docs", (0..3).map(problem));
+    let change = |path: &str, url: Option<&str>, asset: Option<&str>| {
+        let (url, asset) = (url.map(str::to_owned), asset.map(str::to_owned));
+        live.changed("docs", Change { path: path.into(), action: "replace".into(), at: Timestamp::now(), url, asset });
+    };
+    change("old.pdf", None, None);
+    change("evil.png", Some("javascript:alert(1)"), Some("/../x"));
+    change("team.jpg", Some("https://www.datocms-assets.com/1/team.jpg"), Some("abc"));
+    live.set_api(ApiView {
+        calls_this_month: 48_000,
+        budget: Some(50_000),
+        forecast: Some(68_000),
+        slowed: true,
+        requests: 900,
+        limit: Some(60),
+        allowance: 20,
+        others: 7,
+        throttled: 2,
+        down_since: Some(now),
+        cms_assets: Some("https://p.admin.datocms.com/media/assets/".into()),
+        ..ApiView::default()
+    });
+    let listener = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let server = tokio::spawn(status::serve(listener, live, Arc::new(|_| Box::pin(async { Ok(0) })), stop.clone()));
+    let page = eyes.look("many", at);
+    let output = tokio::task::spawn_blocking(|| page.wait_with_output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    println!("{}", text(&output));
+    stop.cancel();
+    server.await.unwrap().unwrap();
 }

@@ -14,8 +14,15 @@ const PHONE = { width: 360, height: 740 };
 // In a container that runs as root there is no sandbox to be had; the only pages here are our own.
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 const complaints = [];
+const elsewhere = [];
 const open = async (options) => {
   const context = await browser.newContext({ viewport: DESK, colorScheme: "light", ...options });
+  // Nothing leaves this machine: what the service would serve is made here.
+  await context.route(/^https:/, (route) => {
+    elsewhere.push(route.request().url());
+    const body = '<svg xmlns="http://www.w3.org/2000/svg" width="88" height="60"><rect width="88" height="60" fill="#d0a070"/></svg>';
+    return route.fulfill({ contentType: "image/svg+xml", body });
+  });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   // What the policy refuses, and what the script throws, is told here.
@@ -129,6 +136,24 @@ const situations = {
     await page.waitForFunction(() => window.heard.some((text) => text.includes("is no problem any more")));
     console.log(`heard: ${(await page.evaluate(() => window.heard)).join(" | ")}`);
     await picture(page, "done");
+    await accessible();
+  },
+
+  /** Several mirrors, each in another trouble, and assets of a real project. */
+  async many() {
+    const page = await open();
+    const titles = await page.locator("#mirrors [data-part=phase]").allTextContents();
+    assert.deepEqual(titles, ["Waiting for the API", "Paused", "Idle"]);
+    const cards = await page.locator("#mirrors").innerText();
+    for (const text of ["every 30 s: the folder is on nfs", "fs.inotify.max_user_watches", "the root is missing"]) {
+      assert.ok(cards.includes(text), `${text} is not in ${cards}`);
+    }
+    await page.waitForFunction(() => document.querySelector("#changes img")?.naturalWidth > 0);
+    assert.deepEqual([...new Set(elsewhere)], ["https://www.datocms-assets.com/1/team.jpg?w=88&h=88&fit=max&auto=format"]);
+    const links = await page.locator("#changes a").evaluateAll((all) => all.map((link) => link.href));
+    assert.deepEqual(links, [
+      "https://www.datocms-assets.com/1/team.jpg", "https://p.admin.datocms.com/media/assets/abc", "https://p.admin.datocms.com/media/assets/%2F..%2Fx",
+    ], "only web addresses become links");
     await accessible();
   },
 
