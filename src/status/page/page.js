@@ -144,7 +144,8 @@
     if (mirror.phase.name === "paused") notes.unshift(["bad", mirror.phase.guard]);
     sync(part(node, "notes"), notes, ([kind, text]) => kind + text, ([kind]) => make("li", { class: `note ${kind}` }),
       (note, [, text]) => say(note, printable(text)));
-    part(node, "counts").hidden = mirror.phase.name === "mirroring";
+    // Before the end of a pass nobody has counted.
+    part(node, "counts").hidden = mirror.phase.name === "mirroring" || (mirror.present === 0 && !mirror.first_pass_done);
     const counts = [["mirrored", mirror.mirrored], ["on disk", mirror.present], ["waiting", mirror.pending], ["failed", mirror.failed]];
     sync(part(node, "counts"), counts.filter(([name, count]) => count > 0 || name === "mirrored"), ([name]) => name,
       ([name]) => make("li", { class: name === "failed" ? "bad" : "" }, make("b", { "data-part": "count" }), ` ${name}`),
@@ -313,7 +314,8 @@
     const width = (value) => String((300 * value) / whole);
     byId("month").replaceChildren(
       drawn("rect", { class: "forecast", width: width(forecast ?? calls), height: 12 }),
-      drawn("rect", { class: budget && calls > budget ? "used bad" : "used", width: width(calls), height: 12 }));
+      drawn("rect", { class: budget && calls > budget ? "used bad" : "used", width: width(calls), height: 12 }),
+      ...(budget && budget < whole ? [drawn("rect", { class: "limit", x: width(budget), width: 2, height: 12 })] : []));
     const expected = forecast === null ? "" : `About ${number(forecast)} at the month's end if it goes on like this`;
     const judged = expected && budget ? (forecast > budget ? ": more than the budget." : ": within the budget.") : expected ? "." : "";
     const slowed = api.slowed ? " What is left of the budget is being spread over the rest of the month." : "";
