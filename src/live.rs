@@ -22,7 +22,7 @@ use crate::report::{MirrorReport, ReportedProblem};
 
 pub use forecast::forecast;
 pub use pulse::Health;
-pub use view::{ApiView, Change, LiveView, MirrorView, PassView, Phase, Waiting, Watching};
+pub use view::{ApiView, Change, LiveView, MirrorView, PassView, Phase, Totals, Waiting, Watching};
 
 use pulse::Pulse;
 
@@ -153,10 +153,19 @@ impl Live {
             let view = &mut mirror.view;
             view.scanned = true;
             view.first_pass_done |= full;
+            view.totals.add(report, at, full);
             view.last_pass = Some(PassView::new(report, at, took, full));
             if report.failed == 0 {
                 view.last_success = Some(at);
             }
+        });
+    }
+
+    /// Files of `mirror` on disk, and those of them that are in step with their asset.
+    pub fn set_files(&self, mirror: &str, present: u64, mirrored: u64) {
+        self.with(mirror, |mirror| {
+            mirror.view.present = present;
+            mirror.view.mirrored = mirrored;
         });
     }
 
@@ -190,6 +199,12 @@ impl Live {
     /// How it stands with the API.
     pub fn set_api(&self, api: ApiView) {
         self.update(|state| state.api = api);
+    }
+
+    /// How it stands with the API, as told last.
+    #[must_use]
+    pub fn api(&self) -> ApiView {
+        self.state().api.clone()
     }
 
     /// Whether every mirror had its first scan, or is kept from it by its guard: the service is up.

@@ -2,13 +2,19 @@
 //!
 //! Owns: the listener, its guard and its end. What it shows is the [`Live`] value; each thing it shows is a file of its own
 //! in `status/` with a `routes()` that is merged here.
-//! Never does: changing anything, or calling the service.
+//! Never does: calling the service, or changing anything: a [`Retry`] is asked for by somebody who may.
 //! Called by: the daemon's start; the `healthcheck` command calls [`check`].
 
 mod client;
+mod events;
 mod guard;
 mod health;
 mod json;
+mod metrics;
+mod page;
+mod retry;
+mod secret;
+mod series;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,20 +24,34 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::live::Live;
 
 pub use client::check;
+pub use retry::{Asked, Retry};
+
+use secret::Secret;
+use series::Series;
 
 /// How long open connections may take to end when the server ends. A page that follows events would keep it for ever.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Pages that may follow at a time.
+const FOLLOWERS: usize = 32;
+
 /// What every request can see.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shared {
     live: Arc<Live>,
+    retry: Retry,
+    /// What a request must show to change anything.
+    secret: Arc<Secret>,
+    series: watch::Receiver<Series>,
+    followers: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// The server cannot listen.
@@ -67,15 +87,25 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Answers until `stop` is cancelled, and 2 s longer at most.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, live: Arc<Live>, stop: CancellationToken) -> io::Result<()> {
+/// When the listener fails, or the system has no random numbers.
+pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: CancellationToken) -> io::Result<()> {
     let listen = listener.local_addr()?;
     let ended = stop.clone().cancelled_owned();
-    let app = router(listen, Shared { live });
+    let (sampler, series) = watch::channel(Series::default());
+    let shared = Shared {
+        live: live.clone(),
+        retry,
+        secret: Arc::new(Secret::new()?),
+        series,
+        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        stop: stop.clone(),
+    };
+    let app = router(listen, shared);
     let server = axum::serve(listener, app).with_graceful_shutdown(ended).into_future();
     tokio::pin!(server);
     tokio::select! {
         result = &mut server => return result,
+        () = series::sample(&live, &sampler) => {}
         () = stop.cancelled() => {}
     }
     // What is still open then ends with the process.
@@ -83,7 +113,13 @@ pub async fn serve(listener: TcpListener, live: Arc<Live>, stop: CancellationTok
 }
 
 fn router(listen: SocketAddr, shared: Shared) -> Router {
-    let routes = Router::new().merge(health::routes()).merge(json::routes());
+    let routes = Router::new()
+        .merge(page::routes())
+        .merge(events::routes())
+        .merge(retry::routes())
+        .merge(metrics::routes())
+        .merge(health::routes())
+        .merge(json::routes());
     // The guard is the outermost layer: nothing answers around it, not even "not found".
     routes.with_state(shared).layer(from_fn_with_state(listen, guard::enter))
 }

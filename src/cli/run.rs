@@ -22,7 +22,7 @@ use crate::error::{Exit, RunError};
 use crate::index::Problem;
 use crate::live::Live;
 use crate::model::RelPath;
-use crate::pipeline::daemon::{self, Surroundings};
+use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
 use crate::pipeline::once::{OnceOptions, run_once};
 use crate::report::{MirrorReport, Report};
 use crate::service::{Service, Signals};
@@ -101,13 +101,14 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
     let mirrors = config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
     let live = Live::new(Instant::now(), Timestamp::now(), mirrors);
     let service = Service::open(&Environment::of_process());
+    let retrier = Arc::new(Retrier::default());
     let mut side = JoinSet::new();
     if let Some(address) = config.status_listen {
         match status::bind(address).await {
             Ok(listener) => {
-                let (live, stop) = (live.clone(), stop.clone());
+                let (live, stop, retry) = (live.clone(), stop.clone(), retry_with(retrier.clone()));
                 side.spawn(async move {
-                    if let Err(error) = status::serve(listener, live, stop).await {
+                    if let Err(error) = status::serve(listener, live, retry, stop).await {
                         tracing::warn!("the status page ended: {error}");
                     }
                 });
@@ -124,6 +125,7 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
     let surroundings = Surroundings {
         live,
         stop: stop.clone(),
+        retrier,
         reload,
         load: Arc::new(move || {
             reading.reloading();
@@ -139,6 +141,17 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
     stop.cancel();
     while side.join_next().await.is_some() {}
     ended.map_or_else(|error| error.exit(), |()| Exit::Done)
+}
+
+/// What the page's retry buttons do.
+fn retry_with(retrier: Arc<Retrier>) -> status::Retry {
+    Arc::new(move |asked| {
+        let retrier = retrier.clone();
+        Box::pin(async move {
+            let again = Again { mirror: asked.mirror, path: asked.path };
+            retrier.retry(again).await.map_err(|error| error.to_string())
+        })
+    })
 }
 
 /// Asks a running daemon for its health: what a container's health check runs.

@@ -104,6 +104,8 @@ struct SiteNote {
     locales: Vec<String>,
     by_field: bool,
     custom_storage: bool,
+    #[serde(default)]
+    domain: Option<String>,
 }
 
 fn note<T: Serialize>(conn: &Connection, key: &str, value: &T) -> rusqlite::Result<()> {
@@ -167,8 +169,8 @@ pub fn watching(conn: &Connection, mirror: &str) -> rusqlite::Result<Option<Watc
 /// # Errors
 /// SQLite's.
 pub fn set_site(conn: &Connection, site: &Site) -> rusqlite::Result<()> {
-    let Site { id, name, locales, by_field, custom_storage } = site.clone();
-    note(conn, "site", &SiteNote { id, name, locales, by_field, custom_storage })
+    let Site { id, name, locales, by_field, custom_storage, domain } = site.clone();
+    note(conn, "site", &SiteNote { id, name, locales, by_field, custom_storage, domain })
 }
 
 /// The project as the last run saw it.
@@ -176,12 +178,13 @@ pub fn set_site(conn: &Connection, site: &Site) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn site(conn: &Connection) -> rusqlite::Result<Option<Site>> {
-    Ok(noted::<SiteNote>(conn, "site")?.map(|SiteNote { id, name, locales, by_field, custom_storage }| Site {
+    Ok(noted::<SiteNote>(conn, "site")?.map(|SiteNote { id, name, locales, by_field, custom_storage, domain }| Site {
         id,
         name,
         locales,
         by_field,
         custom_storage,
+        domain,
     }))
 }
 
@@ -191,6 +194,15 @@ pub fn site(conn: &Connection) -> rusqlite::Result<Option<Site>> {
 /// SQLite's.
 pub fn mirror_row(conn: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     conn.query_row("SELECT id FROM mirror WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+/// Every mirror that ever ran, with its row id.
+///
+/// # Errors
+/// SQLite's.
+pub fn mirror_rows(conn: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
+    let mut rows = conn.prepare_cached("SELECT name, id FROM mirror")?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// JSON of what the root of the mirror `name` was when last mirrored.
@@ -344,6 +356,7 @@ mod tests {
             locales: vec!["en".into()],
             by_field: true,
             custom_storage: false,
+            domain: Some("p.admin.datocms.com".into()),
         };
         set_site(&conn, &site).unwrap();
         assert_eq!(super::site(&conn).unwrap(), Some(site));

@@ -4,6 +4,7 @@
 //! Never does: holding anything secret: no token, no presigned URL.
 //! Called by: `Live` fills it; `status` shows it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,6 +46,8 @@ pub struct ApiView {
     pub forecast: Option<u64>,
     /// Calls since the start of the process.
     pub requests: u64,
+    /// Bytes of files that arrived in the bucket since then.
+    pub bytes_uploaded: u64,
     /// How often the API said "too many requests" since then.
     pub throttled: u64,
     /// Calls a window (3 s) that the API allows the project; `None` before it told.
@@ -59,6 +62,8 @@ pub struct ApiView {
     pub stopped_for_ms: u64,
     /// Since when the API cannot be reached.
     pub down_since: Option<Timestamp>,
+    /// Where people see an asset in the CMS: put its id at the end. `None` when the project has no such place.
+    pub cms_assets: Option<String>,
 }
 
 /// A mirror.
@@ -82,6 +87,12 @@ pub struct MirrorView {
     pub last_pass: Option<PassView>,
     /// When a pass last ended with nothing failed.
     pub last_success: Option<Timestamp>,
+    /// What its passes came to since the start, together.
+    pub totals: Totals,
+    /// Files on disk.
+    pub present: u64,
+    /// Of these, those in step with their asset.
+    pub mirrored: u64,
     /// Files that wait for their turn.
     pub pending: u64,
     /// Files that are not mirrored and should be.
@@ -106,6 +117,9 @@ impl MirrorView {
             first_pass_done: false,
             last_pass: None,
             last_success: None,
+            totals: Totals::default(),
+            present: 0,
+            mirrored: 0,
             pending: 0,
             failed: 0,
             changes: Vec::new(),
@@ -238,6 +252,40 @@ impl PassView {
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,
+        }
+    }
+}
+
+/// Passes since the start of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Passes that ended.
+    pub passes: u64,
+    /// Of these, those about the whole mirror that were not cut short.
+    pub full_passes: u64,
+    /// When the last of those ended.
+    pub last_full_pass: Option<Timestamp>,
+    /// Actions done, by name; see [`Change::action`].
+    pub actions: BTreeMap<&'static str, u64>,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, report: &MirrorReport, at: Timestamp, full: bool) {
+        self.passes += 1;
+        if full {
+            self.full_passes += 1;
+            self.last_full_pass = Some(at);
+        }
+        for (action, count) in [
+            ("create", report.created),
+            ("adopt", report.adopted),
+            ("alias", report.aliased),
+            ("move", report.moved),
+            ("replace", report.replaced),
+            ("retag", report.retagged),
+            ("delete", report.deleted),
+        ] {
+            *self.actions.entry(action).or_default() += count;
         }
     }
 }

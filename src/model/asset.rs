@@ -65,6 +65,8 @@ pub struct Site {
     pub by_field: bool,
     /// `meta.custom_upload_storage_settings`: no `keep_url` here.
     pub custom_storage: bool,
+    /// `internal_domain`: the host of the CMS's own pages.
+    pub domain: Option<String>,
 }
 
 impl Site {

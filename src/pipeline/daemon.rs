@@ -5,6 +5,7 @@
 
 mod keeper;
 mod outage;
+mod retrier;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
 
+pub use retrier::{Again, Retrier};
+
 /// How long what is under way may take to finish when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(8);
 /// How often the counters are written and shown.
@@ -41,6 +44,8 @@ pub struct Surroundings {
     pub live: Arc<Live>,
     /// Ends it.
     pub stop: CancellationToken,
+    /// Has failed files tried again, for people who do not want to wait.
+    pub retrier: Arc<Retrier>,
     /// Wakes it to read its configuration anew.
     pub reload: Arc<Notify>,
     /// Reads the configuration.
@@ -58,6 +63,7 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
     // Held for as long as anything works on the index.
     let (mut index, mut _lock) = open_index(&config, false)?;
     loop {
+        surroundings.retrier.works_on(&index);
         match generation(&config, index.clone(), surroundings).await {
             Err(error) => {
                 index.close().await;
@@ -108,6 +114,7 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
             session.clone(),
             outage.clone(),
             surroundings.live.clone(),
+            surroundings.retrier.subscribe(),
             stop.child_token(),
         );
         keepers.spawn(keeper.run());
@@ -232,6 +239,7 @@ fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
         slowed: session.is_slowed(),
         forecast: Some(crate::live::forecast(calls, jiff::Timestamp::now())),
         requests: usage.api_requests,
+        bytes_uploaded: usage.bytes_uploaded,
         throttled: usage.throttled,
         limit: pace.limit,
         allowance: pace.allowance,
@@ -239,5 +247,37 @@ fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
         in_flight: pace.in_flight,
         stopped_for_ms: u64::try_from(pace.stopped_for.as_millis()).unwrap_or(u64::MAX),
         down_since: outage.since(),
+        cms_assets: cms_assets(&config.api.base_url, session.site.domain.as_deref(), config.api.environment.as_deref()),
+    }
+}
+
+/// Where the CMS shows an asset, without the id at its end. A rehearsal against a sandbox has no CMS.
+fn cms_assets(base_url: &str, domain: Option<&str>, environment: Option<&str>) -> Option<String> {
+    let is_host = |host: &str| host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let domain = domain.filter(|domain| !domain.is_empty() && is_host(domain))?;
+    // Plain http is for loopback only.
+    base_url.starts_with("https://").then(|| match environment {
+        Some(environment) => format!("https://{domain}/environments/{environment}/media/assets/"),
+        None => format!("https://{domain}/media/assets/"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cms_assets;
+
+    #[test]
+    fn an_asset_is_shown_in_the_cms_of_its_project_and_environment() {
+        let (api, domain) = ("https://site-api.datocms.com", Some("p.admin.datocms.com"));
+        for (base_url, domain, environment, expected) in [
+            (api, domain, None, Some("https://p.admin.datocms.com/media/assets/")),
+            (api, domain, Some("draft"), Some("https://p.admin.datocms.com/environments/draft/media/assets/")),
+            (api, None, None, None),
+            (api, Some(""), None, None),
+            (api, Some("evil.example/?"), None, None),
+            ("http://127.0.0.1:3999", domain, None, None),
+        ] {
+            assert_eq!(cms_assets(base_url, domain, environment).as_deref(), expected, "{base_url} {domain:?}");
+        }
     }
 }

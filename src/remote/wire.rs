@@ -171,6 +171,8 @@ struct SiteAttributes {
     #[serde(default)]
     name: Option<String>,
     locales: Vec<String>,
+    #[serde(default)]
+    internal_domain: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -189,6 +191,7 @@ pub(super) fn site(document: &Value) -> Result<Site, ApiError> {
         locales: wire.attributes.locales,
         by_field: wire.meta.non_localized_focal_points.unwrap_or(false),
         custom_storage: !matches!(wire.meta.custom_upload_storage_settings, Value::Null | Value::Bool(false)),
+        domain: wire.attributes.internal_domain,
     })
 }
 

@@ -15,11 +15,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 /// Said with every answer, unless the answer has its own: nobody keeps it, guesses its type, frames it or embeds it.
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
@@ -27,7 +28,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
 pub(super) async fn enter(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
     let mut response = match refusal(listen, request.method(), request.uri(), request.headers()) {
         Some((StatusCode::METHOD_NOT_ALLOWED, why)) => {
-            (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], why).into_response()
+            let allowed = if request.uri().path() == super::retry::PATH { "POST" } else { "GET, HEAD" };
+            (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)], why).into_response()
         }
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
@@ -51,10 +53,12 @@ fn refusal(listen: SocketAddr, method: &Method, uri: &Uri, headers: &HeaderMap) 
         let why = "this name is not served: use the address that dato-mirror listens on, or localhost\n";
         return Some((StatusCode::FORBIDDEN, why));
     }
-    if method != Method::GET && method != Method::HEAD {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "only GET\n"));
+    let reads = method == Method::GET || method == Method::HEAD;
+    match uri.path() == super::retry::PATH {
+        true if method != Method::POST => Some((StatusCode::METHOD_NOT_ALLOWED, "only POST\n")),
+        false if !reads => Some((StatusCode::METHOD_NOT_ALLOWED, "only GET\n")),
+        _ => None,
     }
-    None
 }
 
 /// Whether the name is ours, whatever the port: behind a forwarded port it is another one, and it protects nothing.
@@ -125,6 +129,10 @@ mod tests {
         assert_eq!(status(listen, Method::HEAD, "/", &["localhost"]), 200);
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT, Method::PATCH] {
             assert_eq!(status(listen, method.clone(), "/", &["localhost"]), 405, "{method}");
+            let expected = if method == Method::POST { 200 } else { 405 };
+            assert_eq!(status(listen, method.clone(), "/retry", &["localhost"]), expected, "{method}");
+            assert_eq!(status(listen, method.clone(), "/retry", &["evil.example"]), 403, "{method}");
         }
+        assert_eq!(status(listen, Method::GET, "/retry", &["localhost"]), 405);
     }
 }

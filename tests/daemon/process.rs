@@ -67,9 +67,18 @@ impl Daemon {
         Self::spawn(env, command)
     }
 
+    /// Starts it where an earlier one listened.
+    #[allow(dead_code, reason = "for the test of the page, which waits for it there")]
+    pub fn start_at(env: &TestEnv, address: SocketAddr) -> Self {
+        Self::spawn_at(env, Command::new(BINARY), address)
+    }
+
     /// Starts `command`, which becomes the daemon.
-    pub fn spawn(env: &TestEnv, mut command: Command) -> Self {
-        let address = free_address();
+    pub fn spawn(env: &TestEnv, command: Command) -> Self {
+        Self::spawn_at(env, command, free_address())
+    }
+
+    fn spawn_at(env: &TestEnv, mut command: Command, address: SocketAddr) -> Self {
         command.env_clear().envs(&env.vars).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(env.home());
         command.env("DATO_MIRROR_STATUS_LISTEN", address.to_string());
         // The mirror's keys come from its file.

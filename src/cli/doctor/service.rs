@@ -251,6 +251,7 @@ mod tests {
             locales: vec!["en".into()],
             by_field: false,
             custom_storage: false,
+            domain: None,
         };
         assert_eq!(level(&locales(&mirror, &site)), Level::Ok);
         mirror.layer.alt.insert("de".into(), Template::parse("x").unwrap());

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
@@ -41,6 +43,7 @@ use super::super::session::Session;
 use super::super::settle::{Ask, Look, Settle, Timing, Touch};
 use super::super::watch::{WatchEvent, WatchMode, WatchOptions, WatchState, Watched, Watching};
 use super::outage::Outage;
+use super::retrier::Again;
 use lane::Lane;
 use standing::Standing;
 use work::{Job, Looked, Place, Work, Worked, holds_a_file, look};
@@ -68,6 +71,8 @@ pub struct Keeper {
     session: Arc<Session>,
     outage: Arc<Outage>,
     live: Arc<Live>,
+    /// People who do not want to wait.
+    again: broadcast::Receiver<Again>,
     stop: CancellationToken,
     /// Stops what is under way when the root cannot be believed.
     halt: CancellationToken,
@@ -121,6 +126,7 @@ impl Keeper {
         session: Arc<Session>,
         outage: Arc<Outage>,
         live: Arc<Live>,
+        again: broadcast::Receiver<Again>,
         stop: CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -137,6 +143,7 @@ impl Keeper {
             session,
             outage,
             live,
+            again,
             stop,
             urgent: Urgent::default(),
             sending: Sending::default(),
@@ -183,6 +190,7 @@ impl Keeper {
             self.live.rest_until(wake);
             tokio::select! {
                 event = events.recv(), if !self.deaf => self.heard(event),
+                Some(again) = next(&mut self.again) => self.asked(&again),
                 looked = self.files.end() => self.looked(looked)?,
                 looked = self.slow.end() => self.looked(looked)?,
                 worked = self.pass.end() => self.worked(worked).await?,
@@ -290,6 +298,18 @@ impl Keeper {
             }
             Some(WatchEvent::StateChanged(state)) => self.show_watching(&state),
             Some(WatchEvent::Failed(message)) => tracing::warn!(mirror = self.config.name, "{message}"),
+        }
+    }
+
+    /// Somebody wants failed files tried now: the index has them due already, and what a scan could not take in is looked at.
+    fn asked(&mut self, again: &Again) {
+        if again.is_about(&self.config.name) {
+            let now = Instant::now();
+            // A pass follows in any case: its end is the answer.
+            self.dirty = true;
+            for path in self.standing.paths(again.path.as_deref()) {
+                self.settle.touched(path, Touch::Changed, now);
+            }
         }
     }
 
@@ -658,6 +678,7 @@ impl Keeper {
         let on_disk = self.standing.problems();
         report.failed += self.standing.failed();
         self.live.pass_ended(&name, &report, Timestamp::now(), took, full);
+        self.live.set_files(&name, tally.present, tally.mirrored);
         self.live.set_standing(&name, tally.dirty.saturating_sub(tally.failed), tally.failed + self.standing.failed());
         self.live.set_degraded(&name, self.standing.degraded());
         let stored = problems.into_iter().map(|stored| {
@@ -669,6 +690,15 @@ impl Keeper {
             self.live.set_phase(&name, Phase::Idle);
         }
         Ok(())
+    }
+}
+
+/// The next request; everything when some were lost, nothing when nobody can ask any more.
+async fn next(again: &mut broadcast::Receiver<Again>) -> Option<Again> {
+    match again.recv().await {
+        Ok(again) => Some(again),
+        Err(RecvError::Lagged(_)) => Some(Again::default()),
+        Err(RecvError::Closed) => None,
     }
 }
 

@@ -252,6 +252,7 @@ mod tests {
             locales: vec!["en".into(), "it".into()],
             by_field,
             custom_storage: false,
+            domain: None,
         }
     }
 

@@ -67,6 +67,14 @@ impl Standing {
         taken
     }
 
+    /// The paths with a problem at or below `path`, or all of them.
+    pub fn paths(&self, path: Option<&str>) -> Vec<RelPath> {
+        let is_asked = |key: &str| {
+            path.is_none_or(|path| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        };
+        self.problems.keys().filter(|key| is_asked(key)).filter_map(|key| RelPath::from_key(key).ok()).collect()
+    }
+
     /// Files that should be mirrored and cannot be read.
     pub fn failed(&self) -> u64 {
         self.problems.values().filter(|(_, severity)| *severity == Severity::Failed).count() as u64
@@ -116,6 +124,9 @@ mod tests {
         standing.scanned("m", &Place::Whole, vec![problem("a/x", "1"), problem("a/y", "1"), problem("ab", "1")]);
         standing.scanned("m", &Place::Folders(vec![path("a")]), vec![problem("a/y", "2")]);
         assert_eq!(shown(&standing), ["a/y 2", "ab 1"]);
+        assert_eq!(standing.paths(None), [path("a/y"), path("ab")]);
+        assert_eq!(standing.paths(Some("a")), [path("a/y")]);
+        assert_eq!(standing.paths(Some("a/y")), [path("a/y")]);
         standing.scanned("m", &Place::Settled(vec![path("ab")]), Vec::new());
         assert_eq!((shown(&standing), standing.failed()), (vec!["a/y 2".to_owned()], 1));
         standing.scanned("m", &Place::Whole, Vec::new());

@@ -89,6 +89,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         locales: vec!["en".into()],
         by_field: false,
         custom_storage: policy.custom_storage,
+        domain: None,
     };
     let (desires, _) = Desires::new(Arc::new(config), mirror, &site, &[]);
     Scope {

@@ -1,53 +1,16 @@
-//! The status server over real sockets.
+//! Health, readiness and the guard.
 
-#![expect(clippy::unwrap_used, reason = "helpers outside #[test] functions fail a test like their callers do")]
-
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dato_mirror::live::{Live, PATIENCE, Phase};
+use dato_mirror::live::{PATIENCE, Phase};
 use dato_mirror::report::MirrorReport;
 use dato_mirror::status;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-struct Server {
-    at: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-async fn serve(live: &Arc<Live>) -> Server {
-    let listener = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let task = tokio::spawn(status::serve(listener, Arc::clone(live), stop.clone()));
-    Server { at, stop, task }
-}
-
-fn live(start: Instant) -> Arc<Live> {
-    Live::new(start, Timestamp::now(), [("brand", "/srv/brand")])
-}
-
-/// Sends the words and returns status, head and body.
-async fn say(at: SocketAddr, words: &str) -> (u16, String, String) {
-    let mut line = TcpStream::connect(at).await.unwrap();
-    line.write_all(words.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    line.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head.to_ascii_lowercase(), body.to_owned())
-}
-
-async fn get(at: SocketAddr, path: &str) -> (u16, Value) {
-    let (status, _, body) = say(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await;
-    (status, serde_json::from_str(&body).unwrap())
-}
+use crate::{Server, get, live, say, serve};
 
 #[tokio::test]
 async fn a_long_first_sync_is_healthy_and_not_ready() {
@@ -93,7 +56,7 @@ async fn only_a_stuck_process_is_unhealthy() {
 async fn another_name_is_refused_wherever_it_asks() {
     let live = live(Instant::now());
     let Server { at, .. } = serve(&live).await;
-    for path in ["/healthz", "/readyz", "/status.json", "/", "/nothing"] {
+    for path in ["/healthz", "/readyz", "/status.json", "/", "/events", "/metrics", "/nothing"] {
         let (status, head, body) =
             say(at, &format!("GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\nConnection: close\r\n\r\n", at.port()))
                 .await;

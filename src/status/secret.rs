@@ -1,0 +1,58 @@
+//! Random words that a page elsewhere cannot know.
+//!
+//! Owns: where they come from, and comparing them without telling how far they agree. Called by: `page` and `retry`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// 128 bits, as text.
+pub(super) struct Secret(String);
+
+impl Secret {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// For the one place that tells it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `shown` is it; takes as long whatever differs.
+    pub(super) fn is(&self, shown: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        own.len() == shown.len() && own.iter().zip(shown).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_of_it_is_it_and_no_two_are_alike() {
+        let secret = Secret::new().unwrap();
+        let text = secret.expose().to_owned();
+        assert_eq!(text.len(), 22);
+        assert!(secret.is(text.as_bytes()));
+        assert!(!secret.is(&text.as_bytes()[1..]) && !secret.is(b"") && !secret.is(&[b'a'; 22]));
+        assert!(!Secret::new().unwrap().is(text.as_bytes()));
+        assert!(!format!("{secret:?}").contains(&text));
+    }
+}
