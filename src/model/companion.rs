@@ -184,8 +184,7 @@ mod tests {
         ];
         for (key, expected) in cases {
             let found = Companion::of(&rel(key));
-            let found =
-                found.as_ref().map(|c| (c.video_stem.as_str(), c.kind, c.language.as_str(), c.closed_captions));
+            let found = found.as_ref().map(|c| (c.video_stem.as_str(), c.kind, c.language.as_str(), c.closed_captions));
             assert_eq!(found, expected, "{key}");
         }
     }

@@ -99,7 +99,13 @@ impl Claim {
         let same = |made: &TrackStamp| Some(&made.md5) == self.row.md5.map(|md5| md5.to_string()).as_ref();
         match made {
             None => Due::Create,
-            Some(made) if !same(made) => if made.id.is_some() { Due::Replace } else { Due::Create },
+            Some(made) if !same(made) => {
+                if made.id.is_some() {
+                    Due::Replace
+                } else {
+                    Due::Create
+                }
+            }
             Some(made) if made.id.is_none() || made.old.is_some() => Due::Create,
             Some(_) if self.row.base_md5 != self.row.md5 => Due::Check,
             Some(_) => Due::Nothing,
@@ -142,25 +148,22 @@ impl Work {
     /// Does it all.
     pub async fn run(self, cancel: CancellationToken) -> Vec<Done> {
         let Self { executor, mirror, asset, claims, on_delete } = self;
-        let mut done = Vec::new();
-        let listed = executor.remote.tracks(&asset.id).await;
+        let listed = match executor.remote.tracks(&asset.id).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                return claims.into_iter().map(|claim| (claim, Err(failed("create", error.clone())))).collect();
+            }
+        };
         let entry = claims.first().map(|claim| claim.entry.clone()).unwrap_or_default();
         let foreign = asset.stamp.0.values().flat_map(|entry| entry.tracks.values());
         let foreign = foreign.filter_map(|track| track.id.clone()).filter(|id| !ids_of(&entry).contains(id)).collect();
-        let mut hands = Hands { executor: &executor, mirror, id: &asset.id, entry, foreign, listed: Vec::new() };
+        let mut hands = Hands { executor: &executor, mirror, id: &asset.id, entry, foreign, listed };
+        let mut done = Vec::new();
         for claim in claims {
             if cancel.is_cancelled() {
                 break;
             }
-            let result = match &listed {
-                Ok(listed) => {
-                    if hands.listed.is_empty() {
-                        hands.listed.clone_from(listed);
-                    }
-                    hands.settle(&claim, claim.due(on_delete), &cancel).await
-                }
-                Err(error) => Err(failed("create", error.clone())),
-            };
+            let result = hands.settle(&claim, claim.due(on_delete), &cancel).await;
             done.push((claim, result));
         }
         done
@@ -291,9 +294,8 @@ impl Hands<'_> {
             tokio::time::sleep(self.executor.unsure.min(Duration::from_secs(10)) / LOOKS).await;
             let Ok(listed) = self.executor.remote.tracks(self.id).await else { continue };
             let ours = ids_of(&self.entry);
-            let is_new = |track: &&Track| {
-                track.is_for(&claim.companion) && !ours.contains(&track.id) && Some(&track.id) != old
-            };
+            let is_new =
+                |track: &&Track| track.is_for(&claim.companion) && !ours.contains(&track.id) && Some(&track.id) != old;
             if let Some(track) = listed.iter().find(is_new) {
                 return Some(track.clone());
             }
@@ -400,15 +402,14 @@ fn failed(action: &str, error: ApiError) -> Failure {
     let (advice, retry) = match error.kind {
         ApiErrorKind::Permission => ("give the token's role the permission to change the video's asset", false),
         ApiErrorKind::Plan => ("the project's plan has no room for this track; the video itself is mirrored", false),
-        ApiErrorKind::NotFound => ("the video's asset is gone, or the service has no tracks here; it is tried again", true),
+        ApiErrorKind::NotFound => {
+            ("the video's asset is gone, or the service has no tracks here; it is tried again", true)
+        }
         // A video takes tracks only once it has been processed, which can take as long as it plays.
         ApiErrorKind::Invalid => {
             ("correct the file; if the video is still being processed, wait: it is tried again", true)
         }
         _ => (error.advice(), true),
     };
-    Failure::Path {
-        problem: Problem { action: action.into(), cause: error.to_string(), advice: advice.into() },
-        retry,
-    }
+    Failure::Path { problem: Problem { action: action.into(), cause: error.to_string(), advice: advice.into() }, retry }
 }

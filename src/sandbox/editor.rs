@@ -196,13 +196,7 @@ impl World {
     }
 
     /// Adds a track to a video.
-    pub(super) fn add_track(
-        &mut self,
-        environment: &str,
-        id: &str,
-        kind: &str,
-        language: &str,
-    ) -> io::Result<String> {
+    pub(super) fn add_track(&mut self, environment: &str, id: &str, kind: &str, language: &str) -> io::Result<String> {
         let now = self.now();
         let mut upload = self.find_asset(environment, id)?;
         let track = tracks::foreign(kind, language);

@@ -124,13 +124,7 @@ fn video<'a>(world: &'a World, environment: &str, id: &str) -> Result<&'a Upload
 }
 
 /// The track this call would make, and the ticket it takes.
-fn plan(
-    world: &World,
-    environment: &str,
-    id: &str,
-    body: &Value,
-    in_job: bool,
-) -> Result<(Track, String), Refusal> {
+fn plan(world: &World, environment: &str, id: &str, body: &Value, in_job: bool) -> Result<(Track, String), Refusal> {
     let upload = video(world, environment, id)?;
     let document = document(body, "upload_track", &ATTRIBUTES, &[])?;
     let kind = document.text("type")?;

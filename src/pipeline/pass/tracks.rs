@@ -36,10 +36,11 @@ impl Pass<'_> {
                 continue;
             }
             let scope = self.context.scope.clone();
-            let found = self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
-                Some(row) => claim(conn, &scope, &row),
-                None => Ok(None),
-            });
+            let found =
+                self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
+                    Some(row) => claim(conn, &scope, &row),
+                    None => Ok(None),
+                });
             // A file that is no track any more has its turn as an asset.
             let Some(claim) = found.await?.filter(|claim| claim.row.present == present) else { continue };
             self.release(&claim).await?;
@@ -148,8 +149,7 @@ impl Pass<'_> {
         // In a dry run the video may only be planned.
         let due = if due == Due::Wait { Due::Create } else { due };
         let Some(action) = due.name() else { return };
-        let planned =
-            PlannedAction { path: claim.row.path.key().into(), action: action.into(), why: claim.why(due) };
+        let planned = PlannedAction { path: claim.row.path.key().into(), action: action.into(), why: claim.why(due) };
         self.report.plan.get_or_insert_default().push(planned);
     }
 
