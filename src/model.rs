@@ -13,7 +13,7 @@ mod stamp;
 mod upload_id;
 
 pub use asset::{Asset, CollectionId, Site};
-pub use companion::{Companion, TrackKind, video_stem};
+pub use companion::{Companion, TrackKind, video_names, video_stem};
 pub use digest::{Md5, Md5Hasher, ParseMd5Error};
 pub use field::{FieldKey, Fields};
 pub use path::{PathError, RelPath};

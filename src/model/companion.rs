@@ -96,6 +96,13 @@ pub fn video_stem(path: &RelPath) -> Option<&str> {
     })
 }
 
+/// The names that a video of this stem can have, in lower and in upper case.
+pub fn video_names(stem: &str) -> impl Iterator<Item = String> {
+    VIDEOS
+        .iter()
+        .flat_map(move |ending| [format!("{stem}.{ending}"), format!("{stem}.{}", ending.to_ascii_uppercase())])
+}
+
 /// `text` as a BCP 47 tag in its usual spelling (an underscore counts as a hyphen): language, then script, region and
 /// variants where there are any.
 fn language_tag(text: &str) -> Option<String> {

@@ -232,8 +232,11 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         entry.md5.clone_from(&base.md5);
     }
     let stamped = input.asset.stamp.0.get(input.mirror);
-    let stamp_due = input.content.is_some()
-        || stamped.is_none_or(|stamped| entry.paths != stamped.paths || entry.tracks != stamped.tracks);
+    // While it is not known whether a track is there, the index alone remembers.
+    let tracks_known = entry.tracks.values().all(|track| track.id.is_some());
+    let says_more =
+        |stamped: &MirrorStamp| entry.paths != stamped.paths || (tracks_known && entry.tracks != stamped.tracks);
+    let stamp_due = input.content.is_some() || stamped.is_none_or(says_more);
     let mut stamp = input.asset.stamp.clone();
     stamp.0.insert(input.mirror.to_owned(), entry.clone());
     let before: BTreeSet<String> = input.asset.tags.iter().cloned().collect();

@@ -13,7 +13,7 @@ use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site,
 
 use super::desire::Desires;
 use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
-use super::tracks::claim;
+use super::tracks::{Sight, claim};
 
 /// What observing needs beside the index.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
+    /// Sees videos that are still being written; `None` where only the index counts.
+    pub sight: Option<Sight>,
 }
 
 impl Scope {

@@ -617,7 +617,8 @@ impl Pass<'_> {
             .index
             .call(move |conn| {
                 record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
-                if action.sends() || action.asset() != row.asset.as_ref() {
+                let gone = matches!(action, Action::Delete { .. });
+                if gone || action.sends() || action.asset() != row.asset.as_ref() {
                     companions::distrust(conn, mirror, &row.path)?;
                 }
                 if unfinished {

@@ -6,14 +6,17 @@
 //! Called by: `pipeline::pass` (its `tracks` stage), `observe` and `explain`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::OnDelete;
+use crate::disk::Selection;
 use crate::index::{FileRow, Problem, assets, companions, files};
-use crate::model::{Asset, Companion, Md5, MirrorStamp, TrackStamp, UploadId};
+use crate::model::{Asset, Companion, Md5, MirrorStamp, RelPath, TrackStamp, UploadId, video_names};
 use crate::remote::{ApiError, ApiErrorKind, Scope as ErrorScope, Track};
 
 use super::execute::{Executor, Failure};
@@ -29,14 +32,33 @@ pub struct Claim {
     pub row: FileRow,
     /// What track it is.
     pub companion: Companion,
-    /// The row of the video.
-    pub video: FileRow,
+    /// The video's path.
+    pub video: String,
     /// The video's asset, once there is one.
     pub asset: Option<Asset>,
     /// How stamps name the file.
     pub name: String,
     /// What the mirror last pushed to the video's asset.
     pub entry: MirrorStamp,
+}
+
+/// A look at the disk for a video that is not in the index yet: a large one is still being copied when the small file
+/// beside it has settled.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The mirror's root.
+    pub root: PathBuf,
+    /// Which names count.
+    pub selection: Arc<Selection>,
+}
+
+impl Sight {
+    fn video(&self, stem: &str) -> Option<String> {
+        video_names(stem).find(|name| {
+            RelPath::from_key(name)
+                .is_ok_and(|path| path.below(&self.root).is_file() && self.selection.admits_file(&path))
+        })
+    }
 }
 
 /// What is to be done about a track.
@@ -76,13 +98,20 @@ impl Due {
 /// SQLite's.
 pub fn claim(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<Option<Claim>> {
     let Some(companion) = Companion::of(&row.path) else { return Ok(None) };
-    let Some(video) = companions::video_of(conn, scope.mirror, &companion.video_stem)? else { return Ok(None) };
-    let asset = video.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();
+    let video = companions::video_of(conn, scope.mirror, &companion.video_stem)?;
+    let asset =
+        video.as_ref().and_then(|video| video.asset.as_ref()).map(|id| assets::by_id(conn, id)).transpose()?.flatten();
     let entry = asset.as_ref().map(|asset| scope.pushed(conn, asset)).transpose()?.flatten().unwrap_or_default();
     let name = scope.stamp_name(&row.path);
-    let made = entry.tracks.contains_key(&name);
-    let is_one = made || row.present && video.present;
-    Ok(is_one.then(|| Claim { row: row.clone(), companion, video, asset, name, entry }))
+    let is_there = video.as_ref().is_some_and(|video| video.present) && row.present;
+    let video = match video {
+        Some(video) if is_there || entry.tracks.contains_key(&name) => Some(video.path.key().to_owned()),
+        _ if row.present && row.asset.is_none() => {
+            scope.sight.as_ref().and_then(|sight| sight.video(&companion.video_stem))
+        }
+        _ => None,
+    };
+    Ok(video.map(|video| Claim { row: row.clone(), companion, video, asset, name, entry }))
 }
 
 impl Claim {
@@ -115,7 +144,7 @@ impl Claim {
     /// Why, in plain words.
     #[must_use]
     pub fn why(&self, due: Due) -> String {
-        let (track, video) = (self.companion.label(), self.video.path.key());
+        let (track, video) = (self.companion.label(), &self.video);
         match due {
             Due::Nothing | Due::Check => format!("it is a track of {video}: {track}"),
             Due::Create => format!("it becomes a track of {video}: {track}"),
@@ -263,7 +292,7 @@ impl Hands<'_> {
             Err(error) if error.unsure() => match self.look_for(claim, old.as_ref()).await {
                 Some(track) => track,
                 // The intent stays: the next pass looks again.
-                None => return Err(failed(action, error)),
+                None => return Err(lost(action, &error)),
             },
             Err(error) => {
                 self.forget_intent(claim, old).await?;
@@ -369,12 +398,23 @@ fn in_the_way(claim: &Claim, whose: &str) -> Failure {
             action: "report".into(),
             cause: format!(
                 "its video {} already has a track {whose} for {}: that one stays",
-                claim.video.path.key(),
+                claim.video,
                 claim.companion.label()
             ),
             advice: "delete that track to have this file instead, or remove the file".into(),
         },
         retry: false,
+    }
+}
+
+fn lost(action: &str, error: &ApiError) -> Failure {
+    Failure::Path {
+        problem: Problem {
+            action: action.into(),
+            cause: format!("the answer was lost, and the track does not show: {error}"),
+            advice: "the next pass looks again before anything is sent again".into(),
+        },
+        retry: true,
     }
 }
 

@@ -157,7 +157,8 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, in_job: bool) 
     if !formats.contains(&extension) {
         return Err(Refusal::field(field, "INVALID_FORMAT", format!("{kind} must be one of {}", formats.join(", "))));
     }
-    if in_job && upload.tracks.iter().any(|known| known.kind == kind && known.name == name) {
+    let unique = in_job && !world.settings.same_name_tracks;
+    if unique && upload.tracks.iter().any(|known| known.kind == kind && known.name == name) {
         return Err(Refusal::field("name", "VALIDATION_UNIQUENESS", "another track of the kind has this name"));
     }
     let track = Track {

@@ -13,5 +13,6 @@ mod service;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "each helper is used by one test binary or another")]
 mod support;
+mod tracks;
 mod trouble;
 mod watch;

@@ -1,6 +1,7 @@
 //! Files beside a video that become its tracks.
 
-use dato_mirror::sandbox::{FaultKind, TrackView};
+use dato_mirror::sandbox::{Fault, FaultKind, TrackView};
+use serde_json::Value;
 
 use crate::support::{Run, TestEnv, bytes, jobs, stamp};
 
@@ -75,14 +76,44 @@ fn files_beside_a_video_become_its_tracks_and_no_assets_and_cost_nothing_afterwa
 }
 
 #[test]
-fn a_changed_companion_makes_its_track_anew() {
-    let env = with_subtitles(TestEnv::new(), "keep");
-    let before = tracks_of(&env, "clip.mp4");
-    env.write("clip.en.vtt", CHANGED);
-    env.sync().exits(0).did("replaced 1");
-    assert_eq!(shown(&env), ["subtitles en changed"]);
-    assert_ne!(tracks_of(&env, "clip.mp4")[0].id, before[0].id);
-    assert_quiet(&env);
+fn a_changed_companion_makes_its_track_anew_and_before_the_old_one_goes_where_the_service_lets_it() {
+    for (same_name_tracks, expected) in
+        [(true, ["POST 200", "DELETE 200"].as_slice()), (false, &["POST 422", "DELETE 200", "POST 200"])]
+    {
+        let env = with_subtitles(TestEnv::new(), "keep");
+        env.sandbox.set(|settings| settings.same_name_tracks = same_name_tracks);
+        let before = tracks_of(&env, "clip.mp4");
+        env.write("clip.en.vtt", CHANGED);
+        env.sync().exits(0).did("replaced 1");
+        let calls = env.mutating().into_iter().filter(|entry| entry.label.starts_with("/uploads/:id/tracks"));
+        let calls: Vec<_> = calls.map(|entry| format!("{} {}", entry.method, entry.status)).collect();
+        assert_eq!(calls, expected);
+        assert_eq!(shown(&env), ["subtitles en changed"]);
+        assert_ne!(tracks_of(&env, "clip.mp4")[0].id, before[0].id);
+        assert_quiet(&env);
+    }
+}
+
+#[test]
+fn a_track_begun_by_a_run_that_ended_is_found_again_by_its_intent() {
+    for same_name_tracks in [true, false] {
+        let env = with_subtitles(TestEnv::new(), "keep");
+        env.sandbox.set(|settings| settings.same_name_tracks = same_name_tracks);
+        env.write("clip.en.vtt", CHANGED);
+        // Its answer is lost, and then there is no looking for it.
+        let route = "POST /uploads/:id/tracks".to_owned();
+        let skip = u64::from(!same_name_tracks);
+        env.sandbox.add_fault(Fault { route, skip, times: Some(1), kind: FaultKind::LoseReply });
+        let kind =
+            FaultKind::Status { status: 422, code: "INVALID_FORMAT".into(), transient: false, details: Value::Null };
+        env.sandbox.add_fault(Fault { route: "GET /uploads/:id/tracks".into(), skip: 1, times: None, kind });
+        env.sync().exits(1).did("failed 1");
+        env.sandbox.clear_faults();
+        env.sync().exits(0).did("");
+        assert_eq!(shown(&env), ["subtitles en changed"], "{same_name_tracks}");
+        assert_eq!(env.sandbox.count("POST /uploads/:id/tracks"), 0);
+        assert_quiet(&env);
+    }
 }
 
 #[test]
@@ -149,7 +180,6 @@ fn a_video_that_comes_later_takes_its_subtitles() {
     assert_eq!(shown(&env), ["subtitles en first"]);
     assert_eq!(env.assets().len(), 2, "the asset it was before stays");
     assert_quiet(&env);
-    // And back: with its video deleted it is the asset it was.
     env.lose_index();
     env.sync().exits(0).did("");
     assert_quiet(&env);
@@ -220,7 +250,7 @@ fn a_service_without_tracks_is_the_companion_s_trouble_alone() {
         env.write("z.txt", "and the rest");
         env.sandbox.fault(
             "GET /uploads/:id/tracks",
-            FaultKind::Status { status, code: code.into(), transient: false, details: serde_json::Value::Null },
+            FaultKind::Status { status, code: code.into(), transient: false, details: Value::Null },
         );
         let run = env.sync().exits(1).did("created 2, failed 1");
         run.problem("clip.en.vtt");

@@ -86,8 +86,11 @@ impl Pass<'_> {
 
     async fn track_ended(&mut self, claim: &Claim, result: Result<Due, Failure>) -> Result<(), PassError> {
         // The stamp that says so is part of the same action.
-        self.unfinished.insert(claim.video.id);
-        self.tried.remove(&claim.video.id);
+        let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
+        if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
+            self.unfinished.insert(row.id);
+            self.tried.remove(&row.id);
+        }
         match result {
             Ok(due) => self.track_done(claim, due).await,
             Err(Failure::Path { problem, retry }) => {
@@ -170,11 +173,7 @@ impl Pass<'_> {
         if let Some(asset) = asset.await? {
             let problem = Problem {
                 action: "report".into(),
-                cause: format!(
-                    "it is a track of {} now; the asset it was before, {}, stays",
-                    claim.video.path.key(),
-                    asset.url
-                ),
+                cause: format!("it is a track of {} now; the asset it was before, {}, stays", claim.video, asset.url),
                 advice: "delete that asset in the CMS if nothing uses it; this is said once".into(),
             };
             self.report.problem(claim.row.path.key(), &problem);
