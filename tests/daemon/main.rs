@@ -7,6 +7,7 @@
 
 mod figures;
 mod guard;
+mod listed;
 mod process;
 mod saves;
 mod service;
