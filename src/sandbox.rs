@@ -257,6 +257,14 @@ impl Sandbox {
         self.edited(environment, |world, environment| world.add_track(environment, id, kind, language))
     }
 
+    /// Deletes a track of a video, as an editor would.
+    ///
+    /// # Errors
+    /// When there is no such asset.
+    pub fn remove_track(&self, environment: Option<&str>, id: &str, track: &str) -> io::Result<()> {
+        self.edited(environment, |world, environment| world.remove_track(environment, id, track))
+    }
+
     /// Changes an asset's metadata, as an editor would.
     ///
     /// # Errors

@@ -62,12 +62,15 @@ pub(super) fn touch_row(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     found.map_or(Ok(()), |(mirror, path)| touch(conn, mirror, &path))
 }
 
-/// Makes a row for a companion that only a stamp tells of, so that its being gone is noticed.
+/// A stamp tells of a companion: looks at it again, and makes a row where there is none, so that its being gone is
+/// noticed.
 ///
 /// # Errors
 /// SQLite's.
 pub(super) fn remember(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO file (mirror, path, present) VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING")?
-        .execute(params![mirror, path])
-        .map(drop)
+    conn.prepare_cached(
+        "INSERT INTO file (mirror, path, present) VALUES (?1, ?2, 0) ON CONFLICT DO UPDATE SET dirty = 1, retry_at = NULL",
+    )?
+    .execute(params![mirror, path])
+    .map(drop)
 }

@@ -183,6 +183,11 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
     }
     // A path that goes leaves those that shared its asset with less to say about it.
     pass.phase(true).await?;
+    if pass.companions.values().any(|row| row.present) {
+        // Their video changed only now.
+        pass.tracks(true).await?;
+        pass.phase(true).await?;
+    }
     pass.give_up().await?;
     Ok(pass.end)
 }

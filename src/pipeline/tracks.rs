@@ -5,7 +5,7 @@
 //! change begins with a look at the video's tracks; the index has the intent before the call.
 //! Called by: `pipeline::pass` (its `tracks` stage), `observe` and `explain`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::policy::OnDelete;
+use crate::config::policy::{OnDelete, OnRemoteDelete};
 use crate::disk::Selection;
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::model::{Asset, Companion, Md5, MirrorStamp, RelPath, TrackStamp, UploadId, video_names};
@@ -21,6 +21,7 @@ use crate::remote::{ApiError, ApiErrorKind, Scope as ErrorScope, Track};
 
 use super::execute::{Executor, Failure};
 use super::observe::Scope;
+use super::plan::Policy;
 
 /// Looks for a track whose making lost its answer.
 const LOOKS: u32 = 5;
@@ -169,14 +170,14 @@ pub struct Work {
     pub asset: Asset,
     /// The files, all of this asset.
     pub claims: Vec<Claim>,
-    /// Whether tracks of vanished files are deleted.
-    pub on_delete: OnDelete,
+    /// What a vanished file and an editor's deletion mean.
+    pub policy: Arc<Policy>,
 }
 
 impl Work {
     /// Does it all.
     pub async fn run(self, cancel: CancellationToken) -> Vec<Done> {
-        let Self { executor, mirror, asset, claims, on_delete } = self;
+        let Self { executor, mirror, asset, claims, policy } = self;
         let listed = match executor.remote.tracks(&asset.id).await {
             Ok(listed) => listed,
             Err(error) => {
@@ -184,15 +185,17 @@ impl Work {
             }
         };
         let entry = claims.first().map(|claim| claim.entry.clone()).unwrap_or_default();
-        let foreign = asset.stamp.0.values().flat_map(|entry| entry.tracks.values());
-        let foreign = foreign.filter_map(|track| track.id.clone()).filter(|id| !ids_of(&entry).contains(id)).collect();
-        let mut hands = Hands { executor: &executor, mirror, id: &asset.id, entry, foreign, listed };
+        let others = asset.stamp.0.iter().filter(|(name, _)| **name != policy.mirror);
+        let others = others.flat_map(|(_, entry)| entry.tracks.values());
+        let foreign = others.filter_map(|track| Some((track.id.clone()?, track.md5.clone()))).collect();
+        let recreate = policy.on_remote_delete == OnRemoteDelete::Recreate;
+        let mut hands = Hands { executor: &executor, mirror, id: &asset.id, entry, foreign, listed, recreate };
         let mut done = Vec::new();
         for claim in claims {
             if cancel.is_cancelled() {
                 break;
             }
-            let result = hands.settle(&claim, claim.due(on_delete), &cancel).await;
+            let result = hands.settle(&claim, claim.due(policy.on_delete), &cancel).await;
             done.push((claim, result));
         }
         done
@@ -210,10 +213,12 @@ struct Hands<'a> {
     id: &'a UploadId,
     /// What the mirror pushed, as it is now.
     entry: MirrorStamp,
-    /// Tracks that other mirrors made.
-    foreign: BTreeSet<String>,
+    /// Tracks that other mirrors use, and the digests of their content.
+    foreign: BTreeMap<String, String>,
     /// The tracks there are.
     listed: Vec<Track>,
+    /// Whether a track that an editor deleted is made again.
+    recreate: bool,
 }
 
 impl Hands<'_> {
@@ -239,8 +244,9 @@ impl Hands<'_> {
                 None => Ok(Due::Nothing),
             };
         }
-        let old = made.as_ref().and_then(|made| made.id.clone()).filter(is_listed);
-        let older = made.as_ref().and_then(|made| made.old.clone()).filter(is_listed);
+        let ours_alone = |id: &String| is_listed(id) && !self.foreign.contains_key(id);
+        let old = made.as_ref().and_then(|made| made.id.clone()).filter(ours_alone);
+        let older = made.as_ref().and_then(|made| made.old.clone()).filter(ours_alone);
         if let (Some(old), Some(older)) = (&old, &older)
             && old != older
         {
@@ -258,9 +264,19 @@ impl Hands<'_> {
                     Ok(Due::Nothing)
                 }
                 Some((name, _)) => Err(in_the_way(claim, &format!("that {name} made"))),
-                None if self.foreign.contains(&track.id) => Err(in_the_way(claim, "of another mirror")),
-                None => Err(in_the_way(claim, "that the mirror did not make")),
+                None => match self.foreign.get(&track.id) {
+                    Some(theirs) if *theirs == md5 => {
+                        let made = TrackStamp { id: Some(track.id.clone()), md5, old: None };
+                        self.keep(claim, made).await?;
+                        Ok(Due::Nothing)
+                    }
+                    Some(_) => Err(in_the_way(claim, "of another mirror")),
+                    None => Err(in_the_way(claim, "that the mirror did not make")),
+                },
             };
+        }
+        if !self.recreate && made.is_some_and(|made| made.md5 == md5 && made.id.is_some()) {
+            return Err(deleted(claim));
         }
         let due = if old.is_some() { Due::Replace } else { Due::Create };
         self.make(claim, content, old, cancel).await?;
@@ -362,7 +378,8 @@ impl Hands<'_> {
             return Err(Failure::Changed);
         }
         let Some(made) = self.entry.tracks.remove(&claim.name) else { return Ok(Due::Nothing) };
-        let shared = ids_of(&self.entry);
+        let mut shared = ids_of(&self.entry);
+        shared.extend(self.foreign.keys().cloned());
         let mut due = Due::Nothing;
         for id in made.id.into_iter().chain(made.old).filter(|id| !shared.contains(id)) {
             self.remove(id).await?;
@@ -402,6 +419,17 @@ fn in_the_way(claim: &Claim, whose: &str) -> Failure {
                 claim.companion.label()
             ),
             advice: "delete that track to have this file instead, or remove the file".into(),
+        },
+        retry: false,
+    }
+}
+
+fn deleted(claim: &Claim) -> Failure {
+    Failure::Path {
+        problem: Problem {
+            action: "report".into(),
+            cause: format!("somebody deleted its track of {}: {}", claim.video, claim.companion.label()),
+            advice: "remove the file, or set on_remote_delete = \"recreate\"; a changed file makes a new track".into(),
         },
         retry: false,
     }

@@ -206,6 +206,15 @@ impl World {
         Ok(made)
     }
 
+    /// Deletes a track of a video.
+    pub(super) fn remove_track(&mut self, environment: &str, id: &str, track: &str) -> io::Result<()> {
+        let now = self.now();
+        let mut upload = self.find_asset(environment, id)?;
+        upload.tracks.retain(|known| known.id != track);
+        self.put_upload(environment, upload, now);
+        Ok(())
+    }
+
     /// Deletes an asset, whatever uses it.
     pub(super) fn erase(&mut self, environment: &str, id: &str) -> io::Result<()> {
         let now = self.now();

@@ -242,6 +242,70 @@ fn an_editor_s_track_is_never_touched() {
 }
 
 #[test]
+fn a_track_that_an_editor_deleted_is_made_again_only_when_told_so() {
+    for (on_remote_delete, code, left) in [("report", 1, 0), ("recreate", 0, 1)] {
+        let mut env = with_subtitles(TestEnv::new(), "keep");
+        env.set("DATO_MIRROR_ON_REMOTE_DELETE", on_remote_delete);
+        let (video, track) = (env.asset("clip.mp4").id, tracks_of(&env, "clip.mp4")[0].id.clone());
+        env.sandbox.remove_track(None, &video, &track).unwrap();
+        // Nobody looks at tracks as long as nothing changes; a lost index does.
+        env.sync().exits(0);
+        assert_eq!(shown(&env).len(), 0);
+        env.lose_index();
+        env.sync().exits(code);
+        assert_eq!(shown(&env).len(), left, "{on_remote_delete}");
+    }
+}
+
+#[test]
+fn two_files_for_one_track_and_two_mirrors_with_one_video_make_one_track() {
+    let mut env = with_subtitles(TestEnv::new(), "delete");
+    env.write("clip.en.srt", "1");
+    let run = env.sync().exits(1).did("failed 1");
+    assert!(run.problem("clip.en.srt").contains("clip.en.vtt made"), "{run:#?}");
+    env.remove("clip.en.srt");
+    env.sync().exits(0);
+    env.set("DATO_MIRROR_NAME", "second");
+    env.sync().exits(0).did("adopted 1");
+    env.remove("clip.en.vtt");
+    env.sync().exits(0);
+    assert_eq!(shown(&env), ["subtitles en first"], "the first mirror has it still");
+    env.set("DATO_MIRROR_NAME", "");
+    env.sync().exits(0);
+    assert_eq!(shown(&env), Vec::<String>::new());
+}
+
+#[test]
+fn the_deletion_guard_counts_tracks() {
+    let mut env = TestEnv::new();
+    env.set("DATO_MIRROR_ON_DELETE", "delete");
+    env.set("DATO_MIRROR_MAX_DELETE", "2");
+    env.write("clip.mp4", bytes(1, 4000));
+    let names = ["clip.en.vtt", "clip.it.vtt", "clip.de.vtt"];
+    names.iter().for_each(|name| env.write(name, format!("WEBVTT {name}")));
+    env.sync().exits(0).did("created 4");
+    names.iter().for_each(|name| env.remove(name));
+    env.sync().exits(4);
+    assert_eq!(shown(&env).len(), 3);
+    env.sync_with(&["--force"]).exits(0).did("deleted 3");
+    assert_quiet(&env);
+}
+
+#[test]
+fn a_video_still_being_processed_gets_its_tracks_when_it_takes_them() {
+    let env = TestEnv::new();
+    env.write("clip.mp4", bytes(1, 4000));
+    env.write("clip.en.vtt", VTT);
+    let details = serde_json::json!({ "field": "upload", "code": "NOT_READY" });
+    let kind = FaultKind::Status { status: 422, code: "INVALID_FIELD".into(), transient: false, details };
+    env.sandbox.fault("POST /uploads/:id/tracks", kind);
+    let run = env.sync().exits(1).did("created 1, failed 1");
+    assert!(run.report().to_string().contains("still being processed"), "{run:#?}");
+    env.sync().exits(0).did("created 1");
+    assert_quiet(&env);
+}
+
+#[test]
 fn a_service_without_tracks_is_the_companion_s_trouble_alone() {
     for (status, code) in [(402, "PLAN_UPGRADE_REQUIRED"), (403, "INSUFFICIENT_PERMISSIONS"), (404, "NOT_FOUND")] {
         let env = TestEnv::new();

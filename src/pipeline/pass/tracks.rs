@@ -69,8 +69,8 @@ impl Pass<'_> {
         let Some(executor) = self.context.executor.clone() else { return Ok(()) };
         let work = videos.into_values().filter_map(|claims| {
             let asset = claims.first()?.asset.clone()?;
-            let (mirror, on_delete) = (self.context.scope.mirror, self.context.policy.on_delete);
-            let work = Work { executor: executor.clone(), mirror, asset, claims, on_delete };
+            let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
+            let work = Work { executor: executor.clone(), mirror, asset, claims, policy };
             Some(work.run(self.context.stop.clone()))
         });
         let work: Vec<_> = work.collect();
@@ -151,6 +151,8 @@ impl Pass<'_> {
     fn plan_track(&mut self, claim: &Claim, due: Due) {
         // In a dry run the video may only be planned.
         let due = if due == Due::Wait { Due::Create } else { due };
+        // It stays dirty, and is told once.
+        self.failed.insert(claim.row.id);
         let Some(action) = due.name() else { return };
         let planned = PlannedAction { path: claim.row.path.key().into(), action: action.into(), why: claim.why(due) };
         self.report.plan.get_or_insert_default().push(planned);
