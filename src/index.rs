@@ -7,6 +7,7 @@
 
 pub mod assets;
 pub mod collections;
+pub mod companions;
 pub mod files;
 pub mod intents;
 pub mod listed;

@@ -5,6 +5,7 @@
 //! Called by: every other room. Imports nothing of ours.
 
 mod asset;
+mod companion;
 mod digest;
 mod field;
 mod path;
@@ -12,8 +13,9 @@ mod stamp;
 mod upload_id;
 
 pub use asset::{Asset, CollectionId, Site};
+pub use companion::{Companion, TrackKind, video_names, video_stem};
 pub use digest::{Md5, Md5Hasher, ParseMd5Error};
 pub use field::{FieldKey, Fields};
 pub use path::{PathError, RelPath};
-pub use stamp::{MirrorStamp, STAMP_KEY, Stamp};
+pub use stamp::{MirrorStamp, STAMP_KEY, Stamp, TrackStamp};
 pub use upload_id::{PathDigest, UploadId};

@@ -33,6 +33,7 @@ pub mod scan;
 pub mod session;
 pub mod settle;
 pub mod simulate;
+pub mod tracks;
 pub mod verify;
 pub mod waits;
 pub mod watch;

@@ -23,6 +23,7 @@ mod role;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod tracks;
 mod upload;
 mod visibility;
 mod wire;
@@ -46,6 +47,7 @@ pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use role::{ACTIONS, Allowed, Role};
+pub use tracks::Track;
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
 

@@ -29,6 +29,7 @@ mod rate;
 mod settings;
 mod site;
 mod state;
+mod tracks;
 mod update;
 
 use std::collections::BTreeSet;
@@ -43,7 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use editor::{AssetView, Edit, Planted};
+pub use editor::{AssetView, Edit, Planted, TrackView};
 pub use fault::{Fault, FaultKind};
 pub use log::LogEntry;
 pub use settings::{Answers, Settings};
@@ -238,6 +239,30 @@ impl Sandbox {
     /// When there is no such asset.
     pub fn content(&self, environment: Option<&str>, id: &str) -> io::Result<Vec<u8>> {
         self.edited(environment, |world, environment| world.content(environment, id))
+    }
+
+    /// The tracks of a video.
+    ///
+    /// # Errors
+    /// When there is no such asset.
+    pub fn tracks(&self, environment: Option<&str>, id: &str) -> io::Result<Vec<TrackView>> {
+        self.edited(environment, |world, environment| world.tracks(environment, id))
+    }
+
+    /// Adds a track (`subtitles` or `audio`, and its language) to a video, as an editor would; gives its id.
+    ///
+    /// # Errors
+    /// When there is no such asset.
+    pub fn add_track(&self, environment: Option<&str>, id: &str, kind: &str, language: &str) -> io::Result<String> {
+        self.edited(environment, |world, environment| world.add_track(environment, id, kind, language))
+    }
+
+    /// Deletes a track of a video, as an editor would.
+    ///
+    /// # Errors
+    /// When there is no such asset.
+    pub fn remove_track(&self, environment: Option<&str>, id: &str, track: &str) -> io::Result<()> {
+        self.edited(environment, |world, environment| world.remove_track(environment, id, track))
     }
 
     /// Changes an asset's metadata, as an editor would.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
+use super::companions;
 use super::files::{bytes, digest, mark_owners_dirty};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
@@ -188,6 +189,10 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
                  WHERE asset IS NULL OR (changed_at IS NULL AND md5 = ?4 AND base_md5 IS NOT md5)",
             )?
             .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
+        }
+        // A path's digest is no path.
+        for path in entry.tracks.keys().filter(|path| !path.starts_with('#')) {
+            companions::remember(conn, mirror, path)?;
         }
     }
     Ok(())

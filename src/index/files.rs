@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::companions;
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
@@ -167,6 +168,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
             bytes(Some(&file.md5)),
             file.embedded,
         ])?;
+        companions::touch(conn, mirror, &file.path)?;
     }
     Ok(())
 }
@@ -180,7 +182,10 @@ pub fn vanished(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
         "UPDATE file SET present = 0, dirty = 1, failures = 0, retry_at = NULL, problem = NULL, notice = NULL
          WHERE id = ?1",
     )?;
-    ids.iter().try_for_each(|id| update.execute([id]).map(drop))
+    ids.iter().try_for_each(|id| {
+        update.execute([id])?;
+        companions::touch_row(conn, *id)
+    })
 }
 
 /// The row of one path.
@@ -250,6 +255,17 @@ pub fn below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Result<V
         ),
         params![mirror, folder],
     )
+}
+
+/// All rows whose paths are `stem` and an extension, or several.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn beside(conn: &Connection, mirror: i64, stem: &str) -> rusqlite::Result<Vec<FileRow>> {
+    // '/' is the character after '.'.
+    let sql =
+        format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/' ORDER BY path");
+    rows(conn, &sql, params![mirror, stem])
 }
 
 /// The next dirty rows after `after` in path order whose time has come.
@@ -512,8 +528,8 @@ fn stored_problem(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
 /// SQLite's.
 pub fn tally(conn: &Connection, mirror: i64) -> rusqlite::Result<Tally> {
     conn.query_row(
-        "SELECT count(*) FILTER (WHERE present = 1), count(*) FILTER (WHERE present = 1 AND md5 IS base_md5 AND asset IS \
-         NOT NULL), count(*) FILTER (WHERE dirty = 1), count(*) FILTER (WHERE problem IS NOT NULL)
+        "SELECT count(*) FILTER (WHERE present = 1), count(*) FILTER (WHERE present = 1 AND md5 IS base_md5 AND (asset IS NOT \
+         NULL OR md5 IS NOT NULL)), count(*) FILTER (WHERE dirty = 1), count(*) FILTER (WHERE problem IS NOT NULL)
          FROM file WHERE mirror = ?1",
         [mirror],
         |row| {

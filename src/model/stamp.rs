@@ -38,6 +38,30 @@ pub struct MirrorStamp {
     /// The other fields last pushed: name → short digest of the value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
+    /// The tracks of a video that companion files made: the file's path (or its digest) → the track.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tracks: BTreeMap<String, TrackStamp>,
+}
+
+/// A track that a companion file made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackStamp {
+    /// The track's id; none while it is not known whether the call that makes it had its effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Hexadecimal MD5 of the companion's content.
+    pub md5: String,
+    /// The track that this one takes the place of, until it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+}
+
+impl TrackStamp {
+    /// One of which it is not known whether it is there.
+    #[must_use]
+    pub fn unknown(md5: impl Into<String>, old: Option<String>) -> Self {
+        Self { id: None, md5: md5.into(), old }
+    }
 }
 
 impl Stamp {
@@ -110,6 +134,10 @@ mod tests {
             made: true,
             tags: BTreeSet::from(["logo".to_owned()]),
             fields: MirrorStamp::digests_of(&fields),
+            tracks: BTreeMap::from([(
+                "clip.en.vtt".to_owned(),
+                TrackStamp { id: Some("t1".into()), md5: Md5::of(b"WEBVTT").to_string(), old: None },
+            )]),
         };
         let stamp = Stamp(BTreeMap::from([("brand".to_owned(), entry.clone())]));
         assert_eq!(Stamp::from_json(&stamp.to_json()), stamp);

@@ -4,11 +4,11 @@
 //! Owns: how the desires of all paths that share an asset, the last pushed state and the remote state become one
 //! [`Edit`]. Pure. Called by: `pipeline::plan`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp, TrackStamp};
 
 use super::plan::Sharer;
 
@@ -222,6 +222,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
         accepted: if input.content.is_some() { None } else { base.accepted.clone() },
         made: base.made,
+        tracks: tracks_after(base, input.content.is_some()),
         ..entry_of(merged.pushed)
     };
     if let Some(leaving) = input.leaving {
@@ -231,7 +232,11 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         entry.md5.clone_from(&base.md5);
     }
     let stamped = input.asset.stamp.0.get(input.mirror);
-    let stamp_due = input.content.is_some() || stamped.is_none_or(|stamped| entry.paths != stamped.paths);
+    // While it is not known whether a track is there, the index alone remembers.
+    let tracks_known = entry.tracks.values().all(|track| track.id.is_some());
+    let says_more =
+        |stamped: &MirrorStamp| entry.paths != stamped.paths || (tracks_known && entry.tracks != stamped.tracks);
+    let stamp_due = input.content.is_some() || stamped.is_none_or(says_more);
     let mut stamp = input.asset.stamp.clone();
     stamp.0.insert(input.mirror.to_owned(), entry.clone());
     let before: BTreeSet<String> = input.asset.tags.iter().cloned().collect();
@@ -280,6 +285,15 @@ fn united(me: &Sharer, others: &[Sharer]) -> Desired {
 
 fn entry_of(base: Base) -> MirrorStamp {
     MirrorStamp { tags: base.tags, fields: base.fields, ..MirrorStamp::default() }
+}
+
+/// A new file may well be a video without tracks: what companions made has to be looked for.
+fn tracks_after(base: &MirrorStamp, new_file: bool) -> BTreeMap<String, TrackStamp> {
+    let mut tracks = base.tracks.clone();
+    if new_file {
+        tracks.values_mut().for_each(|track| track.id = None);
+    }
+    tracks
 }
 
 fn stamp_names(me: &Sharer, others: &[Sharer]) -> BTreeSet<String> {

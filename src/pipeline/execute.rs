@@ -370,7 +370,7 @@ impl Executor {
     }
 
     /// Sends the file's bytes; the path they were stored under.
-    async fn send(
+    pub(super) async fn send(
         &self,
         row: &FileRow,
         content: Md5,

@@ -29,6 +29,7 @@ use super::observe::{Scope, observe};
 use super::plan::{Known, Observation, plan};
 use super::progress::Progress;
 use super::scan::{Restless, ScanRequest, scan};
+use super::tracks::claim;
 
 /// What is known about a path.
 #[derive(Debug, Clone, Serialize)]
@@ -271,6 +272,13 @@ fn fill(
     };
     let policy = policy_of(config, &site);
     let (scope, broken) = scope_of(conn, config, mirror, site)?;
+    if let Some(claim) = claim(conn, &scope, row)? {
+        let due = claim.due(policy.on_delete);
+        told.action = Some(due.name().unwrap_or("nothing").to_owned());
+        told.why = claim.why(due);
+        told.asset = claim.asset.as_ref().map(|asset| AssetView::of(asset, Some(&claim.entry)));
+        return Ok(());
+    }
     let seen = observe(conn, &scope, row, &HashSet::new())?;
     let plan = plan(&seen, &policy);
     told.action = Some(plan.action.name().unwrap_or("nothing").to_owned());
@@ -309,6 +317,7 @@ fn scope_of(
         hide_paths: config.stamp == StampMode::Digest,
         share: config.duplicates == Duplicates::Share,
         desires,
+        sight: None,
     };
     Ok((scope, broken))
 }

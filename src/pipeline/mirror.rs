@@ -33,6 +33,7 @@ use super::plan::Policy;
 use super::progress::{Progress, Stage};
 use super::scan::{Restless, ScanRequest, Scanned, scan, take_scan_problems};
 use super::session::Session;
+use super::tracks::Sight;
 
 /// A pass sends a path back to settling; so often in a run before it is reported.
 const RESETTLES: u32 = 3;
@@ -406,6 +407,7 @@ impl MirrorRun {
             hide_paths,
             share: config.duplicates == Duplicates::Share,
             desires,
+            sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
         };
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),

@@ -13,6 +13,7 @@ use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site,
 
 use super::desire::Desires;
 use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
+use super::tracks::{Sight, claim};
 
 /// What observing needs beside the index.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
+    /// Sees videos that are still being written; `None` where only the index counts.
+    pub sight: Option<Sight>,
 }
 
 impl Scope {
@@ -54,7 +57,7 @@ impl Scope {
     }
 
     /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
-    fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
+    pub(super) fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
         let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
         let intended = assets::intended(conn, self.mirror, &asset.id)?;
         Ok(entry.map(|mut entry| {
@@ -221,7 +224,8 @@ fn find_twins(
     let mut live: Option<(FileRow, Candidate)> = None;
     let mut gone: Option<(FileRow, Candidate)> = None;
     for twin in files::with_content(conn, scope.mirror, content)? {
-        if twin.id == row.id {
+        // A track of a video is no asset that others could share.
+        if twin.id == row.id || claim(conn, scope, &twin)?.is_some() {
             continue;
         }
         let known = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();

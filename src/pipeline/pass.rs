@@ -4,6 +4,8 @@
 //! look at the remote is too old to overwrite anything by it. Decides nothing about a path: that is `plan`.
 //! Called by: `pipeline::run` for `--sync-once`, `--dry-run` and the daemon alike.
 
+mod tracks;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::{MaxDelete, OnDelete};
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Index, IndexError, Problem, assets, files};
+use crate::index::{FileRow, Index, IndexError, Problem, assets, companions, files};
 use crate::live::{Change, Live};
 use crate::model::{Asset, FieldKey, MirrorStamp, UploadId};
 use crate::remote::{ApiError, Remote};
@@ -31,6 +33,7 @@ use super::progress::Progress;
 use super::record::record;
 use super::refresh::{self, RefreshError};
 use super::simulate::simulate;
+use super::tracks::claim;
 use super::verify::{Replacement, Verifier};
 
 /// Rows planned at once.
@@ -163,6 +166,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         refreshed: false,
         waiting: BTreeMap::new(),
         counted: HashSet::new(),
+        companions: BTreeMap::new(),
     };
     pass.set_flush(false);
     if context.progress.is_shown() {
@@ -171,12 +175,19 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         context.progress.begins(files, bytes);
     }
     pass.phase(true).await?;
+    pass.tracks(true).await?;
     if pass.goes_on() && pass.guard().await? {
         pass.phase(false).await?;
+        pass.tracks(false).await?;
         pass.give_up().await?;
     }
     // A path that goes leaves those that shared its asset with less to say about it.
     pass.phase(true).await?;
+    if pass.companions.values().any(|row| row.present) {
+        // Their video changed only now.
+        pass.tracks(true).await?;
+        pass.phase(true).await?;
+    }
     pass.give_up().await?;
     Ok(pass.end)
 }
@@ -216,6 +227,8 @@ struct Pass<'a> {
     waiting: BTreeMap<String, (FileRow, Problem)>,
     /// Gone rows that the deletion guard has seen; one that goes later is for the next pass, and its guard.
     counted: HashSet<i64>,
+    /// Rows that are tracks of a video, by their ids: their turn comes after the videos'.
+    companions: BTreeMap<i64, FileRow>,
 }
 
 impl Pass<'_> {
@@ -337,17 +350,22 @@ impl Pass<'_> {
 
     /// The next dirty rows with their plans. A row with nothing to do is clean in the same transaction: what others do
     /// after it was planned makes it dirty again.
-    async fn page(&self, present: bool, after: &str) -> Result<Vec<(FileRow, Plan)>, PassError> {
+    async fn page(&mut self, present: bool, after: &str) -> Result<Vec<(FileRow, Plan)>, PassError> {
         let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
         let (after, failed) = (after.to_owned(), self.failed.clone());
         let now = if self.context.impatient { i64::MAX } else { Timestamp::now().as_millisecond() };
-        Ok(self
+        let mut tracks = Vec::new();
+        let (page, tracks) = self
             .context
             .index
             .call(move |conn| {
-                files::dirty(conn, scope.mirror, present, &after, now, PAGE)?
+                let page = files::dirty(conn, scope.mirror, present, &after, now, PAGE)?
                     .into_iter()
                     .map(|row| {
+                        if claim(conn, &scope, &row)?.is_some() {
+                            tracks.push(row.clone());
+                            return Ok((row, Plan::of_another_stage()));
+                        }
                         let seen = observe(conn, &scope, &row, &failed)?;
                         let problems = &seen.me.desired.problems;
                         let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
@@ -359,24 +377,36 @@ impl Pass<'_> {
                         }
                         Ok((row, plan))
                     })
-                    .collect()
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                Ok((page, tracks))
             })
-            .await?)
+            .await?;
+        self.await_turn(tracks);
+        Ok(page)
+    }
+
+    fn await_turn(&mut self, tracks: Vec<FileRow>) {
+        let new = tracks.into_iter().filter(|row| !self.failed.contains(&row.id));
+        self.companions.extend(new.map(|row| (row.id, row)).collect::<Vec<_>>());
     }
 
     /// The rows of paths that changed while the pass runs, with their plans.
     async fn urgent_page(&mut self, paths: Vec<String>) -> Result<Vec<(FileRow, Plan)>, PassError> {
         let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
         let failed = self.failed.clone();
-        let page = self
+        let (page, tracks) = self
             .context
             .index
             .call(move |conn| {
-                let mut page = Vec::new();
+                let (mut page, mut tracks) = (Vec::new(), Vec::new());
                 for path in paths {
                     let Some(row) = files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present) else {
                         continue;
                     };
+                    if claim(conn, &scope, &row)?.is_some() {
+                        tracks.push(row);
+                        continue;
+                    }
                     let seen = observe(conn, &scope, &row, &failed)?;
                     let plan = plan(&seen, &policy);
                     if plan.action == Action::Nothing {
@@ -384,9 +414,10 @@ impl Pass<'_> {
                     }
                     page.push((row, plan));
                 }
-                Ok(page)
+                Ok((page, tracks))
             })
             .await?;
+        self.await_turn(tracks);
         for (row, _) in &page {
             self.tried.remove(&row.id);
         }
@@ -591,6 +622,10 @@ impl Pass<'_> {
             .index
             .call(move |conn| {
                 record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
+                let gone = matches!(action, Action::Delete { .. });
+                if gone || action.sends() || action.asset() != row.asset.as_ref() {
+                    companions::distrust(conn, mirror, &row.path)?;
+                }
                 if unfinished {
                     files::mark_dirty(conn, id)?;
                 }
@@ -683,6 +718,7 @@ impl Pass<'_> {
                     .map(|(row, _)| row),
             );
         }
+        doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
         let (now, lately) = (doomed.len() as u64, self.context.deleted_lately);
         let count = now + withheld + lately;
         let known = tally.present + count;

@@ -311,6 +311,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Nothing is planned for the path: it is another stage's.
+    #[must_use]
+    pub(super) fn of_another_stage() -> Self {
+        decide(Action::Nothing, "")
+    }
+}
+
 fn decide(action: Action, why: impl Into<String>) -> Plan {
     Plan { action, why: why.into(), quiet_conflicts: Vec::new() }
 }

@@ -255,6 +255,17 @@ impl ApiError {
             && self.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
     }
 
+    /// Something else has the name or place that was asked for.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        let says = |details: &String| {
+            let details = details.to_ascii_lowercase();
+            ["unique", "already", "taken", "duplicate"].iter().any(|word| details.contains(word))
+        };
+        self.kind == ApiErrorKind::Invalid
+            && (self.reason.as_deref() == Some("VALIDATION_UNIQUENESS") || self.details.as_ref().is_some_and(says))
+    }
+
     /// The collection does not exist.
     #[must_use]
     pub fn is_about_collection(&self) -> bool {

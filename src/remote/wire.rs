@@ -262,12 +262,23 @@ struct BareWire {
     meta: Value,
 }
 
-/// One resource of a list where only a few members matter.
+/// One resource where only a few members matter.
 pub(super) struct Bare {
     pub(super) id: String,
     pub(super) attributes: Value,
     pub(super) relationships: Value,
     pub(super) meta: Value,
+}
+
+impl From<BareWire> for Bare {
+    fn from(wire: BareWire) -> Self {
+        Self {
+            id: wire.id.into_text(),
+            attributes: wire.attributes,
+            relationships: wire.relationships,
+            meta: wire.meta,
+        }
+    }
 }
 
 impl Bare {
@@ -281,13 +292,12 @@ impl Bare {
 /// Any list.
 pub(super) fn bare_list(document: &Value) -> Result<Vec<Bare>, ApiError> {
     let page: Many<BareWire> = read(document)?;
-    let bare = |wire: BareWire| Bare {
-        id: wire.id.into_text(),
-        attributes: wire.attributes,
-        relationships: wire.relationships,
-        meta: wire.meta,
-    };
-    Ok(page.data.into_iter().map(bare).collect())
+    Ok(page.data.into_iter().map(Bare::from).collect())
+}
+
+/// One resource of which only a few members matter.
+pub(super) fn bare(document: &Value) -> Result<Bare, ApiError> {
+    read::<One<BareWire>>(document).map(|one| one.data.into())
 }
 
 /// `meta.successful` and `meta.failed` of a bulk call's payload.

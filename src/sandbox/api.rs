@@ -12,7 +12,7 @@ use super::job::{Fate, result};
 use super::rate::Verdict;
 use super::settings::Answers;
 use super::state::World;
-use super::{bulk, collections, create, listing, site, update};
+use super::{bulk, collections, create, listing, site, tracks, update};
 
 /// The longest URL that is read, bytes.
 const MAX_URL: usize = 8 * 1024;
@@ -61,6 +61,9 @@ pub(super) fn label(path: &str) -> String {
         && !matches!((first, &**second), ("uploads", "bulk") | ("users", "me"))
     {
         *second = ":id";
+    }
+    if let [_, "uploads", _, "tracks", track] = parts.as_mut_slice() {
+        *track = ":id";
     }
     parts.join("/")
 }
@@ -187,6 +190,9 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         ("PUT", ["uploads", id]) => update::start(world, call, id),
         ("DELETE", ["uploads", id]) => update::delete(world, call, id),
         ("GET", ["uploads", id, "references"]) => update::references(world, call, id),
+        ("GET", ["uploads", id, "tracks"]) => tracks::list(world, call, id),
+        ("POST", ["uploads", id, "tracks"]) => tracks::start(world, call, id),
+        ("DELETE", ["uploads", id, "tracks", track]) => tracks::delete(world, call, id, track),
         ("GET", ["job-results", id]) => result(world, call, id),
         ("GET", ["upload-collections"]) => collections::list(world, call),
         ("POST", ["upload-collections"]) => collections::create(world, call),
@@ -217,6 +223,8 @@ mod tests {
             ("/uploads/abc", "/uploads/:id"),
             ("/uploads/abc/references", "/uploads/:id/references"),
             ("/uploads/bulk/tag", "/uploads/bulk/tag"),
+            ("/uploads/abc/tracks", "/uploads/:id/tracks"),
+            ("/uploads/abc/tracks/t1", "/uploads/:id/tracks/:id"),
             ("/users/me", "/users/me"),
             ("/job-results/1", "/job-results/:id"),
         ];

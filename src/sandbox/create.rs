@@ -131,6 +131,7 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, creator: &str,
         metadata,
         collection,
         creator: json!({ "type": "access_token", "id": creator }),
+        tracks: Vec::new(),
         created_at: now,
         updated_at: now,
     })

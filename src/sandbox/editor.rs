@@ -14,6 +14,7 @@ use super::call::new_id;
 use super::entity::{Upload, asset_url};
 use super::metadata::Metadata;
 use super::state::{World, slug};
+use super::tracks::{self, Track};
 use crate::model::Md5;
 
 /// An asset as it is stored, for assertions.
@@ -49,6 +50,21 @@ pub struct AssetView {
     pub created_at_ms: i64,
     /// ms since 1970.
     pub updated_at_ms: i64,
+}
+
+/// A track of a video as it is stored, for assertions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrackView {
+    /// Its id.
+    pub id: String,
+    /// `subtitles` or `audio`.
+    pub kind: String,
+    /// A BCP 47 tag.
+    pub language: String,
+    /// For the deaf and hard of hearing.
+    pub closed_captions: bool,
+    /// Hexadecimal digest of the content; empty for an editor's.
+    pub md5: String,
 }
 
 /// A change of one asset's metadata; `None` leaves a field as it is.
@@ -166,6 +182,39 @@ impl World {
         Ok(describe(&self.blobs, blob, content.len() as u64, Md5::of(content), extension))
     }
 
+    /// The tracks of a video.
+    pub(super) fn tracks(&mut self, environment: &str, id: &str) -> io::Result<Vec<TrackView>> {
+        let upload = self.find_asset(environment, id)?;
+        let view = |track: Track| TrackView {
+            id: track.id,
+            kind: track.kind,
+            language: track.language,
+            closed_captions: track.closed_captions.unwrap_or(false),
+            md5: track.md5,
+        };
+        Ok(upload.tracks.into_iter().map(view).collect())
+    }
+
+    /// Adds a track to a video.
+    pub(super) fn add_track(&mut self, environment: &str, id: &str, kind: &str, language: &str) -> io::Result<String> {
+        let now = self.now();
+        let mut upload = self.find_asset(environment, id)?;
+        let track = tracks::foreign(kind, language);
+        let made = track.id.clone();
+        upload.tracks.push(track);
+        self.put_upload(environment, upload, now);
+        Ok(made)
+    }
+
+    /// Deletes a track of a video.
+    pub(super) fn remove_track(&mut self, environment: &str, id: &str, track: &str) -> io::Result<()> {
+        let now = self.now();
+        let mut upload = self.find_asset(environment, id)?;
+        upload.tracks.retain(|known| known.id != track);
+        self.put_upload(environment, upload, now);
+        Ok(())
+    }
+
     /// Deletes an asset, whatever uses it.
     pub(super) fn erase(&mut self, environment: &str, id: &str) -> io::Result<()> {
         let now = self.now();
@@ -217,6 +266,7 @@ impl World {
             metadata: Metadata::default(),
             collection: None,
             creator: json!({ "type": "account", "id": "1" }),
+            tracks: Vec::new(),
             created_at: now,
             updated_at: now,
         };
@@ -252,6 +302,7 @@ impl World {
                 metadata,
                 collection: None,
                 creator: json!({ "type": "access_token", "id": "sandbox" }),
+                tracks: Vec::new(),
                 created_at: now,
                 updated_at: now,
             };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::metadata::{Media, Metadata, Shape};
+use super::tracks::Track;
 
 /// Bytes in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub(super) struct Upload {
     pub(super) collection: Option<String>,
     /// `{"type","id"}`.
     pub(super) creator: Value,
+    /// Of a video.
+    #[serde(default)]
+    pub(super) tracks: Vec<Track>,
     /// ms since 1970.
     pub(super) created_at: i64,
     /// ms since 1970.

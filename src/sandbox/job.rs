@@ -11,7 +11,7 @@ use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::settings::Answers;
 use super::state::World;
-use super::{bulk, create, update};
+use super::{bulk, create, tracks, update};
 
 /// How a job ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,10 @@ pub(super) enum Work {
     Create { id: String, body: Value, creator: String },
     /// Changes an upload.
     Update { id: String, body: Value, keep_url: bool },
+    /// Makes a track of a video.
+    Track { upload: String, body: Value },
+    /// Deletes one.
+    Untrack { upload: String, track: String },
     /// One of the bulk operations.
     Bulk { operation: String, body: Value },
     /// Tells what was done already.
@@ -94,7 +98,7 @@ impl World {
                     Work::Update { id, .. } => {
                         space.busy.insert(id.clone());
                     }
-                    Work::Bulk { .. } | Work::Tell { .. } => {}
+                    Work::Track { .. } | Work::Untrack { .. } | Work::Bulk { .. } | Work::Tell { .. } => {}
                 }
             }
         }
@@ -110,7 +114,7 @@ impl World {
                 match &job.work {
                     Work::Create { id, .. } => space.reserved.remove(id),
                     Work::Update { id, .. } => space.busy.remove(id),
-                    Work::Bulk { .. } | Work::Tell { .. } => false,
+                    Work::Track { .. } | Work::Untrack { .. } | Work::Bulk { .. } | Work::Tell { .. } => false,
                 };
             }
             let outcome = match &job.fate {
@@ -139,6 +143,8 @@ impl World {
         match work {
             Work::Create { id, body, creator } => create::perform(self, environment, id, body, creator, now),
             Work::Update { id, body, keep_url } => update::perform(self, environment, id, body, *keep_url, now),
+            Work::Track { upload, body } => tracks::perform(self, environment, upload, body, now),
+            Work::Untrack { upload, track } => tracks::remove(self, environment, upload, track, now),
             Work::Bulk { operation, body } => bulk::perform(self, environment, operation, body, now),
             Work::Tell { status, body } => Ok((*status, body.clone())),
         }

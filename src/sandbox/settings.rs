@@ -49,6 +49,8 @@ pub struct Settings {
     pub refuse_delete_in_use: bool,
     /// How long a write stays invisible in listings, ms.
     pub listing_lag_ms: u32,
+    /// Two tracks of a kind may have one name; the service's video host is known to refuse that.
+    pub same_name_tracks: bool,
     /// API calls a month before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
@@ -80,6 +82,7 @@ impl Default for Settings {
             deleted_ids_stay_taken: false,
             refuse_delete_in_use: true,
             listing_lag_ms: 0,
+            same_name_tracks: false,
             monthly_calls: 0,
             uploadable_bytes: 0,
             clock_offset_ms: 0,

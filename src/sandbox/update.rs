@@ -179,6 +179,7 @@ fn replace(world: &World, upload: &mut Upload, path: &str, keep_url: bool) -> Re
         upload.path = final_path(world, path, file.media(), file.format.as_deref());
     }
     upload.file = file;
+    upload.tracks.clear();
     Ok(())
 }
 

@@ -160,6 +160,32 @@ const checks = {
     assert.equal((await client.uploads.find(upload.id)).upload_collection, null);
   },
 
+  async 'a video gets tracks, which are listed and removed'() {
+    const video = await client.uploads.createFromLocalFile({ localPath: await file('clip.mp4', 'a video') });
+    const send = async (name) => uploadLocalFileAndReturnPath(client, await file(name, 'WEBVTT'));
+    const made = await client.uploadTracks.create(video.id, {
+      url_or_upload_request_id: await send('clip.en.vtt'),
+      type: 'subtitles',
+      language_code: 'en',
+      closed_captions: true,
+      name: 'English (CC)',
+    });
+    assert.deepEqual(
+      [made.type, made.name, made.language_code, made.closed_captions, made.error, made.upload.id],
+      ['subtitles', 'English (CC)', 'en', true, null, video.id],
+    );
+    const sound = { url_or_upload_request_id: await send('clip.it.m4a'), type: 'audio', language_code: 'it' };
+    await client.uploadTracks.create(video.id, sound);
+    assert.deepEqual((await client.uploadTracks.list(video.id)).map(({ type }) => type), ['subtitles', 'audio']);
+    await client.uploadTracks.destroy(video.id, made.id);
+    assert.deepEqual((await client.uploadTracks.list(video.id)).map(({ type }) => type), ['audio']);
+    assert.equal((await refusal(client.uploadTracks.destroy(video.id, made.id))).response.status, 404);
+
+    assert.equal((await refusal(client.uploadTracks.create(video.id, sound))).errors[0].attributes.code, 'INVALID_FIELD');
+    const text = await client.uploads.createFromLocalFile({ localPath: await file('text.txt', 'no video') });
+    assert.equal((await refusal(client.uploadTracks.list(text.id))).errors[0].attributes.code, 'INVALID_FIELD');
+  },
+
   async '1,200 uploads are iterated in pages'() {
     await control('POST', 'edit', { op: 'foreign_many', count: 1200 });
     const seen = new Set();

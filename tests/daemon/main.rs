@@ -7,11 +7,13 @@
 
 mod figures;
 mod guard;
+mod listed;
 mod process;
 mod saves;
 mod service;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "each helper is used by one test binary or another")]
 mod support;
+mod tracks;
 mod trouble;
 mod watch;

@@ -12,3 +12,4 @@ mod mirror;
 mod policies;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
+mod tracks;

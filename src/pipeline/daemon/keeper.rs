@@ -29,7 +29,7 @@ use crate::config::policy::Watch;
 use crate::disk::{Selection, glance};
 use crate::error::RunError;
 use crate::index::told::Unread;
-use crate::index::{Problem, files, told};
+use crate::index::{Problem, files, sidecars, told};
 use crate::live::{Live, Phase, Waiting, Watching as Shown};
 use crate::model::RelPath;
 use crate::remote::ApiError;
@@ -380,13 +380,17 @@ impl Keeper {
         if self.paused && !self.is_back(run, now).await? {
             return Ok(());
         }
+        if now >= self.next_refresh && self.can_pass(now) {
+            self.refresh = true;
+            self.next_refresh = now + jittered(self.config.remote_refresh);
+            // What lists name lies on other people's servers: asked for at the same rhythm, and not only by a rescan.
+            let mirror = run.row;
+            let lists = self.session.index.call(move |conn| sidecars::lists(conn, mirror)).await?;
+            self.folders.extend(lists.iter().filter_map(|list| RelPath::from_key(&list.path).ok()));
+        }
         self.begin_scan(run, now);
         if !self.can_pass(now) {
             return Ok(());
-        }
-        if now >= self.next_refresh {
-            self.refresh = true;
-            self.next_refresh = now + jittered(self.config.remote_refresh);
         }
         if now >= self.next_due {
             self.next_due = now + DUE_INTERVAL;

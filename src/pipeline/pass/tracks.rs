@@ -1,0 +1,185 @@
+//! The stage of a pass that is about files which are tracks of a video, once the videos are done.
+//!
+//! Owns: which of them have their turn, several videos at a time, and what their outcomes mean for rows and report.
+//! Decides nothing: that is `pipeline::tracks`.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+
+use super::{NOT_BEFORE_A_CHANGE, Pass, PassError, retry_at};
+use crate::index::files::Outcome;
+use crate::index::told::{self, Done};
+use crate::index::{FileRow, Problem, assets, files};
+use crate::live::Change;
+use crate::model::UploadId;
+use crate::pipeline::execute::Failure;
+use crate::pipeline::tracks::{Claim, Due, Work, claim};
+use crate::report::PlannedAction;
+
+/// Videos worked on at a time.
+const VIDEOS: usize = 16;
+
+impl Pass<'_> {
+    /// All tracks that have something to look at: of files on disk, or of files that are gone.
+    pub(super) async fn tracks(&mut self, present: bool) -> Result<(), PassError> {
+        let rows: Vec<FileRow> = std::mem::take(&mut self.companions).into_values().collect();
+        let (now, later): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.present == present);
+        self.companions.extend(later.into_iter().map(|row| (row.id, row)));
+        let mut videos: BTreeMap<UploadId, Vec<Claim>> = BTreeMap::new();
+        for row in now {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            if !self.wanted(&row) {
+                continue;
+            }
+            let scope = self.context.scope.clone();
+            let found =
+                self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
+                    Some(row) => claim(conn, &scope, &row),
+                    None => Ok(None),
+                });
+            // A file that is no track any more has its turn as an asset.
+            let Some(claim) = found.await?.filter(|claim| claim.row.present == present) else { continue };
+            self.release(&claim).await?;
+            let due = claim.due(self.context.policy.on_delete);
+            if due == Due::Delete && !self.counted.contains(&claim.row.id) {
+                continue;
+            }
+            if self.context.executor.is_none() {
+                self.plan_track(&claim, due);
+                continue;
+            }
+            match (&claim.asset, due) {
+                (_, Due::Nothing) => self.track_done(&claim, due).await?,
+                (_, Due::Wait) | (None, _) => {
+                    let problem = Problem {
+                        action: "create".into(),
+                        cause: claim.why(Due::Wait),
+                        advice: "see what is told of the video; the track follows it".into(),
+                    };
+                    self.fail(&claim.row, &problem, retry_at(claim.row.failures)).await?;
+                }
+                (Some(asset), _) => videos.entry(asset.id.clone()).or_default().push(claim),
+            }
+        }
+        self.set_flush(true);
+        let Some(executor) = self.context.executor.clone() else { return Ok(()) };
+        let work = videos.into_values().filter_map(|claims| {
+            let asset = claims.first()?.asset.clone()?;
+            let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
+            let work = Work { executor: executor.clone(), mirror, asset, claims, policy };
+            Some(work.run(self.context.stop.clone()))
+        });
+        let work: Vec<_> = work.collect();
+        let mut done = futures_util::stream::iter(work).buffer_unordered(VIDEOS);
+        while let Some(all) = done.next().await {
+            self.tick();
+            for (claim, result) in all {
+                self.track_ended(&claim, result).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn track_ended(&mut self, claim: &Claim, result: Result<Due, Failure>) -> Result<(), PassError> {
+        // The stamp that says so is part of the same action.
+        let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
+        if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
+            self.unfinished.insert(row.id);
+            self.tried.remove(&row.id);
+        }
+        match result {
+            Ok(due) => self.track_done(claim, due).await,
+            Err(Failure::Path { problem, retry }) => {
+                let at = if retry { retry_at(claim.row.failures) } else { NOT_BEFORE_A_CHANGE };
+                self.fail(&claim.row, &problem, at).await
+            }
+            Err(Failure::Changed) => {
+                self.end.changed.insert(claim.row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::All(error)) => {
+                self.end.fatal.get_or_insert(error);
+                Ok(())
+            }
+            Err(Failure::Index(error)) => Err(error.into()),
+            Err(Failure::Stopped | Failure::Replan | Failure::Collection | Failure::Damaged { .. }) => Ok(()),
+        }
+    }
+
+    async fn track_done(&mut self, claim: &Claim, due: Due) -> Result<(), PassError> {
+        let now = Timestamp::now().as_millisecond();
+        let path = claim.row.path.key().to_owned();
+        if let Some(action) = due.name() {
+            self.report.count(action);
+            if let Some(live) = &self.context.live {
+                let asset = claim.asset.as_ref();
+                let change = Change {
+                    path,
+                    action: action.to_owned(),
+                    at: Timestamp::now(),
+                    url: asset.map(|asset| asset.url.clone()),
+                    asset: asset.map(|asset| asset.id.as_str().to_owned()),
+                };
+                live.changed(&self.context.scope.name, change);
+            }
+        }
+        let (row, why) = (claim.row.clone(), claim.why(due));
+        self.context
+            .index
+            .call(move |conn| {
+                if row.present {
+                    files::settled(conn, row.id, &Outcome { asset: None, base_md5: row.md5 }, now)?;
+                } else if due == Due::Delete {
+                    return files::forget(conn, row.id);
+                } else {
+                    files::clean(conn, row.id)?;
+                }
+                match due.name() {
+                    Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
+                    None => Ok(()),
+                }
+            })
+            .await?;
+        self.context.progress.done(1);
+        Ok(())
+    }
+
+    fn plan_track(&mut self, claim: &Claim, due: Due) {
+        // In a dry run the video may only be planned.
+        let due = if due == Due::Wait { Due::Create } else { due };
+        // It stays dirty, and is told once.
+        self.failed.insert(claim.row.id);
+        let Some(action) = due.name() else { return };
+        let planned = PlannedAction { path: claim.row.path.key().into(), action: action.into(), why: claim.why(due) };
+        self.report.plan.get_or_insert_default().push(planned);
+    }
+
+    /// A file that was an asset before its video came lets go of it: nothing in the media area is deleted for that.
+    async fn release(&mut self, claim: &Claim) -> Result<(), PassError> {
+        let Some(own) = claim.row.asset.clone().filter(|_| self.context.executor.is_some()) else { return Ok(()) };
+        let (mirror, id, name) = (self.context.scope.mirror, claim.row.id, claim.name.clone());
+        let left = own.clone();
+        let asset = self.context.index.call(move |conn| {
+            if let Some(mut entry) = assets::pushed(conn, mirror, &left)?.filter(|entry| entry.paths.contains(&name)) {
+                entry.paths.remove(&name);
+                assets::set_pushed(conn, mirror, &left, &entry)?;
+            }
+            files::settled(conn, id, &Outcome { asset: None, base_md5: None }, Timestamp::now().as_millisecond())?;
+            files::mark_owners_dirty(conn, &left)?;
+            assets::by_id(conn, &left)
+        });
+        if let Some(asset) = asset.await? {
+            let problem = Problem {
+                action: "report".into(),
+                cause: format!("it is a track of {} now; the asset it was before, {}, stays", claim.video, asset.url),
+                advice: "delete that asset in the CMS if nothing uses it; this is said once".into(),
+            };
+            self.report.problem(claim.row.path.key(), &problem);
+        }
+        Ok(())
+    }
+}

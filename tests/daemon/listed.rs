@@ -1,0 +1,72 @@
+//! `_remote.toml` while the daemon runs.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::process::{Daemon, configure, digest, wait_mirrored};
+use crate::support::TestEnv;
+
+type Served = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// Serves what is put into the map, each with its digest as ETag; ends with the process.
+fn web() -> (String, Served) {
+    let served = Served::default();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let files = served.clone();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let head: Vec<String> =
+                BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+            let content = files.lock().unwrap().get(&path).cloned();
+            let answer = match content {
+                None => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+                Some(content) => {
+                    let tag = format!("\"{}\"", digest(&content));
+                    let (status, body) = if head.iter().any(|line| line.contains(&tag)) {
+                        ("304 Not Modified", "")
+                    } else {
+                        ("200 OK", &*content)
+                    };
+                    format!(
+                        "HTTP/1.1 {status}\r\netag: {tag}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                        body.len()
+                    )
+                }
+            };
+            // Who hangs up early is not waited for.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (base, served)
+}
+
+fn list(base: &str, names: &[&str]) -> String {
+    names.iter().map(|name| format!("[[file]]\nurl = \"{base}/{name}\"\nfilename = \"{name}\"\n")).collect()
+}
+
+#[test]
+fn a_list_saved_while_it_runs_is_fetched_and_a_changed_file_replaces_its_asset_at_the_next_refresh() {
+    let env = TestEnv::new();
+    let (base, served) = web();
+    served.lock().unwrap().extend([("/a.txt".to_owned(), "a".to_owned()), ("/b.txt".to_owned(), "b".to_owned())]);
+    env.write("first.txt", "first");
+    configure(&env, "allow_private_urls = true\nremote_refresh = \"3s\"");
+    let daemon = Daemon::ready(&env);
+    env.write("_remote.toml", list(&base, &["a.txt"]));
+    wait_mirrored(&daemon, &env, &[("a.txt".into(), digest("a"))]);
+    env.write("_remote.toml", list(&base, &["a.txt", "b.txt"]));
+    wait_mirrored(&daemon, &env, &[("b.txt".into(), digest("b"))]);
+    let before = env.asset("a.txt");
+    served.lock().unwrap().insert("/a.txt".to_owned(), "a, and more".to_owned());
+    wait_mirrored(&daemon, &env, &[("a.txt".into(), digest("a, and more"))]);
+    let after = env.asset("a.txt");
+    assert_eq!((after.id, after.url), (before.id, before.url));
+    daemon.wait_idle();
+    assert_eq!(env.assets().len(), 3);
+    assert!(!env.at("a.txt").exists());
+}
