@@ -12,6 +12,7 @@ pub mod files;
 pub mod intents;
 pub mod listed;
 mod lock;
+mod mark;
 mod schema;
 pub mod settings;
 pub mod sidecars;
@@ -22,7 +23,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -90,6 +92,8 @@ pub struct Index {
     /// Transactions may write.
     writes: bool,
     snapshot: bool,
+    /// For the one process that has the index: whether a statement met damage.
+    met_damage: Option<Arc<AtomicBool>>,
 }
 
 /// An opened index.
@@ -110,7 +114,7 @@ impl Index {
     pub fn open(path: &Path) -> Result<Opened, IndexError> {
         let open_error = |cause: String| IndexError::Open { path: path.to_owned(), cause };
         make_private(path).map_err(|error| open_error(error.to_string()))?;
-        let (conn, notice) = match connect(path) {
+        let (conn, notice) = match connect(path, !mark::take(path)) {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });
@@ -118,7 +122,7 @@ impl Index {
             Err(error) if is_damage(&error) => {
                 let aside = set_aside(path).map_err(|error| open_error(error.to_string()))?;
                 make_private(path).map_err(|error| open_error(error.to_string()))?;
-                let conn = connect(path).map_err(|error| open_error(error.to_string()))?;
+                let conn = connect(path, false).map_err(|error| open_error(error.to_string()))?;
                 let notice = format!(
                     "the index {} was damaged ({error}); it was set aside as {} and is being rebuilt from the media \
                      area, which costs time but loses nothing",
@@ -129,7 +133,8 @@ impl Index {
             }
             Err(error) => return Err(open_error(error.to_string())),
         };
-        Ok(Opened { index: Self::serve(conn, path, false, true)?, notice })
+        let index = Self { met_damage: Some(Arc::default()), ..Self::serve(conn, path, false, true)? };
+        Ok(Opened { index, notice })
     }
 
     /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
@@ -207,9 +212,14 @@ impl Index {
     /// of a process, which does not wait for the index's thread.
     pub async fn close(&self) {
         let (reply, answer) = oneshot::channel();
+        let sound = self.met_damage.as_ref().is_some_and(|damage| !damage.load(Ordering::Relaxed));
+        let path = self.path.clone();
         let job: Job = Box::new(move |conn| {
             if let Ok(empty) = Connection::open_in_memory() {
                 drop(std::mem::replace(conn, empty));
+                if sound {
+                    mark::set(&path);
+                }
             }
             // The asker may have been cancelled; it is closed all the same.
             let _ = reply.send(());
@@ -264,8 +274,16 @@ impl Index {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         R: FnOnce(rusqlite::Result<T>) + Send + 'static,
     {
-        let writes = self.writes;
-        let job: Job = Box::new(move |conn| reply(in_transaction(conn, writes, work)));
+        let (writes, met_damage) = (self.writes, self.met_damage.clone());
+        let job: Job = Box::new(move |conn| {
+            let result = in_transaction(conn, writes, work);
+            if let (Some(met), Err(error)) = (&met_damage, &result)
+                && is_damage(error)
+            {
+                met.store(true, Ordering::Relaxed);
+            }
+            reply(result);
+        });
         self.jobs.send(job).map_err(|_| IndexError::Closed)
     }
 
@@ -280,7 +298,7 @@ impl Index {
                 }
             })
             .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
-        Ok(Self { jobs, path: path.to_owned(), writes, snapshot })
+        Ok(Self { jobs, path: path.to_owned(), writes, snapshot, met_damage: None })
     }
 }
 
@@ -296,7 +314,8 @@ fn in_transaction<T>(
     Ok(value)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// `look_through`: reads all of the file for damage, which takes as long as a walk of the tree.
+fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Connection> {
     let mut conn = Connection::open(path)?;
     conn.busy_timeout(Duration::from_secs(10))?;
     // FULL: an intent must be on the disk before the call it announces.
@@ -304,12 +323,14 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
     )?;
-    let check: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if check != "ok" {
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(check),
-        ));
+    if look_through {
+        let check: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if check != "ok" {
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+                Some(check),
+            ));
+        }
     }
     schema::migrate(&mut conn)?;
     conn.set_prepared_statement_cache_capacity(64);

@@ -379,8 +379,15 @@ mod tests {
             for (latency_ms, share, at_least) in
                 [((2, 20), 1.0, 0.97), ((60, 200), 1.0, 0.93), ((2, 20), 0.8, 0.97), ((500, 2_000), 1.0, 0.65)]
             {
-                let run =
-                    Run { shares: vec![share], limit: 60, counting, latency_ms, late_ms: 0, seconds: 120, foreign: None };
+                let run = Run {
+                    shares: vec![share],
+                    limit: 60,
+                    counting,
+                    latency_ms,
+                    late_ms: 0,
+                    seconds: 120,
+                    foreign: None,
+                };
                 let outcome = simulate(&run);
                 let told = 60.0 * share * 40.0;
                 assert_eq!(outcome.refused, [0], "{latency_ms:?}");
@@ -396,8 +403,7 @@ mod tests {
     fn late_timers_of_a_busy_machine_do_not_slow_the_pace() {
         for counting in [Counting::Sliding, Counting::Fixed] {
             let (latency_ms, late_ms) = ((2, 20), 30);
-            let run =
-                Run { shares: vec![1.0], limit: 60, counting, latency_ms, late_ms, seconds: 120, foreign: None };
+            let run = Run { shares: vec![1.0], limit: 60, counting, latency_ms, late_ms, seconds: 120, foreign: None };
             let outcome = simulate(&run);
             assert_eq!(outcome.refused, [0]);
             assert!(outcome.done[0] >= 2_400 * 95 / 100, "{outcome:?}");
@@ -408,7 +414,8 @@ mod tests {
     fn beside_a_client_that_spends_half_both_go_on_almost_without_429() {
         for counting in [Counting::Sliding, Counting::Fixed] {
             let foreign = Some((100_000, 120));
-            let run = Run { shares: vec![1.0], limit: 60, counting, latency_ms: (2, 20), late_ms: 0, seconds: 120, foreign };
+            let run =
+                Run { shares: vec![1.0], limit: 60, counting, latency_ms: (2, 20), late_ms: 0, seconds: 120, foreign };
             let outcome = simulate(&run);
             assert!(outcome.refused[0] + outcome.foreign_refused <= 30, "about one in a hundred: {outcome:?}");
             assert!(outcome.foreign >= 1_150, "{outcome:?}");
@@ -435,8 +442,15 @@ mod tests {
     #[test]
     fn two_of_us_share_without_being_told() {
         for counting in [Counting::Sliding, Counting::Fixed] {
-            let run =
-                Run { shares: vec![1.0, 1.0], limit: 60, counting, latency_ms: (2, 20), late_ms: 0, seconds: 300, foreign: None };
+            let run = Run {
+                shares: vec![1.0, 1.0],
+                limit: 60,
+                counting,
+                latency_ms: (2, 20),
+                late_ms: 0,
+                seconds: 300,
+                foreign: None,
+            };
             let outcome = simulate(&run);
             let all: u64 = outcome.done.iter().sum();
             let refused: u64 = outcome.refused.iter().sum();
