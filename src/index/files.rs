@@ -578,7 +578,8 @@ impl KnownFiles {
         let mut entries = Vec::new();
         match under {
             None => {
-                let sql = format!("{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0");
+                // The plus has SQLite read the table as it lies: by the index of paths it would jump about in it.
+                let sql = format!("{COLUMNS} WHERE +mirror = ?1 AND present = 1 AND cached = 0");
                 Self::read(conn.prepare_cached(&sql)?.query([mirror])?, &mut entries)?;
             }
             Some(places) => {
