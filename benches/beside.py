@@ -44,6 +44,10 @@ class Other:
         self.thread.join()
 
 
+# What the scene is called, dato-mirror's share, and how many seconds the other is there before (or, below 0, comes after).
+SCENES = [("joins the other", "1", 3), ("is joined by the other", "1", -8), ("joins, share 0.8", "0.8", 3)]
+
+
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     stand.machine()
@@ -51,11 +55,11 @@ def main():
     with stand.workshop() as work:
         tree = work / "tree"
         stand.grow(tree, count)
-        for name, share, head_start in [("joins the other", "1", 3), ("is joined by the other", "1", -10), ("joins, share 0.8", "0.8", 3)]:
+        for name, share, head_start in SCENES:
             with stand.Sandbox() as sandbox:
                 state = work / f"{name}.sqlite"
                 box = {}
-                job = threading.Thread(target=lambda: box.update(done=stand.sync(tree, sandbox.url, state, RATE_SHARE=share)))
+                job = threading.Thread(target=lambda: box.update(done=stand.sync(tree, sandbox.url, state, API_RATE_SHARE=share)))
                 if head_start > 0:
                     other = Other(sandbox.url)
                     time.sleep(head_start)
@@ -80,6 +84,7 @@ def main():
                     f"{other.asked / (together + max(head_start, 0)):.1f}",
                     other.refused,
                 ])
+                print(*rows[-1], sep=", ", file=sys.stderr, flush=True)
     header = ["scene", "mirrored", "s", "its calls/asset", "its 429s", "other's calls/s", "other's 429s"]
     stand.table(header, rows)
 

@@ -38,7 +38,7 @@ def main():
     with stand.workshop() as work, stand.Sandbox.unlimited() as sandbox:
         tree, state = work / "tree", work / "index.sqlite"
         stand.grow(tree, count)
-        stand.sync(tree, sandbox.url, state, RATE_SHARE="1")
+        stand.sync(tree, sandbox.url, state, API_RATE_SHARE="1")
         # The limit as usual: what the daemon does now is what it would do against the service.
         sandbox.control("PATCH", "settings", {"rate_limit": 60, "job_min_ms": 300, "job_max_ms": 900})
         command = [stand.binary(), "--root", str(tree), "-q"]

@@ -62,6 +62,7 @@ def main():
             again = curl(sandbox, file)
             floor = (by_curl + again) / 2
             rows.append((number + 1, done.peak, size / put / 1e6, size / floor / 1e6, floor / put, done.wall, done.cpu))
+            print(*rows[-1], file=sys.stderr, flush=True)
     header = ["round", "peak MB", "PUT MB/s", "curl -T MB/s", "ratio", "whole run s", "CPU s"]
     middle = ["median", *(stand.median(row[column] for row in rows) for column in range(1, 7))]
     shown = lambda row: [row[0], stand.mb(row[1]), *(f"{value:.0f}" for value in row[2:4]), f"{row[4]:.2f}", *(f"{value:.1f}" for value in row[5:])]

@@ -49,7 +49,7 @@ def main():
         tree, client = work / "tree", work / "client"
         stand.grow(tree, count)
         with stand.Sandbox() as sandbox:
-            done = stand.sync(tree, sandbox.url, work / "index.sqlite", RATE_SHARE="1")
+            done = stand.sync(tree, sandbox.url, work / "index.sqlite", API_RATE_SHARE="1")
             assert done.report()["created"] == count, done.output
             rows.append(row("dato-mirror", count, done, sandbox.log()))
         if shutil.which("npm"):
