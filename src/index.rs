@@ -137,12 +137,12 @@ impl Index {
         Ok(Opened { index, notice })
     }
 
-    /// A throw-away copy in memory of the index at `path` (empty when there is none): what a dry run works on.
+    /// A throw-away copy of the index at `path` (empty when there is none): what a dry run works on.
     ///
     /// # Errors
     /// [`IndexError::Newer`], or SQLite's.
     pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
-        let mut conn = Connection::open_in_memory()?;
+        let mut conn = nameless()?;
         if path.exists() {
             let source = read_only(path).and_then(|source| {
                 source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
@@ -335,6 +335,16 @@ fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Connection> {
     schema::migrate(&mut conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// An index without a name, gone with its connection: a million files do not fit well in memory, so it lies where the
+/// system keeps temporary files, if it keeps any.
+fn nameless() -> rusqlite::Result<Connection> {
+    let on_disk = Connection::open("").and_then(|conn| {
+        conn.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;")?;
+        Ok(conn)
+    });
+    on_disk.or_else(|_| Connection::open_in_memory())
 }
 
 fn must_exist(path: &Path) -> Result<(), IndexError> {

@@ -50,8 +50,10 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
     }
     let first = remote.list(&ListQuery::all(0)).await?;
     let pages = first.total.div_ceil(u64::from(PAGE_LIMIT));
-    let asks = index.call(Asks::of).await?;
-    if pages.saturating_sub(1) <= asks.calls(remote) || !ask(index, remote, asks).await? {
+    let (ids, md5s) = index.call(Asks::sizes).await?;
+    let limits = remote.batch_limits();
+    let calls = ids.div_ceil(limits.ids) + md5s.div_ceil(limits.md5s);
+    if pages.saturating_sub(1) <= calls as u64 || !ask(index, remote, index.call(Asks::of).await?).await? {
         list_all(index, remote, Some(first)).await?;
     }
     Ok(())
@@ -247,9 +249,19 @@ impl Asks {
         Ok(asks)
     }
 
-    fn calls(&self, remote: &Remote) -> u64 {
-        let limits = remote.batch_limits();
-        (self.ids.len().div_ceil(limits.ids) + self.unplaced.len().div_ceil(limits.md5s)) as u64
+    /// How many ids and contents there would be, without having them in memory: of a large folder that is new they are
+    /// too many to be asked for.
+    fn sizes(conn: &Connection) -> rusqlite::Result<(usize, usize)> {
+        conn.query_row(
+            "SELECT count(DISTINCT asset) + count(*) FILTER (WHERE asset IS NULL),
+                    count(*) FILTER (WHERE asset IS NULL AND md5 IS NOT NULL)
+             FROM file WHERE present = 1",
+            [],
+            |row| {
+                let size = |column| row.get::<_, i64>(column).map(|count| usize::try_from(count).unwrap_or(0));
+                Ok((size(0)?, size(1)?))
+            },
+        )
     }
 }
 
@@ -300,4 +312,38 @@ fn unknown_ids(conn: &Connection, files: Vec<(UploadId, Md5)>) -> rusqlite::Resu
         }
     }
     Ok(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::Fingerprint;
+    use crate::index::FoundFile;
+    use crate::model::RelPath;
+
+    #[test]
+    fn what_would_be_asked_is_counted_without_being_in_memory() {
+        let index = Index::snapshot(Path::new("/nonexistent/index.sqlite")).unwrap();
+        let file = |name: &str| FoundFile {
+            path: RelPath::from_key(name).unwrap(),
+            print: Fingerprint { size: 1, mtime_ns: 1, ctime_ns: 1, inode: 1, dev: 1 },
+            read_at_ns: 2,
+            md5: Md5::of(name.as_bytes()),
+            embedded: None,
+        };
+        let (sizes, asks) = index
+            .call_blocking(move |conn| {
+                let mirror = settings::mirror(conn, "brand")?.id;
+                files::found(conn, mirror, &["a", "b", "c", "d", "gone"].map(file))?;
+                // Two share an asset, one is gone.
+                conn.execute("UPDATE file SET asset = 'u' WHERE path IN ('a', 'b')", [])?;
+                conn.execute("UPDATE file SET present = 0 WHERE path = 'gone'", [])?;
+                Ok((Asks::sizes(conn)?, Asks::of(conn)?))
+            })
+            .unwrap();
+        assert_eq!(sizes, (3, 2));
+        assert_eq!(sizes, (asks.ids.len(), asks.unplaced.len()));
+    }
 }
