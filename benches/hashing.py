@@ -12,7 +12,7 @@ import time
 
 import stand
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def openssl(files, processes):
