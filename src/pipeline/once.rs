@@ -3,7 +3,7 @@
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,9 @@ use super::scan::{Scanned, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
+
+/// A look at the remote that is older than this is renewed after a scan that found work.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -117,45 +120,39 @@ struct Once<'a> {
     session: Session,
 }
 
+/// A mirror that was scanned.
+struct Work<'a> {
+    mirror: &'a MirrorRun,
+    report: MirrorReport,
+    /// Its root is what it should be.
+    believed: bool,
+    /// Something was read, or is gone.
+    changed: bool,
+}
+
 impl Once<'_> {
     async fn mirrors(&self, mirrors: &[MirrorRun]) -> Result<(Vec<MirrorReport>, Exit), RunError> {
         let index = &self.session.index;
-        let mut work = Vec::new();
-        let mut exit = Exit::Done;
-        let mut first_error = None;
         let started = Instant::now();
-        for mirror in mirrors {
-            let mut report = MirrorReport {
-                name: mirror.config.name.clone(),
-                root: mirror.root().display().to_string(),
-                plan: self.options.dry_run.then(Vec::new),
-                ..MirrorReport::default()
-            };
-            match mirror.scan(index, self.options.only.clone(), self.stop).await {
-                Ok(scanned) => {
-                    report.scanned = scanned.files;
-                    take_scan_problems(&scanned, &mut report);
-                    self.note_unread(mirror, &scanned).await?;
-                    work.push((mirror, report, true));
-                }
-                Err(error @ RunError::Empty { .. }) => {
-                    report.problem("", &guard_problem(&error.to_string()));
-                    exit = worst(exit, Exit::Guard);
-                    first_error.get_or_insert(error);
-                    work.push((mirror, report, false));
-                }
-                Err(error) => return Err(error),
+        let (mut exit, work) = if self.session.knows_remote().await? {
+            // Neither needs the other, and both take as long as a walk.
+            let (scanned, refreshed) = tokio::join!(self.scan(mirrors), self.refresh());
+            let scanned = scanned?;
+            refreshed?;
+            if scanned.1.iter().any(|work| work.changed) {
+                // Reading what changed may have taken hours.
+                self.freshen().await?;
             }
-        }
-        if work.iter().all(|(_, _, believed)| !believed)
-            && let Some(error) = first_error
-        {
-            return Err(error);
-        }
-        self.refresh().await?;
+            scanned
+        } else {
+            let scanned = self.scan(mirrors).await?;
+            self.options.progress.enter(Stage::Listing, "");
+            self.refresh().await?;
+            scanned
+        };
         let mut reports = Vec::new();
         let mut counted = Usage::default();
-        for (mirror, mut report, believed) in work {
+        for Work { mirror, mut report, believed, .. } in work {
             if believed {
                 exit = worst(exit, self.mirror(mirror, &mut report).await?);
                 mirror.remember_root(index).await?;
@@ -180,6 +177,40 @@ impl Once<'_> {
         Ok((reports, exit))
     }
 
+    async fn scan<'a>(&self, mirrors: &'a [MirrorRun]) -> Result<(Exit, Vec<Work<'a>>), RunError> {
+        let mut work = Vec::new();
+        let mut exit = Exit::Done;
+        let mut first_error = None;
+        for mirror in mirrors {
+            let mut report = MirrorReport {
+                name: mirror.config.name.clone(),
+                root: mirror.root().display().to_string(),
+                plan: self.options.dry_run.then(Vec::new),
+                ..MirrorReport::default()
+            };
+            match mirror.scan(&self.session.index, self.options.only.clone(), self.stop).await {
+                Ok(scanned) => {
+                    report.scanned = scanned.files;
+                    take_scan_problems(&scanned, &mut report);
+                    self.note_unread(mirror, &scanned).await?;
+                    let changed = scanned.read + scanned.vanished > 0;
+                    work.push(Work { mirror, report, believed: true, changed });
+                }
+                Err(error @ RunError::Empty { .. }) => {
+                    report.problem("", &guard_problem(&error.to_string()));
+                    exit = worst(exit, Exit::Guard);
+                    first_error.get_or_insert(error);
+                    work.push(Work { mirror, report, believed: false, changed: false });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            Some(error) if work.iter().all(|work| !work.believed) => Err(error),
+            _ => Ok((exit, work)),
+        }
+    }
+
     /// For `status`. A look at some paths knows nothing of the others.
     async fn note_unread(&self, mirror: &MirrorRun, scanned: &Scanned) -> Result<(), RunError> {
         if self.options.dry_run || self.options.only.is_some() {
@@ -191,9 +222,17 @@ impl Once<'_> {
         Ok(self.session.index.call(move |conn| told::set_unread(conn, &name, &unread)).await?)
     }
 
+    async fn freshen(&self) -> Result<(), RunError> {
+        match self.session.freshen(FRESH).await {
+            Ok(()) => Ok(()),
+            Err(RefreshError::Index(error)) => Err(error.into()),
+            // It may pass, and `refresh` waits for that.
+            Err(RefreshError::Api(_)) => self.refresh().await,
+        }
+    }
+
     async fn refresh(&self) -> Result<(), RunError> {
         let mut waited = false;
-        self.options.progress.enter(Stage::Listing, "");
         loop {
             match self.session.refresh().await {
                 Ok(()) => return Ok(()),

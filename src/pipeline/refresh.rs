@@ -13,6 +13,8 @@ use crate::remote::{ApiError, ListFilter, ListQuery, Order, PAGE_LIMIT, Remote};
 
 /// The service may show a write late; this much of what was already seen is looked at again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+/// Assets in the first page of a look at changes: as a rule there are none, and the newest asset tells so.
+const FIRST_LOOK: u32 = 50;
 /// A listing during which assets came or went is begun again, so many times.
 const ATTEMPTS: u32 = 3;
 /// Setting: the index has seen every asset once.
@@ -70,7 +72,8 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
         let (mut offset, mut total, mut newest) = (0, None, None);
         let mut shifted = false;
         loop {
-            let query = ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit: PAGE_LIMIT };
+            let limit = if offset == 0 { FIRST_LOOK } else { PAGE_LIMIT };
+            let query = ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit };
             let page = remote.list(&query).await?;
             shifted |= total.is_some_and(|total| total != page.total);
             total = Some(page.total);
@@ -145,7 +148,11 @@ fn is_before(asset: &Asset, horizon: Option<Timestamp>) -> bool {
     }
 }
 
-fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {
+/// Whether the index has seen every asset once.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {
     Ok(settings::get(conn, COMPLETE)?.is_some())
 }
 

@@ -172,6 +172,14 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a look at the remote needs nothing that a scan finds out: the index has seen every asset once.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn knows_remote(&self) -> Result<bool, RunError> {
+        Ok(self.index.call(refresh::is_complete).await?)
+    }
+
     /// Looks at the whole remote: changes and deletions.
     ///
     /// # Errors
