@@ -22,6 +22,7 @@ pub mod explain;
 pub mod listed;
 pub mod manifest;
 pub mod mirror;
+pub mod notices;
 pub mod observe;
 pub mod once;
 pub mod pass;

@@ -18,7 +18,9 @@ use crate::index::told::{self, LastPass, Unread, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
 use crate::live::forecast;
 use crate::pipeline::budget::is_spread;
+use crate::pipeline::notices;
 use crate::pipeline::session::this_month;
+use crate::report::ReportedProblem;
 
 /// Problems shown to people; JSON has all.
 const SHOWN: usize = 10;
@@ -123,6 +125,9 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                     let mirrored = files::by_path(conn, row, &path)?.is_some_and(|row| row.present);
                     mirror.failed += u64::from(!mirrored);
                     mirror.problems.push(Problem { path, action: "read".into(), cause, advice, retry_at: None });
+                }
+                for ReportedProblem { path, action, cause, advice } in notices::told(conn, row, |_| true)? {
+                    mirror.problems.push(Problem { path, action, cause, advice, retry_at: None });
                 }
                 Ok(mirror)
             });

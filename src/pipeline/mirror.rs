@@ -27,6 +27,7 @@ use super::desire::Desires;
 use super::execute::{Executor, Sending};
 use super::listed::{Lists, cache_folder};
 use super::manifest;
+use super::notices;
 use super::observe::Scope;
 use super::pass::{self, PassContext, PassEnd, Urgent};
 use super::plan::Policy;
@@ -37,9 +38,6 @@ use super::tracks::Sight;
 
 /// A pass sends a path back to settling; so often in a run before it is reported.
 const RESETTLES: u32 = 3;
-/// Notices about metadata looked at, and told, in a run.
-const MAX_NOTICES: u32 = 1000;
-const MAX_TOLD: usize = 50;
 
 /// A mirror ready to run.
 #[derive(Debug, Clone)]
@@ -266,8 +264,11 @@ impl MirrorRun {
         report: &mut MirrorReport,
     ) -> Result<PassEnd, RunError> {
         let end = self.passes(session, request, stop, report).await?;
-        let only = request.only.as_deref().map(Only::new);
-        self.tell_notices(&session.index, only.as_ref(), report).await?;
+        // Also when nothing was to be done this time.
+        let (row, only) = (self.row, request.only.as_deref().map(Only::new));
+        let wanted = move |path: &str| only.as_ref().is_none_or(|only| only.contains(path));
+        let notices = session.index.call(move |conn| notices::told(conn, row, wanted)).await?;
+        report.problems.extend(notices);
         Ok(end)
     }
 
@@ -294,37 +295,6 @@ impl MirrorRun {
                 settings::set_policy(conn, &mirror, &rules)
             })
             .await
-    }
-
-    /// What of the files' metadata could not be used, also when nothing was to be done this time.
-    async fn tell_notices(
-        &self,
-        index: &Index,
-        only: Option<&Only>,
-        report: &mut MirrorReport,
-    ) -> Result<(), RunError> {
-        let row = self.row;
-        let notices = index.call(move |conn| files::notices(conn, row, MAX_NOTICES)).await?;
-        let mut told: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
-        for (lines, path, count) in notices.iter().filter(|(_, path, _)| only.is_none_or(|only| only.contains(path))) {
-            for line in lines.lines() {
-                told.entry(line).or_insert((path, 0)).1 += count;
-            }
-        }
-        let mut told: Vec<_> = told.into_iter().map(|(line, (path, count))| (path, line, count)).collect();
-        told.sort_unstable();
-        let hidden = told.len().saturating_sub(MAX_TOLD);
-        for (path, line, count) in told.into_iter().take(MAX_TOLD) {
-            let more = if count > 1 { format!(" (and {} more files)", count - 1) } else { String::new() };
-            let advice = "correct it; the file itself is mirrored, without this".into();
-            report.problem(path, &Problem { action: "read".into(), cause: format!("{line}{more}"), advice });
-        }
-        if hidden > 0 {
-            let cause = format!("{hidden} more of the kind: metadata that could not be used");
-            let advice = "correct those above; the rest is told then".into();
-            report.problem("", &Problem { action: "read".into(), cause, advice });
-        }
-        Ok(())
     }
 
     async fn passes(

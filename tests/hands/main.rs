@@ -9,6 +9,7 @@ mod ci;
 mod commands;
 mod daemon;
 mod outputs;
+mod readme;
 #[allow(dead_code, reason = "another test binary uses the rest")]
 #[path = "../it/support.rs"]
 mod support;

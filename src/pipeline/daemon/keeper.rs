@@ -37,6 +37,7 @@ use crate::report::{MirrorReport, ReportedProblem};
 
 use super::super::execute::Sending;
 use super::super::mirror::{MirrorRun, RunRequest};
+use super::super::notices;
 use super::super::pass::Urgent;
 use super::super::scan::ScanError;
 use super::super::session::Session;
@@ -668,12 +669,16 @@ impl Keeper {
     async fn show(&mut self, mut report: MirrorReport, took: Duration, full: bool) -> Result<(), RunError> {
         let name = self.config.name.clone();
         let mirror_name = name.clone();
-        let (tally, problems) = self
+        let (tally, problems, notices) = self
             .session
             .index
             .call(move |conn| {
                 let mirror = crate::index::settings::mirror(conn, &mirror_name)?.id;
-                Ok((files::tally(conn, mirror)?, files::problems(conn, mirror)?))
+                Ok((
+                    files::tally(conn, mirror)?,
+                    files::problems(conn, mirror)?,
+                    notices::told(conn, mirror, |_| true)?,
+                ))
             })
             .await?;
         if !problems.iter().any(|stored| stored.problem.action == "delete") {
@@ -689,7 +694,7 @@ impl Keeper {
             let Problem { action, cause, advice } = stored.problem;
             ReportedProblem { path: stored.path, action, cause, advice }
         });
-        self.live.set_problems(&name, stored.chain(on_disk));
+        self.live.set_problems(&name, stored.chain(on_disk).chain(notices));
         if !self.paused {
             self.live.set_phase(&name, Phase::Idle);
         }

@@ -1,0 +1,52 @@
+//! What of files' metadata could not be used: a locale the project does not have, a sidecar file with a mistake in it.
+//!
+//! Owns: how such notices are gathered and worded. The files themselves are mirrored, so these are no failures.
+//! Called by: a pass for its report, the daemon for its page, `status`.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use crate::index::files;
+use crate::report::ReportedProblem;
+
+/// Notices read at most.
+const MAX_READ: u32 = 1000;
+/// Notices told at most; one mistake in a rule is in thousands of files.
+const MAX_TOLD: usize = 50;
+
+/// The notices about files of a mirror whose paths are `wanted`; one that is the same for many is told once.
+///
+/// # Errors
+/// SQLite's.
+pub fn told(conn: &Connection, mirror: i64, wanted: impl Fn(&str) -> bool) -> rusqlite::Result<Vec<ReportedProblem>> {
+    let notices = files::notices(conn, mirror, MAX_READ)?;
+    let mut told: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
+    for (lines, path, count) in notices.iter().filter(|(_, path, _)| wanted(path)) {
+        for line in lines.lines() {
+            told.entry(line).or_insert((path, 0)).1 += count;
+        }
+    }
+    let mut told: Vec<_> = told.into_iter().map(|(line, (path, count))| (path, line, count)).collect();
+    told.sort_unstable();
+    let hidden = told.len().saturating_sub(MAX_TOLD);
+    let notice = |path: &str, cause: String, advice: &str| ReportedProblem {
+        path: path.to_owned(),
+        action: "read".into(),
+        cause,
+        advice: advice.to_owned(),
+    };
+    let mut problems: Vec<ReportedProblem> = told
+        .into_iter()
+        .take(MAX_TOLD)
+        .map(|(path, line, count)| {
+            let more = if count > 1 { format!(" (and {} more files)", count - 1) } else { String::new() };
+            notice(path, format!("{line}{more}"), "correct it; the file itself is mirrored, without this")
+        })
+        .collect();
+    if hidden > 0 {
+        let cause = format!("{hidden} more of the kind: metadata that could not be used");
+        problems.push(notice("", cause, "correct those above; the rest is told then"));
+    }
+    Ok(problems)
+}
