@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use super::{NOT_BEFORE_A_CHANGE, Pass, PassError, retry_at};
+use super::finish::next_try;
+use super::{Pass, PassError};
 use crate::index::files::Outcome;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, files};
@@ -16,7 +17,6 @@ use crate::live::Change;
 use crate::model::UploadId;
 use crate::pipeline::execute::Failure;
 use crate::pipeline::tracks::{Claim, Due, Work, claim};
-use crate::report::PlannedAction;
 
 /// Videos worked on at a time.
 const VIDEOS: usize = 16;
@@ -60,7 +60,7 @@ impl Pass<'_> {
                         cause: claim.why(Due::Wait),
                         advice: "see what is told of the video; the track follows it".into(),
                     };
-                    self.fail(&claim.row, &problem, retry_at(claim.row.failures)).await?;
+                    self.fail(&claim.row, &problem, next_try(&claim.row, true)).await?;
                 }
                 (Some(asset), _) => videos.entry(asset.id.clone()).or_default().push(claim),
             }
@@ -93,10 +93,7 @@ impl Pass<'_> {
         }
         match result {
             Ok(due) => self.track_done(claim, due).await,
-            Err(Failure::Path { problem, retry }) => {
-                let at = if retry { retry_at(claim.row.failures) } else { NOT_BEFORE_A_CHANGE };
-                self.fail(&claim.row, &problem, at).await
-            }
+            Err(Failure::Path { problem, retry }) => self.fail(&claim.row, &problem, next_try(&claim.row, retry)).await,
             Err(Failure::Changed) => {
                 self.end.changed.insert(claim.row.path.key().to_owned());
                 Ok(())
@@ -154,8 +151,7 @@ impl Pass<'_> {
         // It stays dirty, and is told once.
         self.failed.insert(claim.row.id);
         let Some(action) = due.name() else { return };
-        let planned = PlannedAction { path: claim.row.path.key().into(), action: action.into(), why: claim.why(due) };
-        self.report.plan.get_or_insert_default().push(planned);
+        self.tell(&claim.row, action, &claim.why(due));
     }
 
     /// A file that was an asset before its video came lets go of it: nothing in the media area is deleted for that.

@@ -1,0 +1,117 @@
+//! Actions set going.
+//!
+//! Owns: how many are under way, what is sent for several assets at once, and that an action without a call ends at once.
+//! Decides nothing: neither what is done (`plan`) nor when (`round`).
+//! Called by: `pass::round`, and `pipeline::pass` at the end of each.
+
+use super::{Finished, Pass, PassError, touches};
+use crate::index::{FileRow, Problem};
+use crate::metadata::merge::Conflict;
+use crate::model::FieldKey;
+use crate::pipeline::bulk::{self, BulkItem, send_bulk};
+use crate::pipeline::desire::Desires;
+use crate::pipeline::edit::BulkChange;
+use crate::pipeline::plan::{Action, Plan};
+use crate::pipeline::simulate::simulate;
+
+/// Actions under way at once: enough to fill the API's allowance while jobs take seconds.
+const IN_FLIGHT: usize = 400;
+
+impl Pass<'_> {
+    /// Begins one action, or finishes it at once when it takes no call.
+    pub(super) async fn begin(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
+        self.tried.insert(row.id);
+        self.begun += 1;
+        for conflict in plan.conflicts() {
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
+        }
+        if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
+            self.tell(&row, action, &plan.why);
+        }
+        match &plan.action {
+            Action::Record { .. }
+            | Action::Accept { .. }
+            | Action::Forget
+            | Action::Nothing
+            | Action::Wait
+            | Action::Report { .. } => self.finish(Finished { row, plan, result: Ok(None) }).await,
+            Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {
+                Some(change) => {
+                    self.busy.extend(touches(&row, &plan).cloned());
+                    let group = self.bulk.entry(change.clone()).or_default();
+                    group.push(BulkItem { asset: asset.id.clone(), row, plan: plan.clone() });
+                    if group.len() >= bulk::AT_ONCE {
+                        self.flush_group(&change);
+                    }
+                    Ok(())
+                }
+                None => self.launch(row, plan).await,
+            },
+            _ => self.launch(row, plan).await,
+        }
+    }
+
+    async fn launch(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
+        let Some(executor) = self.context.executor.clone() else {
+            let asset = simulate(&row, &plan.action).map(Box::new);
+            return self.finish(Finished { row, plan, result: Ok(asset) }).await;
+        };
+        self.busy.extend(touches(&row, &plan).cloned());
+        let cancel = self.context.stop.clone();
+        // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
+        let permit = match plan.action.sends() {
+            true => executor.senders.clone().acquire_owned().await.ok(),
+            false => None,
+        };
+        self.flight.spawn(async move {
+            let result = executor.execute(&row, &plan.action, permit, &cancel).await;
+            vec![Finished { row, plan, result }]
+        });
+        while self.flight.len() >= IN_FLIGHT {
+            let Some(finished) = self.flight.join_next().await else { break };
+            self.take(finished).await?;
+        }
+        while let Some(finished) = self.flight.try_join_next() {
+            self.take(finished).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush_bulk(&mut self) {
+        let changes: Vec<BulkChange> = self.bulk.keys().cloned().collect();
+        for change in changes {
+            self.flush_group(&change);
+        }
+    }
+
+    fn flush_group(&mut self, change: &BulkChange) {
+        let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
+        let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
+        self.flight.spawn(async move {
+            send_bulk(&executor, mirror, &change, group, &cancel)
+                .await
+                .into_iter()
+                .map(|(BulkItem { row, plan, .. }, result)| Finished { row, plan, result })
+                .collect()
+        });
+    }
+}
+
+fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {
+    let shown = |value: &Option<serde_json::Value>| {
+        let Some(value) = value else { return "nothing".to_owned() };
+        // People know a collection by its labels.
+        let id = value.as_str().filter(|_| conflict.key == FieldKey::Collection);
+        id.and_then(|id| desires.collection_labels(id)).map_or_else(|| value.to_string(), str::to_owned)
+    };
+    Problem {
+        action: "report".into(),
+        cause: format!(
+            "{} was changed both here (to {}) and in the CMS (to {}): the CMS's value stays",
+            conflict.key,
+            shown(&conflict.desired),
+            shown(&conflict.remote)
+        ),
+        advice: "agree on one value; this is said once".into(),
+    }
+}

@@ -1,0 +1,206 @@
+//! What became of an action.
+//!
+//! Owns: what its outcome means for the row, the report and the rest of the pass, and when a failure is tried again.
+//! Makes no call. Called by: `pipeline::pass` and its parts, for whatever ends.
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinError;
+
+use super::{Finished, Pass, PassError, touches};
+use crate::index::told::{self, Done};
+use crate::index::{FileRow, Problem, assets, companions, files};
+use crate::live::Change;
+use crate::model::{Asset, MirrorStamp};
+use crate::pipeline::execute::Failure;
+use crate::pipeline::plan::{Action, Plan};
+use crate::pipeline::record::record;
+use crate::pipeline::verify::Replacement;
+
+/// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
+const REPLANS: u32 = 5;
+/// A path is acted on this often in a pass, when what others did gives it more to do.
+const TURNS: u32 = 3;
+/// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
+const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
+
+impl Pass<'_> {
+    pub(super) async fn take(&mut self, joined: Result<Vec<Finished>, JoinError>) -> Result<(), PassError> {
+        match joined {
+            Ok(all) => {
+                for finished in all {
+                    self.finish(finished).await?;
+                }
+            }
+            Err(error) => tracing::error!(%error, "an action ended abnormally; its path is looked at in the next pass"),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
+        let Finished { row, plan, result } = finished;
+        self.tick();
+        for asset in touches(&row, &plan) {
+            self.busy.remove(asset);
+        }
+        match result {
+            Ok(asset) => self.done(row, plan, asset).await,
+            Err(Failure::Changed) => {
+                self.end.changed.insert(row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::Collection) => {
+                self.end.uncollected.insert(row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::Replan) => {
+                if self.replan(row.id) {
+                    return Ok(());
+                }
+                let problem = Problem {
+                    action: plan.action.name().unwrap_or_default().into(),
+                    cause: "the media area changed each time this file was to be mirrored".into(),
+                    advice: "it is tried again; see whether another program works on the same assets".into(),
+                };
+                self.fail(&row, &problem, next_try(&row, true)).await
+            }
+            Err(Failure::Damaged { asset, problem }) => self.damaged(row, &plan, *asset, &problem).await,
+            Err(Failure::Path { problem, retry }) => self.fail(&row, &problem, next_try(&row, retry)).await,
+            Err(Failure::All(error)) => {
+                self.end.fatal.get_or_insert(error);
+                Ok(())
+            }
+            Err(Failure::Stopped) => Ok(()),
+            Err(Failure::Index(error)) => Err(error.into()),
+        }
+    }
+
+    async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
+        if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
+            if !self.unfinished.contains(&row.id) {
+                self.report.count(action);
+            }
+            tracing::debug!(path = %row.path, action, why = %plan.why, "done");
+            if let Some(live) = &self.context.live {
+                let shown = asset.as_deref();
+                live.changed(
+                    &self.context.scope.name,
+                    Change {
+                        path: row.path.key().to_owned(),
+                        action: action.to_owned(),
+                        at: Timestamp::now(),
+                        url: shown.map(|asset| asset.url.clone()),
+                        asset: plan.action.asset().map(|id| id.as_str().to_owned()),
+                    },
+                );
+                let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
+                live.file_done(&self.context.scope.name, sent.unwrap_or(0));
+            }
+        }
+        let mirror = self.context.scope.mirror;
+        let name = self.context.scope.stamp_name(&row.path);
+        let now = Timestamp::now().as_millisecond();
+        let replaced = self.replacement(&row, &plan, asset.as_deref());
+        let turns = self.turns.entry(row.id).or_default();
+        *turns += 1;
+        if *turns < TURNS {
+            // Its row tells from now on whether there is more to do.
+            self.tried.remove(&row.id);
+        }
+        let Plan { action, why, .. } = plan;
+        let id = row.id;
+        let made = self.context.executor.is_some();
+        let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
+        if unfinished {
+            self.unfinished.insert(id);
+        }
+        self.context
+            .index
+            .call(move |conn| {
+                record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
+                let gone = matches!(action, Action::Delete { .. });
+                if gone || action.sends() || action.asset() != row.asset.as_ref() {
+                    companions::distrust(conn, mirror, &row.path)?;
+                }
+                if unfinished {
+                    files::mark_dirty(conn, id)?;
+                }
+                match action.name() {
+                    Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
+                    None => Ok(()),
+                }
+            })
+            .await?;
+        self.context.progress.done(1);
+        if let (Some(verifier), Some(replaced)) = (&self.context.verifier, replaced) {
+            verifier.follow(replaced);
+        }
+        Ok(())
+    }
+
+    /// Whether the path is planned anew in this pass.
+    fn replan(&mut self, row: i64) -> bool {
+        let count = self.replans.entry(row).or_default();
+        *count += 1;
+        let again = *count < REPLANS;
+        if again {
+            self.tried.remove(&row);
+        }
+        again
+    }
+
+    /// A replacement whose URL is to be followed.
+    fn replacement(&self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) -> Option<Replacement> {
+        let (Action::Replace { content, .. }, Some(asset), Some(_)) = (&plan.action, asset, &self.context.verifier)
+        else {
+            return None;
+        };
+        Some(Replacement {
+            mirror: self.context.scope.name.clone(),
+            path: row.path.key().to_owned(),
+            url: asset.url.clone(),
+            md5: *content,
+            size: asset.size,
+        })
+    }
+
+    /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
+    async fn damaged(&mut self, row: FileRow, plan: &Plan, asset: Asset, problem: &Problem) -> Result<(), PassError> {
+        let mirror = self.context.scope.mirror;
+        let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
+        let entry =
+            MirrorStamp { md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()), ..edit.entry.clone() };
+        self.context
+            .index
+            .call(move |conn| {
+                assets::upsert_own(conn, &asset)?;
+                assets::set_pushed(conn, mirror, &asset.id, &entry)
+            })
+            .await?;
+        if self.replan(row.id) {
+            return Ok(());
+        }
+        self.fail(&row, problem, next_try(&row, true)).await
+    }
+
+    pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
+        self.failed.insert(row.id);
+        self.context.progress.failed();
+        self.report.failed += 1;
+        self.report.problem(row.path.key(), problem);
+        tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
+        let (id, problem) = (row.id, problem.clone());
+        self.context.index.call(move |conn| files::failed(conn, id, &problem, retry_at)).await?;
+        Ok(())
+    }
+}
+
+/// When a path that failed has its next turn, as milliseconds since 1970.
+pub(super) fn next_try(row: &FileRow, heals: bool) -> i64 {
+    if heals { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE }
+}
+
+/// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
+fn retry_at(failures: u32) -> i64 {
+    let seconds = 10_i64.saturating_mul(1 << failures.min(9)).min(3600);
+    (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
+}
