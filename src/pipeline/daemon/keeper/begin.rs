@@ -1,0 +1,103 @@
+//! Scans and passes set going.
+//!
+//! Owns: what each is about. Their steps are in `work`, and when they may begin is in `pace`.
+//! Called by: the keeper's loop.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Keeper;
+use super::pace::{DUE_INTERVAL, jittered};
+use super::work::{Job, Place, Work, look};
+use crate::error::RunError;
+use crate::index::{files, sidecars, told};
+use crate::live::Phase;
+use crate::model::RelPath;
+use crate::pipeline::mirror::{MirrorRun, RunRequest};
+
+/// Deletions of this span count together for the deletion guard: one `rm -r` may come in several batches.
+const DELETION_WINDOW: Duration = Duration::from_secs(600);
+
+impl Keeper {
+    /// Begins what is to be done and can be.
+    pub(super) async fn begin(&mut self, run: &MirrorRun) -> Result<(), RunError> {
+        let now = Instant::now();
+        if self.paused && !self.is_back(run, now).await? {
+            return Ok(());
+        }
+        if now >= self.next_refresh && self.can_pass(now) {
+            self.refresh = true;
+            self.next_refresh = now + jittered(self.config.remote_refresh);
+            // What lists name lies on other people's servers: asked for at the same rhythm, and not only by a rescan.
+            let mirror = run.row;
+            let lists = self.session.index.call(move |conn| sidecars::lists(conn, mirror)).await?;
+            self.folders.extend(lists.iter().filter_map(|list| RelPath::from_key(&list.path).ok()));
+        }
+        self.begin_scan(run, now);
+        if !self.can_pass(now) {
+            return Ok(());
+        }
+        if now >= self.next_due {
+            self.next_due = now + DUE_INTERVAL;
+            let mirror = run.row;
+            let at = Timestamp::now().as_millisecond();
+            let (due, look) = self
+                .session
+                .index
+                .call(move |conn| Ok((files::is_due(conn, mirror, at)?, told::take_look(conn, mirror)?)))
+                .await?;
+            self.dirty |= due;
+            self.rescan |= look;
+        }
+        if self.has_settled(now) || self.refresh || self.dirty {
+            self.begin_pass(run, now);
+        }
+        Ok(())
+    }
+
+    fn begin_scan(&mut self, run: &MirrorRun, now: Instant) {
+        if !self.slow.is_free() {
+            return;
+        }
+        let place = if self.rescan || now >= self.next_rescan {
+            self.next_rescan = now + self.scan_interval();
+            self.rescan = false;
+            self.folders.clear();
+            if self.pass.is_free() && !self.known {
+                self.live.set_phase(&self.config.name, Phase::Scanning);
+            }
+            Place::Whole
+        } else if self.folders.is_empty() {
+            return;
+        } else {
+            Place::Folders(std::mem::take(&mut self.folders))
+        };
+        self.slow_since = now;
+        self.slow.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
+    }
+
+    fn begin_pass(&mut self, run: &MirrorRun, now: Instant) {
+        self.deletions.retain(|(at, _)| now.saturating_duration_since(*at) < DELETION_WINDOW);
+        self.job = Job {
+            refresh: std::mem::take(&mut self.refresh),
+            after_scan: if self.has_settled(now) { self.scanned.take() } else { None },
+        };
+        self.dirty = false;
+        let work = Work {
+            run: run.clone(),
+            session: self.session.clone(),
+            live: self.live.clone(),
+            stop: self.halt.clone(),
+            request: RunRequest {
+                sending: self.sending.clone(),
+                urgent: self.urgent.clone(),
+                live: Some(self.live.clone()),
+                deleted_lately: self.deletions.iter().map(|(_, count)| count).sum(),
+                ..RunRequest::default()
+            },
+            job: self.job.clone(),
+        };
+        self.pass.begin(work.run());
+    }
+}

@@ -1,0 +1,76 @@
+//! When a mirror rests because its root cannot be believed, and when it goes on.
+//!
+//! Owns: that nothing which rests on such a root reaches the media area, and that a scan comes before anything after it.
+//! Deletes nothing and passes over nothing. Called by: the keeper and its parts.
+
+use std::time::{Duration, Instant};
+
+use super::Keeper;
+use super::work::holds_a_file;
+use crate::error::RunError;
+use crate::live::Phase;
+use crate::pipeline::mirror::MirrorRun;
+use crate::pipeline::scan::ScanError;
+
+/// How often a paused mirror looks whether its root is back.
+pub(super) const PAUSED_INTERVAL: Duration = Duration::from_secs(3);
+
+impl Keeper {
+    /// Stops all that is under way: what rests on a root that is not to be believed must not reach the media area.
+    pub(super) fn pause(&mut self, guard: &str) {
+        if !self.paused {
+            tracing::warn!(mirror = self.config.name, "paused: {guard}");
+            self.halt.cancel();
+        }
+        self.paused = true;
+        self.next_root = Instant::now() + PAUSED_INTERVAL;
+        self.live.set_phase(&self.config.name, Phase::Paused { guard: guard.to_owned() });
+    }
+
+    pub(super) fn resume(&mut self) {
+        if self.paused {
+            tracing::info!(mirror = self.config.name, "the root is back: going on");
+            self.paused = false;
+            self.halt = self.stop.child_token();
+            // What was concluded from the wrong root is set right by a scan, before any pass.
+            self.known = false;
+            self.rescan = true;
+            self.folders.clear();
+        }
+    }
+
+    pub(super) async fn is_back(&mut self, run: &MirrorRun, now: Instant) -> Result<bool, RunError> {
+        // What the pause stopped has to end first.
+        let at_rest = self.files.is_free() && self.slow.is_free() && self.pass.is_free();
+        if now < self.next_root || !at_rest {
+            return Ok(false);
+        }
+        self.next_root = now + PAUSED_INTERVAL;
+        match run.check_root(&self.session.index).await {
+            Ok(()) => {}
+            Err(RunError::Guard(guard)) => {
+                self.pause(&guard.to_string());
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        // An empty root may be a mount point without its mount: only files prove that it is back.
+        if !holds_a_file(run).await {
+            return Ok(false);
+        }
+        self.resume();
+        Ok(true)
+    }
+
+    /// A root or a disk that is not to be believed pauses the mirror.
+    pub(super) fn disbelieve(&mut self, error: RunError) -> Result<(), RunError> {
+        match error {
+            RunError::Scan(ScanError::Index(error)) => Err(error.into()),
+            RunError::Guard(_) | RunError::Empty { .. } | RunError::Scan(_) => {
+                self.pause(&error.to_string());
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+}
