@@ -1,0 +1,135 @@
+//! What is left to do: rows the planner has something to look at in.
+//!
+//! Owns: the SQL over `dirty` and `retry_at`. A row is dirty when something it depends on changed since the planner last
+//! found nothing to do. Never does: deciding what is to be done, or when to try again.
+//! Called by: `pipeline`, and the parts of the index that make rows dirty.
+
+use rusqlite::{Connection, params};
+
+use super::{COLUMNS, FileRow, Outcome, Problem, bytes, rows};
+use crate::model::UploadId;
+
+/// The next dirty rows after `after` in path order whose time has come.
+///
+/// # Errors
+/// SQLite's.
+pub fn dirty(
+    conn: &Connection,
+    mirror: i64,
+    present: bool,
+    after: &str,
+    now_ms: i64,
+    limit: u32,
+) -> rusqlite::Result<Vec<FileRow>> {
+    rows(
+        conn,
+        &format!(
+            "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND dirty = 1 AND path > ?2 AND present = ?3
+             AND (retry_at IS NULL OR retry_at <= ?4) ORDER BY path LIMIT ?5"
+        ),
+        params![mirror, after, present, now_ms, limit],
+    )
+}
+
+/// Whether a dirty row's time has come.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2))",
+    )?
+    .query_row(params![mirror, now_ms], |row| row.get(0))
+}
+
+/// How many rows the planner has something to look at in.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_dirty(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.prepare_cached("SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1")?
+        .query_row([mirror], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+/// How many vanished files wait for a change, as those do that the deletion guard withheld.
+///
+/// # Errors
+/// SQLite's.
+pub fn withheld(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1 AND present = 0 AND retry_at = ?2",
+        params![mirror, i64::MAX],
+        |row| row.get::<_, i64>(0),
+    )
+    .map(i64::cast_unsigned)
+}
+
+/// Files on disk for which there is something to do, and no reason known why it could not be done.
+///
+/// # Errors
+/// SQLite's.
+pub fn waiting(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    conn.query_row(
+        "SELECT count(*) FROM file WHERE mirror = ?1 AND present = 1 AND dirty = 1 AND problem IS NULL",
+        [mirror],
+        |row| row.get::<_, i64>(0).map(i64::cast_unsigned),
+    )
+}
+
+/// The planner found nothing to do for this row.
+///
+/// # Errors
+/// SQLite's.
+pub fn clean(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET dirty = 0, failures = 0, retry_at = NULL, problem = NULL WHERE id = ?1 AND (dirty = 1 OR \
+         problem IS NOT NULL)",
+    )?
+    .execute([id])
+    .map(drop)
+}
+
+/// An action on this row succeeded. The row stays dirty when the content on disk moved on meanwhile.
+///
+/// # Errors
+/// SQLite's.
+pub fn settled(conn: &Connection, id: i64, outcome: &Outcome, now_ms: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET asset = ?2, base_md5 = ?3, dirty = md5 IS NOT ?3, failures = 0, retry_at = NULL,
+         problem = NULL, changed_at = ?4 WHERE id = ?1",
+    )?
+    .execute(params![id, outcome.asset.as_ref().map(UploadId::as_str), bytes(outcome.base_md5.as_ref()), now_ms])
+    .map(drop)
+}
+
+/// An action on this row failed or is withheld; the row stays dirty and is tried again at `retry_at`, or at the
+/// next pass.
+///
+/// # Errors
+/// SQLite's.
+pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET dirty = 1, failures = failures + 1, problem = ?2, retry_at = ?3 WHERE id = ?1",
+    )?
+    .execute(params![id, serde_json::to_string(problem).unwrap_or_default(), retry_at])
+    .map(drop)
+}
+
+/// Looks at a row again.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+/// Looks at rows again: all that share an asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_owners_dirty(conn: &Connection, asset: &UploadId) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE asset = ?1")?
+        .execute([asset.as_str()])
+        .map(drop)
+}

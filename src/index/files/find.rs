@@ -1,0 +1,125 @@
+//! Rows looked for by path, content, asset or neighbourhood.
+//!
+//! Owns: the queries and that each goes by an index. Writes nothing.
+//! Called by: `pipeline` (`observe` most of all) and other parts of the index.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{COLUMNS, FileRow, bytes, row_of, rows};
+use crate::model::{Md5, RelPath, UploadId};
+
+/// The row of one path.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_path(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<Option<FileRow>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND path = ?2"))?
+        .query_row(params![mirror, path], row_of)
+        .optional()
+}
+
+/// The path of a row.
+///
+/// # Errors
+/// SQLite's.
+pub fn path_of(conn: &Connection, id: i64) -> rusqlite::Result<RelPath> {
+    conn.prepare_cached("SELECT path, raw FROM file WHERE id = ?1")?
+        .query_row([id], |row| Ok(RelPath::from_parts(row.get(0)?, row.get(1)?)))
+}
+
+/// Whether any file is on disk.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_present(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND present = 1)")?
+        .query_row([mirror], |row| row.get(0))
+}
+
+/// Present rows of a folder and below (all for the empty folder), in path order.
+///
+/// # Errors
+/// SQLite's.
+pub fn below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Result<Vec<FileRow>> {
+    if folder.is_empty() {
+        return rows(conn, &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1"), [mirror]);
+    }
+    // '0' is the character after '/'.
+    rows(
+        conn,
+        &format!(
+            "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND path > ?2 || '/' AND path < ?2 || '0'"
+        ),
+        params![mirror, folder],
+    )
+}
+
+/// All rows whose paths are `stem` and an extension, or several.
+///
+/// # Errors
+/// SQLite's.
+pub(in crate::index) fn beside(conn: &Connection, mirror: i64, stem: &str) -> rusqlite::Result<Vec<FileRow>> {
+    // '/' is the character after '.'.
+    let sql =
+        format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/' ORDER BY path");
+    rows(conn, &sql, params![mirror, stem])
+}
+
+/// Rows on disk that a change of the rows of `path` (and below) may have changed too, without an event of their own: those
+/// with the same content now (one of them may be where a moved file came from), and those that share its asset (they may
+/// be links to it).
+///
+/// # Errors
+/// SQLite's.
+pub fn related(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<Vec<FileRow>> {
+    let mut found = Vec::new();
+    let mut changed = below(conn, mirror, path)?;
+    changed.extend(by_path(conn, mirror, path)?.filter(|row| row.present));
+    for row in changed.iter().filter(|row| row.md5 != row.base_md5 || row.asset.is_none()) {
+        if let Some(md5) = row.md5 {
+            found.extend(with_content(conn, mirror, md5)?);
+        }
+        if let Some(asset) = &row.asset {
+            let columns = rows(
+                conn,
+                &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND asset = ?2"),
+                params![mirror, asset.as_str()],
+            )?;
+            found.extend(columns);
+        }
+    }
+    found.retain(|row| row.present && !changed.iter().any(|changed| changed.id == row.id));
+    found.sort_by_key(|row| row.id);
+    found.dedup_by_key(|row| row.id);
+    Ok(found)
+}
+
+/// Rows of the mirror with this content: on disk now, or when they were last in step and since gone.
+///
+/// # Errors
+/// SQLite's.
+pub fn with_content(conn: &Connection, mirror: i64, md5: Md5) -> rusqlite::Result<Vec<FileRow>> {
+    rows(conn, &with_content_sql(), params![mirror, bytes(Some(&md5))])
+}
+
+/// The plus keeps SQLite from going through all rows of the mirror: the content leads to few.
+pub(super) fn with_content_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM file WHERE md5 = ?2 AND +mirror = ?1
+         UNION SELECT {COLUMNS} FROM file WHERE +mirror = ?1 AND present = 0 AND md5 IS NULL AND asset IN
+            (SELECT id FROM asset WHERE md5 = ?2)
+         ORDER BY path"
+    )
+}
+
+/// All rows, of any mirror, that have this asset: (mirror's name, row).
+///
+/// # Errors
+/// SQLite's.
+pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(String, FileRow)>> {
+    let sql = format!(
+        "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
+        COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
+    );
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(15)?, row_of(row)?)))?.collect()
+}

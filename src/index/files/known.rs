@@ -1,0 +1,145 @@
+//! The fingerprints of a mirror's files in memory, to compare a walk with.
+//!
+//! Owns: what counts as unchanged, and which rows a walk did not meet. Writes nothing and reads no disk.
+//! Called by: `pipeline::scan`.
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, params};
+
+use crate::disk::Fingerprint;
+use crate::model::RelPath;
+
+/// How a walked file compares with the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// As it was when last read.
+    Unchanged,
+    /// New, or to be read again.
+    Read,
+}
+
+/// The fingerprints of a mirror's files, 24 bytes a file, for comparing a walk without a query a file.
+#[derive(Debug)]
+pub struct KnownFiles {
+    /// Sorted (hash of the path, hash of the fingerprint, row id).
+    entries: Vec<(u64, u64, i64)>,
+    seen: Vec<AtomicU64>,
+}
+
+impl KnownFiles {
+    /// Reads the mirror's present rows, or those of the files and folders `under`.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn load(conn: &Connection, mirror: i64, under: Option<&[String]>) -> rusqlite::Result<Self> {
+        const COLUMNS: &str = "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file";
+        let mut entries = Vec::new();
+        match under {
+            None => {
+                // The plus has SQLite read the table as it lies: by the index of paths it would jump about in it.
+                let sql = format!("{COLUMNS} WHERE +mirror = ?1 AND present = 1 AND cached = 0");
+                Self::read(conn.prepare_cached(&sql)?.query([mirror])?, &mut entries)?;
+            }
+            Some(places) => {
+                // Two queries and no OR, so that each goes by the index of paths.
+                let file = format!("{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path = ?2");
+                let folder = format!(
+                    "{COLUMNS} WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path > ?2 || '/' AND path < ?2 || '0'"
+                );
+                let (mut file, mut folder) = (conn.prepare_cached(&file)?, conn.prepare_cached(&folder)?);
+                for place in places {
+                    Self::read(file.query(params![mirror, place])?, &mut entries)?;
+                    Self::read(folder.query(params![mirror, place])?, &mut entries)?;
+                }
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        let seen = (0..entries.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { entries, seen })
+    }
+
+    fn read(mut found: rusqlite::Rows<'_>, entries: &mut Vec<(u64, u64, i64)>) -> rusqlite::Result<()> {
+        while let Some(row) = found.next()? {
+            let path = hash_of(&row.get_ref(0)?.as_str()?);
+            let print = match row.get::<_, Option<i64>>(1)? {
+                Some(size) => {
+                    let print = Fingerprint {
+                        size: size.cast_unsigned(),
+                        mtime_ns: row.get(2)?,
+                        ctime_ns: row.get(3)?,
+                        inode: row.get::<_, i64>(4)?.cast_unsigned(),
+                        dev: row.get::<_, i64>(5)?.cast_unsigned(),
+                    };
+                    if print.racy(row.get(6)?) { 0 } else { print_hash(&print) }
+                }
+                None => 0,
+            };
+            entries.push((path, print, row.get(7)?));
+        }
+        Ok(())
+    }
+
+    /// Compares one walked file; safe from several threads.
+    pub fn see(&self, path: &RelPath, print: &Fingerprint) -> Seen {
+        let key = hash_of(&path.key());
+        let start = self.entries.partition_point(|entry| entry.0 < key);
+        let Some(entry) = self.entries.get(start).filter(|entry| entry.0 == key) else { return Seen::Read };
+        self.seen[start / 64].fetch_or(1 << (start % 64), Ordering::Relaxed);
+        if entry.1 == print_hash(print) { Seen::Unchanged } else { Seen::Read }
+    }
+
+    /// Rows not seen in the walk.
+    pub fn unseen(&self) -> impl Iterator<Item = i64> + '_ {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| self.seen[place / 64].load(Ordering::Relaxed) & (1 << (place % 64)) == 0)
+            .map(|(_, entry)| entry.2)
+    }
+}
+
+/// Without the device: a share gets another number each time it is mounted.
+fn print_hash(print: &Fingerprint) -> u64 {
+    hash_of(&Fingerprint { dev: 0, ..*print })
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::files::samples::{file, index, print};
+    use crate::index::files::{by_path, found, vanished};
+
+    #[test]
+    fn a_walk_is_compared_without_queries() {
+        let (conn, mirror) = index();
+        found(&conn, mirror, &[file("a", "1"), file("b", "2"), file("c", "3")]).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        let path = |key: &str| RelPath::from_key(key).unwrap();
+        assert_eq!(known.see(&path("a"), &print(1)), Seen::Unchanged);
+        assert_eq!(known.see(&path("b"), &print(9)), Seen::Read);
+        assert_eq!(known.see(&path("new"), &print(1)), Seen::Read);
+        let unseen: Vec<i64> = known.unseen().collect();
+        assert_eq!(unseen, [by_path(&conn, mirror, "c").unwrap().unwrap().id]);
+        vanished(&conn, &unseen).unwrap();
+        assert!(!by_path(&conn, mirror, "c").unwrap().unwrap().present);
+    }
+
+    #[test]
+    fn a_file_read_as_it_was_written_is_read_again() {
+        let (conn, mirror) = index();
+        let mut racy = file("a", "1");
+        racy.read_at_ns = racy.print.mtime_ns;
+        found(&conn, mirror, &[racy]).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        assert_eq!(known.see(&RelPath::from_key("a").unwrap(), &print(1)), Seen::Read);
+    }
+}
