@@ -5,37 +5,35 @@
 //! Called by: `pipeline::pass` for the whole tree, and for the paths a watcher or `--files-from` named.
 
 mod problems;
+mod reading;
+mod sidecars;
+mod walked;
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{
-    DigestError, Digested, Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, digest_all, glance, walk,
-};
-use crate::index::files::{FoundFile, KnownFiles, Problem, Seen};
-use crate::index::sidecars::StoredSidecar;
-use crate::index::{Index, IndexError, files, listed, sidecars};
+use crate::disk::{Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, glance, walk};
+use crate::index::files::{KnownFiles, Problem};
+use crate::index::{Index, IndexError, files};
 use crate::live::Live;
-use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 
+use self::reading::Reading;
+use self::walked::Shared;
+
 pub use self::problems::{Severity, take_scan_problems, unread};
+pub use self::walked::MAX_FILE_BYTES;
 use super::progress::Progress;
 
-/// A file of more bytes than this is refused by the service.
-pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
-/// Files written to the index at once.
-const BATCH: usize = 500;
+/// Rows looked at once that a walk did not meet.
+const AT_ONCE: usize = 500;
 /// Walked files that wait for a digest thread.
 const QUEUE: usize = 4096;
-/// A metadata file of more bytes than this is not one.
-const MAX_SIDECAR_BYTES: u64 = 1024 * 1024;
 
 /// Reads the metadata inside a file (its place, its path, its bytes) into JSON for the index.
 pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> Option<String>;
@@ -158,31 +156,12 @@ struct Scan {
     began_ns: i64,
 }
 
-/// What the threads of one part share.
-struct Shared<'a> {
-    scan: &'a Scan,
-    known: &'a KnownFiles,
-    jobs: SyncSender<Job>,
-    files: AtomicU64,
-    restless: Mutex<Vec<(RelPath, Fingerprint)>>,
-    sidecars: Mutex<Vec<(RelPath, Fingerprint)>>,
-    problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
-}
-
-/// What the digest threads have read and not yet written.
-struct Reading<'a> {
-    scan: &'a Scan,
-    started_ns: i64,
-    pending: Mutex<Vec<FoundFile>>,
-    read: AtomicU64,
-    bytes: AtomicU64,
-    restless: Mutex<Vec<(RelPath, Fingerprint)>>,
-    problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
-    failure: Mutex<Option<IndexError>>,
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn taken<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Scan {
@@ -268,25 +247,15 @@ impl Scan {
             walked.map(|walked| (walked, files, restless, sidecars, problems))
         });
         let (walked, files, restless, sidecars, problems) = walked?;
-        let Reading { read, bytes, restless: changed, problems: unreadable, failure, pending, .. } = reading;
-        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error.into());
-        }
-        let pending = pending.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.index.call_blocking(move |conn| files::found(conn, mirror, &pending))?;
+        let read = reading.end()?;
         self.totals.files += files.into_inner();
-        self.totals.read += read.into_inner();
-        self.totals.bytes_read += bytes.into_inner();
-        for found in [problems, unreadable] {
-            self.totals.problems.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
-        }
-        for found in [restless, changed] {
-            self.restless.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
-        }
+        self.totals.problems.extend(taken(problems));
+        self.restless.extend(taken(restless));
+        self.add(read);
         if self.stop.load(Ordering::Relaxed) {
             return Err(ScanError::Stopped);
         }
-        self.sidecars(under, sidecars.into_inner().unwrap_or_else(PoisonError::into_inner), &walked)?;
+        self.sidecars(under, taken(sidecars), &walked)?;
         self.vanished(&known, &walked)
     }
 
@@ -299,7 +268,7 @@ impl Scan {
         let unseen: Vec<i64> = known.unseen().collect();
         let hidden: Vec<String> = walked.unreadable_dirs.iter().map(|dir| format!("{}/", dir.key())).collect();
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
-        for chunk in unseen.chunks(BATCH) {
+        for chunk in unseen.chunks(AT_ONCE) {
             let (chunk, hidden, unreadable) = (chunk.to_vec(), hidden.clone(), unreadable.clone());
             let (root, began) = (self.request.root.clone(), self.began_ns);
             let (vanished, back) = self.index.call_blocking(move |conn| {
@@ -322,75 +291,6 @@ impl Scan {
             })?;
             self.totals.vanished += vanished;
             self.restless.extend(back);
-        }
-        Ok(())
-    }
-
-    /// Remembers metadata files; the files they tell about are looked at again when one changed.
-    fn sidecars(
-        &mut self,
-        under: Option<&[&str]>,
-        found: Vec<(RelPath, Fingerprint)>,
-        walked: &Walked,
-    ) -> Result<(), ScanError> {
-        let mirror = self.request.mirror;
-        let stored = self.index.call_blocking(move |conn| sidecars::all(conn, mirror))?;
-        let mut gone: HashSet<String> = stored
-            .iter()
-            .map(|sidecar| sidecar.path.clone())
-            .filter(|path| {
-                let is_in = |place: &&str| {
-                    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                };
-                under.is_none_or(|under| under.iter().any(is_in))
-            })
-            .collect();
-        for (path, print) in found {
-            gone.remove(path.key());
-            let known = stored.iter().find(|sidecar| sidecar.path == path.key());
-            if known.is_some_and(|known| {
-                (known.mtime_ns, known.size, known.inode) == (print.mtime_ns, print.size, print.inode)
-                    && print.quiet_for(now_ns()).is_some_and(|quiet| quiet > Duration::from_secs(3))
-            }) {
-                continue;
-            }
-            let content = if print.size > MAX_SIDECAR_BYTES {
-                self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
-                Vec::new()
-            } else {
-                match std::fs::read(path.below(&self.request.root)) {
-                    Ok(content) => content,
-                    Err(error) => {
-                        let cause = format!("the metadata file cannot be read: {error}");
-                        self.problem(&path, "read", &cause, "check its permissions");
-                        continue;
-                    }
-                }
-            };
-            if known.is_some_and(|known| known.content == content) {
-                continue;
-            }
-            self.totals.sidecars_changed += 1;
-            let sidecar = StoredSidecar {
-                path: path.key().to_owned(),
-                mtime_ns: print.mtime_ns,
-                size: print.size,
-                inode: print.inode,
-                content,
-            };
-            self.index.call_blocking(move |conn| {
-                sidecars::put(conn, mirror, &sidecar)?;
-                touch_subjects(conn, mirror, &sidecar.path)
-            })?;
-        }
-        if walked.complete {
-            for path in gone {
-                self.totals.sidecars_changed += 1;
-                self.index.call_blocking(move |conn| {
-                    sidecars::remove(conn, mirror, &path)?;
-                    touch_subjects(conn, mirror, &path)
-                })?;
-            }
         }
         Ok(())
     }
@@ -436,16 +336,8 @@ impl Scan {
         }
         drop(jobs);
         reading.read_all(queue);
-        let Reading { read, bytes, restless, problems, failure, pending, .. } = reading;
-        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error.into());
-        }
-        let (mirror, pending) = (self.request.mirror, pending.into_inner().unwrap_or_else(PoisonError::into_inner));
-        self.index.call_blocking(move |conn| files::found(conn, mirror, &pending))?;
-        self.totals.read += read.into_inner();
-        self.totals.bytes_read += bytes.into_inner();
-        self.restless.extend(restless.into_inner().unwrap_or_else(PoisonError::into_inner));
-        self.totals.problems.extend(problems.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let read = reading.end()?;
+        self.add(read);
         Ok(())
     }
 
@@ -465,139 +357,4 @@ impl Scan {
 /// A file is read when it has not been changed for `settle`; one from the future counts as quiet.
 fn is_quiet(print: &Fingerprint, now: i64, settle: Duration) -> bool {
     print.quiet_for(now).is_none_or(|quiet| quiet >= settle)
-}
-
-/// Looks again at the files a sidecar tells about.
-fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> rusqlite::Result<()> {
-    let (folder, name) = sidecar.rsplit_once('/').unwrap_or(("", sidecar));
-    if name == LIST_NAME {
-        return listed::mark_dirty(conn, mirror, sidecar);
-    }
-    if name == "_folder.meta.toml" {
-        return sidecars::mark_dirty(conn, mirror, folder, true);
-    }
-    let xmp = || sidecar.strip_suffix(".xmp").or_else(|| sidecar.strip_suffix(".XMP"));
-    if let Some(subject) = sidecar.strip_suffix(".meta.toml").or_else(xmp) {
-        sidecars::mark_dirty(conn, mirror, subject, false)?;
-        // `name.xmp` tells about `name.jpg`, whatever the extension.
-        conn.execute(
-            "UPDATE file SET dirty = 1 WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/'",
-            rusqlite::params![mirror, subject],
-        )?;
-    }
-    Ok(())
-}
-
-impl Shared<'_> {
-    fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
-        let request = &self.scan.request;
-        request.tick();
-        let now = now_ns();
-        for found in batch {
-            match found {
-                Found::File { path, print } => {
-                    self.files.fetch_add(1, Ordering::Relaxed);
-                    request.progress.walked();
-                    if self.known.see(&path, &print) == Seen::Unchanged {
-                        continue;
-                    }
-                    if print.size > MAX_FILE_BYTES {
-                        self.note(
-                            path,
-                            Severity::Failed,
-                            "read",
-                            "it is larger than 1 GB, the service's limit",
-                            "make it smaller, or exclude it",
-                        );
-                    } else if request.restless != Restless::Read && !is_quiet(&print, now, request.settle) {
-                        lock(&self.restless).push((path, print));
-                    } else if self.jobs.send(Job { path, print }).is_err() {
-                        return ControlFlow::Break(());
-                    }
-                }
-                Found::Sidecar { path, print, .. } => lock(&self.sidecars).push((path, print)),
-                Found::Skipped { path, why } => {
-                    self.note(
-                        path,
-                        Severity::Skipped,
-                        "skip",
-                        &why.to_string(),
-                        "exclude it, or put a regular file there",
-                    );
-                }
-                Found::Unreadable { path, cause } => {
-                    let cause = format!("it cannot be read: {cause}");
-                    self.note(path, Severity::Failed, "read", &cause, "check its permissions and the disk");
-                }
-            }
-        }
-        if self.scan.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn note(&self, path: RelPath, severity: Severity, action: &str, cause: &str, advice: &str) {
-        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
-        lock(&self.problems).push((path, problem, severity));
-    }
-}
-
-impl<'a> Reading<'a> {
-    fn new(scan: &'a Scan) -> Self {
-        Self {
-            scan,
-            started_ns: now_ns(),
-            pending: Mutex::default(),
-            read: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            restless: Mutex::default(),
-            problems: Mutex::default(),
-            failure: Mutex::default(),
-        }
-    }
-
-    fn read_all(&self, queue: Receiver<Job>) {
-        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
-            self.done(job, outcome);
-        });
-    }
-
-    fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
-        let Job { path, print } = job;
-        self.scan.request.tick();
-        match outcome {
-            Ok(digested) => self.keep(path, print, &digested),
-            Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
-            Err(DigestError::Vanished) => {
-                self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone");
-            }
-            Err(error @ DigestError::Unreadable(_)) => {
-                self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
-            }
-            Err(DigestError::Stopped) => {}
-        }
-    }
-
-    fn keep(&self, path: RelPath, print: Fingerprint, digested: &Digested) {
-        let request = &self.scan.request;
-        let embedded = request.embedded.and_then(|read| read(&path.below(&request.root), &path, print.size));
-        self.read.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(print.size, Ordering::Relaxed);
-        request.progress.read(print.size);
-        let found = FoundFile { path, print, read_at_ns: self.started_ns, md5: digested.md5, embedded };
-        let full = {
-            let mut pending = lock(&self.pending);
-            pending.push(found);
-            (pending.len() >= BATCH).then(|| std::mem::take(&mut *pending))
-        };
-        let Some(full) = full else { return };
-        let mirror = request.mirror;
-        if let Err(error) = self.scan.index.call_blocking(move |conn| files::found(conn, mirror, &full)) {
-            self.scan.stop.store(true, Ordering::Relaxed);
-            lock(&self.failure).get_or_insert(error);
-        }
-    }
-
-    fn note(&self, path: RelPath, severity: Severity, cause: &str, advice: &str) {
-        let problem = Problem { action: "read".into(), cause: cause.into(), advice: advice.into() };
-        lock(&self.problems).push((path, problem, severity));
-    }
 }

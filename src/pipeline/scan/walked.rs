@@ -1,0 +1,80 @@
+//! What a walk meets, compared with what is known.
+//!
+//! Owns: which files are read, waited for, or told as problems. Reads no content. Shared by the threads of a walk.
+//! Called by: `pipeline::scan`.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use super::{Restless, Scan, Severity, is_quiet, lock, now_ns};
+use crate::disk::{Fingerprint, Found, Job};
+use crate::index::files::{KnownFiles, Problem, Seen};
+use crate::model::RelPath;
+
+/// A file of more bytes than this is refused by the service.
+pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
+
+/// What the threads of one part share.
+pub(super) struct Shared<'a> {
+    pub(super) scan: &'a Scan,
+    pub(super) known: &'a KnownFiles,
+    pub(super) jobs: SyncSender<Job>,
+    pub(super) files: AtomicU64,
+    pub(super) restless: Mutex<Vec<(RelPath, Fingerprint)>>,
+    pub(super) sidecars: Mutex<Vec<(RelPath, Fingerprint)>>,
+    pub(super) problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
+}
+
+impl Shared<'_> {
+    pub(super) fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
+        let request = &self.scan.request;
+        request.tick();
+        let now = now_ns();
+        for found in batch {
+            match found {
+                Found::File { path, print } => {
+                    self.files.fetch_add(1, Ordering::Relaxed);
+                    request.progress.walked();
+                    if self.known.see(&path, &print) == Seen::Unchanged {
+                        continue;
+                    }
+                    if print.size > MAX_FILE_BYTES {
+                        self.note(
+                            path,
+                            Severity::Failed,
+                            "read",
+                            "it is larger than 1 GB, the service's limit",
+                            "make it smaller, or exclude it",
+                        );
+                    } else if request.restless != Restless::Read && !is_quiet(&print, now, request.settle) {
+                        lock(&self.restless).push((path, print));
+                    } else if self.jobs.send(Job { path, print }).is_err() {
+                        return ControlFlow::Break(());
+                    }
+                }
+                Found::Sidecar { path, print, .. } => lock(&self.sidecars).push((path, print)),
+                Found::Skipped { path, why } => {
+                    self.note(
+                        path,
+                        Severity::Skipped,
+                        "skip",
+                        &why.to_string(),
+                        "exclude it, or put a regular file there",
+                    );
+                }
+                Found::Unreadable { path, cause } => {
+                    let cause = format!("it cannot be read: {cause}");
+                    self.note(path, Severity::Failed, "read", &cause, "check its permissions and the disk");
+                }
+            }
+        }
+        if self.scan.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn note(&self, path: RelPath, severity: Severity, action: &str, cause: &str, advice: &str) {
+        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
+        lock(&self.problems).push((path, problem, severity));
+    }
+}
