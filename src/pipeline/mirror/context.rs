@@ -1,0 +1,114 @@
+//! What a pass over a mirror is made of.
+//!
+//! Owns: how settings, project and folder become the planner's and the executor's terms. Makes no call.
+//! Called by: `mirror::passes`; `explain` asks for the policy alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{MirrorRun, Only, RunRequest};
+use crate::config::Mirror;
+use crate::config::policy::{Duplicates, StampMode};
+use crate::error::RunError;
+use crate::index::{Problem, files, sidecars};
+use crate::model::{CollectionId, PathDigest, Site};
+use crate::pipeline::desire::Desires;
+use crate::pipeline::execute::Executor;
+use crate::pipeline::listed::cache_folder;
+use crate::pipeline::observe::Scope;
+use crate::pipeline::pass::PassContext;
+use crate::pipeline::plan::Policy;
+use crate::pipeline::session::Session;
+use crate::pipeline::tracks::Sight;
+use crate::report::MirrorReport;
+
+impl MirrorRun {
+    pub(super) async fn context(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        collections: BTreeMap<String, CollectionId>,
+        report: &mut MirrorReport,
+    ) -> Result<PassContext, RunError> {
+        let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
+        let hide_paths = config.stamp == StampMode::Digest;
+        let policy = policy_of(&config, &site);
+        let (name, site_id) = (config.name.clone(), site.id.clone());
+        let stored = session
+            .index
+            .call(move |conn| {
+                if hide_paths {
+                    files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
+                }
+                sidecars::toml(conn, row)
+            })
+            .await?;
+        let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
+        for (path, cause) in broken {
+            report.problem(
+                &path,
+                &Problem {
+                    action: "read".into(),
+                    cause,
+                    advice: "correct the metadata file; until then the metadata of its files stays as it is".into(),
+                },
+            );
+        }
+        desires.set_collections(collections);
+        let scope = Scope {
+            mirror: row,
+            name: config.name.clone(),
+            site,
+            hide_paths,
+            share: config.duplicates == Duplicates::Share,
+            desires,
+            sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
+        };
+        let executor = (!session.dry_run).then(|| Executor {
+            remote: session.remote.clone(),
+            index: session.index.clone(),
+            confirmer: session.confirmer.clone(),
+            unsure: session.waits.unsure,
+            root: Arc::new(config.root.clone()),
+            cache: Arc::new(cache_folder(session.index.path(), &config.name)),
+            senders: session.senders.clone(),
+            sending: request.sending.clone(),
+        });
+        Ok(PassContext {
+            scope: Arc::new(scope),
+            policy: Arc::new(policy),
+            executor,
+            index: session.index.clone(),
+            remote: session.remote.clone(),
+            max_delete: config.max_delete,
+            force: request.force,
+            only: request.only.as_ref().map(|paths| Arc::new(Only::new(paths))),
+            stop: stop.clone(),
+            impatient: request.impatient,
+            urgent: request.urgent.clone(),
+            live: request.live.clone(),
+            deleted_lately: request.deleted_lately,
+            fresh: session.looked_at(),
+            progress: self.progress.clone(),
+            verifier: session.verifier.clone().filter(|_| config.verify_live),
+        })
+    }
+}
+
+/// The settings of a mirror that decide, in a project.
+#[must_use]
+pub fn policy_of(config: &Mirror, site: &Site) -> Policy {
+    Policy {
+        mirror: config.name.clone(),
+        on_change: config.on_change,
+        on_rename: config.on_rename,
+        on_delete: config.on_delete,
+        on_remote_change: config.on_remote_change,
+        on_remote_delete: config.on_remote_delete,
+        duplicates: config.duplicates,
+        custom_storage: site.custom_storage,
+    }
+}

@@ -1,0 +1,150 @@
+//! Passes over a mirror until nothing changes under them.
+//!
+//! Owns: that collections are found before a pass, that changed rules make every file looked at, and what becomes of
+//! files that change while they are sent. Decides nothing about a file: that is `plan`.
+//! Called by: `once` and the daemon.
+
+use tokio_util::sync::CancellationToken;
+
+use super::tell::{is_told, tell_collections};
+use super::{MirrorRun, Only, RunRequest};
+use crate::error::RunError;
+use crate::index::{IndexError, Problem, settings};
+use crate::model::RelPath;
+use crate::pipeline::collections::{ResolveError, Resolved, Resolver};
+use crate::pipeline::notices;
+use crate::pipeline::pass::{self, PassEnd};
+use crate::pipeline::progress::Stage;
+use crate::pipeline::scan::take_scan_problems;
+use crate::pipeline::session::Session;
+use crate::report::MirrorReport;
+
+/// A pass sends a path back to settling; so often in a run before it is reported.
+const RESETTLES: u32 = 3;
+
+impl MirrorRun {
+    /// Observes, plans and executes all that is dirty, and adds it to `report`. Files that changed meanwhile are the
+    /// caller's to settle again.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn pass_once(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
+        let mut distrust = false;
+        loop {
+            let resolved = match self.collections(session, distrust).await {
+                Ok(resolved) => resolved,
+                Err(ResolveError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
+                Err(ResolveError::Index(error)) => return Err(error.into()),
+            };
+            tell_collections(&resolved, report);
+            let context = self.context(session, request, stop, resolved.ids, report).await?;
+            let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            let uncollected = std::mem::take(&mut end.uncollected);
+            if !uncollected.is_empty() && !distrust && end.fatal.is_none() && !stop.is_cancelled() {
+                distrust = true;
+                continue;
+            }
+            for path in uncollected {
+                report.failed += 1;
+                let problem = Problem {
+                    action: "report".into(),
+                    cause: "the service refuses the collection that the file is to lie in".into(),
+                    advice: "it is tried again; see whether another program changes the collections".into(),
+                };
+                report.problem(&path, &problem);
+            }
+            return Ok(end);
+        }
+    }
+
+    /// [`MirrorRun::pass_once`] until nothing changes under it any more.
+    ///
+    /// # Errors
+    /// The index's and the disk's.
+    pub async fn pass(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
+        let end = self.passes(session, request, stop, report).await?;
+        // Also when nothing was to be done this time.
+        let (row, only) = (self.row, request.only.as_deref().map(Only::new));
+        let wanted = move |path: &str| only.as_ref().is_none_or(|only| only.contains(path));
+        let notices = session.index.call(move |conn| notices::told(conn, row, wanted)).await?;
+        report.problems.extend(notices);
+        Ok(end)
+    }
+
+    async fn passes(
+        &self,
+        session: &Session,
+        request: &RunRequest,
+        stop: &CancellationToken,
+        report: &mut MirrorReport,
+    ) -> Result<PassEnd, RunError> {
+        self.progress.enter(Stage::Mirroring, &self.config.name);
+        let mut attempt = 0;
+        loop {
+            let mut end = self.pass_once(session, request, stop, report).await?;
+            if end.changed.is_empty() || end.fatal.is_some() || stop.is_cancelled() {
+                return Ok(end);
+            }
+            let changed = std::mem::take(&mut end.changed);
+            attempt += 1;
+            if attempt > RESETTLES {
+                // What a look at the disk in between told counts as told.
+                let untold: Vec<String> = changed.into_iter().filter(|path| !is_told(report, path)).collect();
+                for path in untold {
+                    report.failed += 1;
+                    report.problem(
+                        &path,
+                        &Problem {
+                            action: "upload".into(),
+                            cause: "the file changed each time it was being sent".into(),
+                            advice: "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`"
+                                .into(),
+                        },
+                    );
+                }
+                return Ok(end);
+            }
+            let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
+            let mut scanned = self.scan(&session.index, Some(paths), stop).await?;
+            scanned.problems.retain(|(path, ..)| !is_told(report, path.key()));
+            take_scan_problems(&scanned, report);
+        }
+    }
+
+    async fn collections(&self, session: &Session, distrust: bool) -> Result<Resolved, ResolveError> {
+        let resolver = Resolver {
+            index: &session.index,
+            remote: &session.remote,
+            site: &session.site,
+            row: self.row,
+            dry_run: session.dry_run,
+            distrust,
+        };
+        self.mark_changed_rules(session).await?;
+        resolver.resolve(&self.config).await
+    }
+
+    /// When the rules changed since the last pass, every file is looked at again.
+    async fn mark_changed_rules(&self, session: &Session) -> Result<(), IndexError> {
+        let (name, rules) = (self.config.name.clone(), format!("{} {:?}", self.config.policy_digest(), session.site));
+        session
+            .index
+            .call(move |conn| {
+                let mirror = settings::mirror(conn, &name)?;
+                settings::set_policy(conn, &mirror, &rules)
+            })
+            .await
+    }
+}

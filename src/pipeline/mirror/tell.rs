@@ -1,0 +1,59 @@
+//! What a run of a mirror tells beside what became of its files.
+//!
+//! Owns: the manifest's outcome, and the note that `status` shows. Decides nothing.
+//! Called by: `pipeline::mirror`, `once` and the daemon.
+
+use std::time::Duration;
+
+use super::MirrorRun;
+use crate::error::RunError;
+use crate::index::told::{self, LastPass};
+use crate::index::{Index, Problem};
+use crate::pipeline::collections::Resolved;
+use crate::pipeline::manifest;
+use crate::report::{MirrorReport, PlannedAction};
+
+impl MirrorRun {
+    /// What follows every pass that was no dry run: the manifest, and the note that `status` shows. False when the manifest
+    /// could not be written; `report` has the problem then.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn close_pass(&self, index: &Index, took: Duration, report: &mut MirrorReport) -> Result<bool, RunError> {
+        let (work_index, row, config) = (index.clone(), self.row, self.config.clone());
+        let written = tokio::task::spawn_blocking(move || manifest::update(&work_index, row, &config)).await;
+        let mut fine = true;
+        match written.map_err(|_| RunError::Stopped)? {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(mirror = self.config.name, "the manifest was written"),
+            Err(manifest::ManifestError::Index(error)) => return Err(error.into()),
+            Err(error @ manifest::ManifestError::Write { .. }) => {
+                fine = false;
+                tracing::warn!(mirror = self.config.name, "{error}");
+                let advice = "correct `manifest` or the folder's permissions; it is written at the next pass".into();
+                report.problem("", &Problem { action: "manifest".into(), cause: error.to_string(), advice });
+            }
+        }
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let (name, pass) = (self.config.name.clone(), LastPass::of(report, jiff::Timestamp::now(), took));
+        index.call(move |conn| told::set_last_pass(conn, &name, &pass)).await?;
+        Ok(fine)
+    }
+}
+
+pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
+    if let Some(problem) = &resolved.problem {
+        report.problem("", problem);
+    }
+    if let Some(plan) = &mut report.plan {
+        plan.extend(resolved.would_make.iter().map(|labels| PlannedAction {
+            path: String::new(),
+            action: "report".into(),
+            why: format!("would create the collection {labels}"),
+        }));
+    }
+}
+
+pub(super) fn is_told(report: &MirrorReport, path: &str) -> bool {
+    report.problems.iter().any(|problem| problem.path == path)
+}
