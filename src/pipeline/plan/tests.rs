@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::policy::Choice;
+use crate::metadata::desired::Desired;
 use crate::model::{Fields, Stamp};
 
 pub(super) fn md5(text: &str) -> Md5 {

@@ -1,0 +1,117 @@
+//! What the planner decides by.
+//!
+//! Owns: the settings that decide and the facts about one path, as values. Holds no rule and reads nothing.
+//! Called by: `pipeline::observe`, which fills it, and `plan`.
+
+use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
+use crate::metadata::desired::Desired;
+use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
+
+/// The settings that decide, for one mirror in one project.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The mirror's name, its key in stamps.
+    pub mirror: String,
+    /// What a changed file does to its URL.
+    pub on_change: OnChange,
+    /// What a rename does to filename and URL.
+    pub on_rename: OnRename,
+    /// What a vanished file does to its asset.
+    pub on_delete: OnDelete,
+    /// What an editor's replacement means.
+    pub on_remote_change: OnRemoteChange,
+    /// What an editor's deletion means.
+    pub on_remote_delete: OnRemoteDelete,
+    /// Whether paths with the same content share an asset.
+    pub duplicates: Duplicates,
+    /// The project keeps its files in a bucket of its own: the service cannot keep a URL there.
+    pub custom_storage: bool,
+}
+
+/// A path with what the folder wants for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sharer {
+    /// The path.
+    pub path: RelPath,
+    /// How the stamp names it.
+    pub stamp_name: String,
+    /// Its content on disk.
+    pub content: Option<Md5>,
+    /// Tags and fields by rules, sidecars and embedded metadata.
+    pub desired: Desired,
+}
+
+/// The asset known for a path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// None ever was.
+    Never,
+    /// One was; it is not in the media area any more.
+    Gone(UploadId),
+    /// It is there.
+    There(Box<Asset>),
+}
+
+/// An asset with what this mirror last pushed to it (`None`: nothing yet).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The asset.
+    pub asset: Box<Asset>,
+    /// The base of the merge.
+    pub pushed: Option<MirrorStamp>,
+}
+
+/// A path of this mirror, no longer on disk, that had this content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoneTwin {
+    /// Its row in the index.
+    pub row: i64,
+    /// How the stamp names it.
+    pub stamp_name: String,
+    /// Its path.
+    pub path: RelPath,
+    /// Its asset, which is there and still has the content.
+    pub candidate: Candidate,
+    /// The paths on disk that share the asset.
+    pub sharers: Vec<Sharer>,
+}
+
+/// Paths of this mirror, on disk now, with this content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveTwin {
+    /// The first of them in path order that has an asset with this content, else the first in path order.
+    pub path: RelPath,
+    /// Its asset; `None` while it is being created.
+    pub candidate: Option<Candidate>,
+    /// All paths that share the asset or wait to.
+    pub sharers: Vec<Sharer>,
+}
+
+/// All that is known of one path: what the planner decides by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The path, and what the folder wants for it.
+    pub me: Sharer,
+    /// Content on disk; `None` when the file is gone.
+    pub local: Option<Md5>,
+    /// Content when path and asset were last in step; `None` when they never were.
+    pub base: Option<Md5>,
+    /// The asset known for the path by index, stamp or derived id.
+    pub known: Known,
+    /// What this mirror last pushed to the known asset.
+    pub pushed: Option<MirrorStamp>,
+    /// Other paths of this mirror, on disk, that share the known asset.
+    pub sharers: Vec<Sharer>,
+    /// Paths of other mirrors that share the known asset.
+    pub foreign_sharers: usize,
+    /// For a path without an asset: a vanished path with its content.
+    pub gone_twin: Option<GoneTwin>,
+    /// For a path without an asset: paths on disk with its content.
+    pub live_twin: Option<LiveTwin>,
+    /// For a path without an asset: an asset of the media area with its content.
+    pub remote_twin: Option<Candidate>,
+    /// New paths with the same content, later in path order, that will share a created asset.
+    pub followers: Vec<Sharer>,
+    /// The id for a new asset of this path.
+    pub new_id: UploadId,
+}
