@@ -19,7 +19,9 @@ pub enum IntentKind {
 }
 
 impl IntentKind {
-    const fn as_str(self) -> &'static str {
+    /// The action's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Replace => "replace",
