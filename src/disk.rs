@@ -16,5 +16,5 @@ pub use digest::{DigestError, Digested, HEAD_BYTES, Job, digest_all, digest_file
 pub use fingerprint::Fingerprint;
 pub use mount::{Mount, MountTable};
 pub use root::{GuardTripped, RootIdentity, check_root};
-pub use selection::{PatternSet, Selection, SelectionError, SidecarKind, Verdict, is_sidecar};
+pub use selection::{PatternSet, Selection, SelectionError, Verdict};
 pub use walk::{Found, Glance, SkipReason, WalkError, Walked, glance, walk};

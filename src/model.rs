@@ -9,6 +9,7 @@ mod companion;
 mod digest;
 mod field;
 mod path;
+mod sidecar;
 mod stamp;
 mod upload_id;
 
@@ -17,5 +18,6 @@ pub use companion::{Companion, TrackKind, video_names, video_stem};
 pub use digest::{Md5, Md5Hasher, ParseMd5Error};
 pub use field::{FieldKey, Fields};
 pub use path::{PathError, RelPath};
+pub use sidecar::{SidecarKind, sidecar_kind};
 pub use stamp::{MirrorStamp, STAMP_KEY, Stamp, TrackStamp};
 pub use upload_id::{PathDigest, UploadId};

@@ -5,12 +5,10 @@
 
 mod builtin;
 mod pattern;
-mod sidecar;
 
 pub use pattern::{PatternSet, SelectionError};
-pub use sidecar::{SidecarKind, is_sidecar};
 
-use crate::model::RelPath;
+use crate::model::{RelPath, SidecarKind, sidecar_kind};
 
 /// The files one mirror is about.
 #[derive(Debug, Clone)]
@@ -83,7 +81,7 @@ impl Selection {
         if let Some(reason) = builtin::reason(path.file_name()) {
             return Verdict::BuiltIn { name: path.file_name().to_owned(), reason };
         }
-        if let Some(kind) = is_sidecar(path) {
+        if let Some(kind) = sidecar_kind(path.key()) {
             return Verdict::Sidecar(kind);
         }
         if let Some(pattern) = self.exclude.first_match(path.key()) {

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::sidecar::{MAX_BYTES, Sidecar, is_sidecar};
+use super::sidecar::{MAX_BYTES, Sidecar};
 use crate::config::Problems;
 use crate::config::document::{Document, Findings, Section};
 use crate::config::problem::Place;
 use crate::config::value::Wrong;
-use crate::model::RelPath;
+use crate::model::{RelPath, sidecar_kind};
 
 /// The name of the list.
 pub const LIST_NAME: &str = "_remote.toml";
@@ -89,8 +89,7 @@ fn file(mut section: Section<'_>, list: &str, taken: &mut BTreeSet<String>) -> O
 fn valid_name(name: String) -> Result<String, Wrong> {
     let plain =
         !name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\']) && !name.contains(char::is_control);
-    let ours = is_sidecar(&name) || is_list(&name) || name.to_ascii_lowercase().ends_with(".xmp");
-    if plain && !name.starts_with('.') && !ours {
+    if plain && !name.starts_with('.') && sidecar_kind(&name).is_none() {
         Ok(name)
     } else {
         Err(Wrong::new("must be a plain file name", "without folders, for example filename = \"logo.svg\""))

@@ -1,6 +1,6 @@
 //! Sidecar files: `NAME.EXT.meta.toml` for one file, `_folder.meta.toml` for a folder and all below.
 //!
-//! Owns: their names, keys and checks. Never does: reading the disk, merging.
+//! Owns: which of them are about a path, their keys and checks. Never does: reading the disk, merging.
 //! Called by: observe, which reads them; `metadata::desired`, which merges them; the reader of `_remote.toml`, whose
 //! entries take the same keys.
 //!
@@ -35,12 +35,6 @@ pub struct Sidecar {
     pub poster_time: Option<f64>,
     /// Who the service shows as the creator: `{"type","id"}`.
     pub creator: Option<Value>,
-}
-
-/// Whether a file of this name is a sidecar file, and so not itself mirrored.
-#[must_use]
-pub fn is_sidecar(file_name: &str) -> bool {
-    file_name.len() > SUFFIX.len() && file_name.ends_with(SUFFIX)
 }
 
 /// The keys of the sidecar files that are about `path`, lowest precedence first: folders from the root in, then its own.
@@ -255,11 +249,6 @@ text = "{stem}"
     fn a_path_has_its_sidecar_files_in_order() {
         let names = names_for(&RelPath::from_key("a/b/c.png").unwrap());
         assert_eq!(names, ["_folder.meta.toml", "a/_folder.meta.toml", "a/b/_folder.meta.toml", "a/b/c.png.meta.toml"]);
-        for (name, expected) in
-            [("_folder.meta.toml", true), ("a.png.meta.toml", true), (".meta.toml", false), ("a.toml", false)]
-        {
-            assert_eq!(is_sidecar(name), expected, "{name}");
-        }
     }
 
     proptest::proptest! {

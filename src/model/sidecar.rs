@@ -2,8 +2,7 @@
 //!
 //! Owns: which names are the mirror's own metadata files; they are read, watched, and never become assets.
 //! Never does: reading them (that is `metadata`).
-
-use crate::model::RelPath;
+//! Called by: `disk::Selection`, which sets them apart; `metadata`, which reads them and keeps lists from naming one.
 
 /// What a sidecar tells about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,10 +17,18 @@ pub enum SidecarKind {
     Xmp,
 }
 
-/// What kind of sidecar the path names; `None` for any other file.
+impl SidecarKind {
+    /// Whether it holds keys of metadata in TOML.
+    #[must_use]
+    pub const fn has_keys(self) -> bool {
+        matches!(self, Self::File | Self::Folder)
+    }
+}
+
+/// What kind of sidecar has this name (or key of a path); `None` for any other file.
 #[must_use]
-pub fn is_sidecar(path: &RelPath) -> Option<SidecarKind> {
-    let name = path.file_name();
+pub fn sidecar_kind(key: &str) -> Option<SidecarKind> {
+    let name = key.rsplit('/').next().unwrap_or_default();
     let ends = |suffix: &str| {
         let start = name.len().checked_sub(suffix.len()).filter(|start| *start > 0)?;
         name.get(start..).filter(|end| end.eq_ignore_ascii_case(suffix))
@@ -52,10 +59,12 @@ mod tests {
             ("a/xmp", None),
             ("a/.xmp", None),
             ("a/.meta.toml", None),
+            (".meta.toml", None),
+            ("a.toml", None),
             ("a/\u{e9}mp", None),
         ];
         for (key, kind) in cases {
-            assert_eq!(is_sidecar(&RelPath::from_key(key).unwrap()), kind, "{key}");
+            assert_eq!(sidecar_kind(key), kind, "{key}");
         }
     }
 }

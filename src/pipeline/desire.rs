@@ -17,8 +17,8 @@ use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
 use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
-use crate::metadata::sidecar::{Sidecar, is_sidecar, names_for};
-use crate::model::{CollectionId, FieldKey, RelPath, Site};
+use crate::metadata::sidecar::{Sidecar, names_for};
+use crate::model::{CollectionId, FieldKey, RelPath, SidecarKind, Site, sidecar_kind};
 
 /// See the module.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Desires {
                 Err(_) => drop(broken.insert(list.path.clone())),
             }
         }
-        for sidecar in stored.iter().filter(|sidecar| is_sidecar(&sidecar.path)) {
+        for sidecar in stored.iter().filter(|sidecar| sidecar_kind(&sidecar.path).is_some_and(SidecarKind::has_keys)) {
             match Sidecar::parse(&sidecar.path, &sidecar.content) {
                 Ok(parsed) => drop(all.insert(sidecar.path.clone(), Arc::new(parsed))),
                 Err(wrong) => problems.push((sidecar.path.clone(), wrong.render(false))),

@@ -16,12 +16,12 @@ use serde_json::Value;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
-use crate::disk::{Fingerprint, Selection, SidecarKind, Verdict};
+use crate::disk::{Fingerprint, Selection, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
 use crate::metadata::sidecar::names_for;
-use crate::model::{Asset, FieldKey, MirrorStamp, RelPath, Site};
+use crate::model::{Asset, FieldKey, MirrorStamp, RelPath, SidecarKind, Site};
 
 use super::desire::Desires;
 use super::mirror::{embedded_of, policy_of};

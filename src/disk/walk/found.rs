@@ -6,8 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::super::fingerprint::Fingerprint;
-use super::super::selection::SidecarKind;
-use crate::model::RelPath;
+use crate::model::{RelPath, SidecarKind};
 
 /// One thing the walk came upon.
 #[derive(Debug)]
