@@ -23,6 +23,31 @@ pub struct MirrorReport {
     pub name: String,
     /// Its root.
     pub root: String,
+    /// What was seen and done.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Files that a run which was cut short did not come to.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: u64,
+    /// Files that are not mirrored and should be.
+    pub failed: u64,
+    /// Each of them, and what else a person should know.
+    pub problems: Vec<ReportedProblem>,
+    /// API calls made.
+    pub api_requests: u64,
+    /// Bytes sent to the bucket.
+    pub bytes_uploaded: u64,
+    /// With `verify_live`: what the URLs of replaced assets served in the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub live: Vec<LiveUrl>,
+    /// With `--dry-run`: what would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<PlannedAction>>,
+}
+
+/// What a run, or one pass of the daemon, saw and did, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
     /// Files that were looked at.
     pub scanned: u64,
     /// Files that needed nothing.
@@ -43,23 +68,6 @@ pub struct MirrorReport {
     pub deleted: u64,
     /// What is no file that can be mirrored.
     pub skipped: u64,
-    /// Files that a run which was cut short did not come to.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub waiting: u64,
-    /// Files that are not mirrored and should be.
-    pub failed: u64,
-    /// Each of them, and what else a person should know.
-    pub problems: Vec<ReportedProblem>,
-    /// API calls made.
-    pub api_requests: u64,
-    /// Bytes sent to the bucket.
-    pub bytes_uploaded: u64,
-    /// With `verify_live`: what the URLs of replaced assets served in the end.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub live: Vec<LiveUrl>,
-    /// With `--dry-run`: what would be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Vec<PlannedAction>>,
 }
 
 /// A problem with its path.
@@ -105,7 +113,7 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-impl MirrorReport {
+impl Counts {
     /// Counts a finished action by its name.
     pub fn count(&mut self, action: &str) {
         let counter = match action {
@@ -121,6 +129,28 @@ impl MirrorReport {
         *counter += 1;
     }
 
+    /// Actions done, by name.
+    #[must_use]
+    pub const fn actions(&self) -> [(&'static str, u64); 7] {
+        [
+            ("create", self.created),
+            ("adopt", self.adopted),
+            ("alias", self.aliased),
+            ("move", self.moved),
+            ("replace", self.replaced),
+            ("retag", self.retagged),
+            ("delete", self.deleted),
+        ]
+    }
+
+    /// Paths on disk that needed something.
+    #[must_use]
+    pub const fn changed_paths(&self) -> u64 {
+        self.created + self.adopted + self.aliased + self.moved + self.replaced + self.retagged
+    }
+}
+
+impl MirrorReport {
     /// Adds a problem.
     pub fn problem(&mut self, path: &str, problem: &Problem) {
         self.problems.push(ReportedProblem {
@@ -135,14 +165,14 @@ impl MirrorReport {
     #[must_use]
     pub fn counts(&self) -> String {
         let parts: Vec<String> = [
-            ("created", self.created),
-            ("adopted", self.adopted),
-            ("aliased", self.aliased),
-            ("moved", self.moved),
-            ("replaced", self.replaced),
-            ("retagged", self.retagged),
-            ("deleted", self.deleted),
-            ("skipped", self.skipped),
+            ("created", self.counts.created),
+            ("adopted", self.counts.adopted),
+            ("aliased", self.counts.aliased),
+            ("moved", self.counts.moved),
+            ("replaced", self.counts.replaced),
+            ("retagged", self.counts.retagged),
+            ("deleted", self.counts.deleted),
+            ("skipped", self.counts.skipped),
             ("failed", self.failed),
             ("waiting", self.waiting),
         ]
@@ -151,11 +181,5 @@ impl MirrorReport {
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
         if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") }
-    }
-
-    /// Paths on disk that needed something.
-    #[must_use]
-    pub const fn changed_paths(&self) -> u64 {
-        self.created + self.adopted + self.aliased + self.moved + self.replaced + self.retagged
     }
 }

@@ -58,8 +58,8 @@ async fn tell(flags: &Flags) -> anyhow::Result<()> {
         let sent = bytesize::ByteSize::b(run.bytes_uploaded).display().si().to_string();
         costs.add_row([
             name.to_owned(),
-            run.scanned.to_string(),
-            (run.changed_paths() + run.deleted).to_string(),
+            run.counts.scanned.to_string(),
+            (run.counts.changed_paths() + run.counts.deleted).to_string(),
             sent,
             run.api_requests.to_string(),
         ]);
@@ -161,9 +161,9 @@ fn happened(report: &MirrorReport, before: Option<&AssetView>, after: Option<&As
     rows.add_row(["icon.png was copied", "both files share one asset: no bytes sent"]);
     format!(
         "{rows}\n({} replaced, {} moved, {} aliased, {} sent)\n",
-        report.replaced,
-        report.moved,
-        report.aliased,
+        report.counts.replaced,
+        report.counts.moved,
+        report.counts.aliased,
         bytesize::ByteSize::b(report.bytes_uploaded).display().si()
     )
 }

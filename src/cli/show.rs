@@ -95,8 +95,11 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     let name = printable(&mirror.name);
     let mut out = String::new();
     if let Some(plan) = &mirror.plan {
-        let (root, unchanged) = (printable(&mirror.root), mirror.scanned.saturating_sub(plan.len() as u64));
-        out.push_str(&format!("{bold}{name}{bold:#}: {} files in {root}, {unchanged} unchanged\n", mirror.scanned));
+        let (root, unchanged) = (printable(&mirror.root), mirror.counts.scanned.saturating_sub(plan.len() as u64));
+        out.push_str(&format!(
+            "{bold}{name}{bold:#}: {} files in {root}, {unchanged} unchanged\n",
+            mirror.counts.scanned
+        ));
         if plan.is_empty() {
             out.push_str("nothing to do\n");
         } else {
@@ -112,9 +115,9 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     } else {
         out.push_str(&format!(
             "{bold}{name}{bold:#}: {} files, {}; {} unchanged; {} API calls, {} sent, {:.1} s\n",
-            mirror.scanned,
+            mirror.counts.scanned,
             mirror.counts(),
-            mirror.unchanged,
+            mirror.counts.unchanged,
             mirror.api_requests,
             ByteSize::b(mirror.bytes_uploaded).display().si(),
             duration_ms as f64 / 1000.0,
@@ -139,10 +142,15 @@ fn markdown(mirror: &MirrorReport) -> String {
     let mut out = format!("### dato-mirror: {}\n\n", cell(&mirror.name));
     match &mirror.plan {
         Some(plan) if plan.is_empty() => {
-            out.push_str(&format!("{} files, nothing to do.\n", mirror.scanned));
+            out.push_str(&format!("{} files, nothing to do.\n", mirror.counts.scanned));
         }
         Some(plan) => {
-            out.push_str(&format!("{} of {} files need something: {}.\n\n", plan.len(), mirror.scanned, planned(plan)));
+            out.push_str(&format!(
+                "{} of {} files need something: {}.\n\n",
+                plan.len(),
+                mirror.counts.scanned,
+                planned(plan)
+            ));
             let row = |action: &PlannedAction| {
                 format!("| {} | {} | {} |\n", action.action, code(&action.path), cell(&action.why))
             };
@@ -150,9 +158,9 @@ fn markdown(mirror: &MirrorReport) -> String {
         }
         None => out.push_str(&format!(
             "{} files: {}; {} unchanged; {} API calls.\n",
-            mirror.scanned,
+            mirror.counts.scanned,
             mirror.counts(),
-            mirror.unchanged,
+            mirror.counts.unchanged,
             mirror.api_requests
         )),
     }
@@ -229,17 +237,14 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{PlannedAction, ReportedProblem};
+    use crate::report::{Counts, PlannedAction, ReportedProblem};
 
     fn sample() -> Report {
         Report {
             mirrors: vec![MirrorReport {
                 name: "brand".into(),
                 root: "/srv/brand".into(),
-                scanned: 12,
-                unchanged: 9,
-                created: 1,
-                replaced: 1,
+                counts: Counts { scanned: 12, unchanged: 9, created: 1, replaced: 1, ..Counts::default() },
                 failed: 1,
                 problems: vec![ReportedProblem {
                     path: "a|b\n.png".into(),

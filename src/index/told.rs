@@ -61,9 +61,9 @@ impl LastPass {
         Self {
             at,
             duration_ms,
-            scanned: report.scanned,
-            changed: report.changed_paths(),
-            deleted: report.deleted,
+            scanned: report.counts.scanned,
+            changed: report.counts.changed_paths(),
+            deleted: report.counts.deleted,
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,

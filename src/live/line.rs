@@ -35,7 +35,7 @@ fn phase(mirror: &MirrorView) -> String {
         Phase::Mirroring { done, total_hint, .. } => format!("mirroring {done} of {}", total_hint.max(done)),
         Phase::Idle if mirror.pending > 0 => format!("idle, {} waiting", mirror.pending),
         Phase::Idle => match &mirror.last_pass {
-            Some(pass) if pass.full => format!("up to date, {} files", pass.scanned),
+            Some(pass) if pass.full => format!("up to date, {} files", pass.counts.scanned),
             _ => "up to date".to_owned(),
         },
         Phase::Paused { guard } => format!("paused, {guard}"),

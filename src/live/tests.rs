@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::report::Counts;
 
 fn at() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
@@ -30,7 +31,8 @@ fn it_is_started_after_every_first_scan_and_ready_after_every_first_full_pass() 
     live.set_phase("docs", Phase::Paused { guard: "the root is missing".into() });
     assert!(live.is_started());
     assert_eq!(live.not_ready(), ["brand", "docs"]);
-    let report = MirrorReport { scanned: 3, failed: 1, ..MirrorReport::default() };
+    let report =
+        MirrorReport { counts: Counts { scanned: 3, ..Counts::default() }, failed: 1, ..MirrorReport::default() };
     live.pass_ended("brand", &report, at(), Duration::from_millis(5), false);
     assert_eq!(live.not_ready(), ["brand", "docs"], "part of a mirror is not a full pass");
     live.pass_ended("brand", &report, at(), Duration::from_millis(5), true);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::report::{MirrorReport, ReportedProblem};
+use crate::report::{Counts, MirrorReport, ReportedProblem};
 
 use super::Health;
 
@@ -205,26 +205,9 @@ pub struct PassView {
     pub duration_ms: u64,
     /// Whether it was about the whole mirror and was not cut short.
     pub full: bool,
-    /// Files that were looked at.
-    pub scanned: u64,
-    /// Files that needed nothing.
-    pub unchanged: u64,
-    /// New assets.
-    pub created: u64,
-    /// Assets found by content and taken over.
-    pub adopted: u64,
-    /// Paths that joined another path's asset.
-    pub aliased: u64,
-    /// Assets that followed a moved file.
-    pub moved: u64,
-    /// Assets with a new file.
-    pub replaced: u64,
-    /// Assets with new metadata only.
-    pub retagged: u64,
-    /// Assets deleted.
-    pub deleted: u64,
-    /// What is no file that can be mirrored.
-    pub skipped: u64,
+    /// What was seen and done.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Files that are not mirrored and should be.
     pub failed: u64,
     /// API calls made.
@@ -239,16 +222,7 @@ impl PassView {
             at,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             full,
-            scanned: report.scanned,
-            unchanged: report.unchanged,
-            created: report.created,
-            adopted: report.adopted,
-            aliased: report.aliased,
-            moved: report.moved,
-            replaced: report.replaced,
-            retagged: report.retagged,
-            deleted: report.deleted,
-            skipped: report.skipped,
+            counts: report.counts,
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,
@@ -276,15 +250,7 @@ impl Totals {
             self.full_passes += 1;
             self.last_full_pass = Some(at);
         }
-        for (action, count) in [
-            ("create", report.created),
-            ("adopt", report.adopted),
-            ("alias", report.aliased),
-            ("move", report.moved),
-            ("replace", report.replaced),
-            ("retag", report.retagged),
-            ("delete", report.deleted),
-        ] {
+        for (action, count) in report.counts.actions() {
             *self.actions.entry(action).or_default() += count;
         }
     }

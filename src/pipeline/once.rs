@@ -165,7 +165,8 @@ impl Once<'_> {
             report.api_requests = usage.api_requests - counted.api_requests;
             report.bytes_uploaded = usage.bytes_uploaded - counted.bytes_uploaded;
             counted = usage;
-            report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed + report.waiting);
+            report.counts.unchanged =
+                report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
             if report.failed > 0 {
                 exit = worst(exit, Exit::Incomplete);
             }
@@ -190,7 +191,7 @@ impl Once<'_> {
             };
             match mirror.scan(&self.session.index, self.options.only.clone(), self.stop).await {
                 Ok(scanned) => {
-                    report.scanned = scanned.files;
+                    report.counts.scanned = scanned.files;
                     take_scan_problems(&scanned, &mut report);
                     self.note_unread(mirror, &scanned).await?;
                     let changed = scanned.read + scanned.vanished > 0;

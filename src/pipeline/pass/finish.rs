@@ -77,7 +77,7 @@ impl Pass<'_> {
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
         if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
             if !self.unfinished.contains(&row.id) {
-                self.report.count(action);
+                self.report.counts.count(action);
             }
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
             if let Some(live) = &self.context.live {

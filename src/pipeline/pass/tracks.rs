@@ -111,7 +111,7 @@ impl Pass<'_> {
         let now = Timestamp::now().as_millisecond();
         let path = claim.row.path.key().to_owned();
         if let Some(action) = due.name() {
-            self.report.count(action);
+            self.report.counts.count(action);
             if let Some(live) = &self.context.live {
                 let asset = claim.asset.as_ref();
                 let change = Change {

@@ -34,7 +34,7 @@ pub fn unread<'a>(problems: impl Iterator<Item = (&'a str, &'a Problem, Severity
 pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
     for (path, problem, severity) in &scanned.problems {
         match severity {
-            Severity::Skipped => report.skipped += 1,
+            Severity::Skipped => report.counts.skipped += 1,
             Severity::Failed => report.failed += 1,
         }
         report.problem(path.key(), problem);

@@ -89,8 +89,8 @@ impl Keeper {
         for path in end.changed.iter().filter_map(|path| RelPath::from_key(path).ok()) {
             self.settle.touched(path, Touch::Changed, now);
         }
-        if report.deleted > 0 {
-            self.deletions.push_back((now, report.deleted));
+        if report.counts.deleted > 0 {
+            self.deletions.push_back((now, report.counts.deleted));
         }
         let whole = end.fatal.is_none() && !cut;
         if whole && report.api_requests > 0 {

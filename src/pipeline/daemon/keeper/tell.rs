@@ -71,7 +71,7 @@ impl Keeper {
 
     /// One line for a batch, however many files it had.
     pub(super) fn summarise(&self, report: &MirrorReport, took: Duration) {
-        if report.changed_paths() + report.deleted + report.failed > 0 {
+        if report.counts.changed_paths() + report.counts.deleted + report.failed > 0 {
             let counts = report.counts();
             tracing::info!(mirror = self.config.name, "{counts} in {:.1} s", took.as_secs_f64());
         }

@@ -138,7 +138,7 @@ impl Work {
         let began = self.job.after_scan.map_or_else(Instant::now, |(_, began)| began);
         let mut report =
             MirrorReport { name: name.clone(), root: self.run.root().display().to_string(), ..MirrorReport::default() };
-        report.scanned = self.job.after_scan.map_or(0, |(files, _)| files);
+        report.counts.scanned = self.job.after_scan.map_or(0, |(files, _)| files);
         let before = self.session.remote.usage();
         let index = &self.session.index;
         let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
@@ -166,7 +166,7 @@ impl Work {
         let usage = self.session.remote.usage();
         report.api_requests = usage.api_requests - before.api_requests;
         report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
-        report.unchanged = report.scanned.saturating_sub(report.changed_paths() + report.failed);
+        report.counts.unchanged = report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed);
         self.run.close_pass(index, began.elapsed(), &mut report).await?;
         Ok(Worked { report, end, took: began.elapsed(), cut })
     }
