@@ -67,7 +67,7 @@ impl Action {
             world.write(key, content);
         }
         let end = world.run().await;
-        assert!(end.as_ref().is_ok_and(|end| end.report.mirrors[0].created == 3), "{}", told(&end));
+        assert!(end.as_ref().is_ok_and(|end| end.report.mirrors[0].counts.created == 3), "{}", told(&end));
         for asset in world.assets() {
             let mut tags: Vec<&str> = asset.tags.iter().map(String::as_str).collect();
             tags.push("typed");
