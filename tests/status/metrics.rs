@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dato_mirror::live::{ApiView, Live, Phase, Watching};
-use dato_mirror::report::MirrorReport;
+use dato_mirror::report::{Counts, MirrorReport};
 use jiff::Timestamp;
 
 use crate::{fetch, live, serve};
@@ -17,7 +17,11 @@ fn busy() -> Arc<Live> {
     let live = live(Instant::now());
     live.set_watching("brand", Watching::Native);
     live.set_degraded("brand", vec!["too few inotify watches".into()]);
-    let report = MirrorReport { created: 2, replaced: 1, failed: 1, ..MirrorReport::default() };
+    let report = MirrorReport {
+        counts: Counts { created: 2, replaced: 1, ..Counts::default() },
+        failed: 1,
+        ..MirrorReport::default()
+    };
     live.pass_ended("brand", &report, Timestamp::from_second(1_800_000_000).unwrap(), Duration::from_secs(1), true);
     live.pass_ended("brand", &report, Timestamp::from_second(1_800_000_009).unwrap(), Duration::from_secs(1), false);
     let report = MirrorReport::default();
