@@ -29,12 +29,7 @@ impl Pass<'_> {
             self.tell(&row, action, &plan.why);
         }
         match &plan.action {
-            Action::Record { .. }
-            | Action::Accept { .. }
-            | Action::Forget
-            | Action::Nothing
-            | Action::Wait
-            | Action::Report { .. } => self.finish(Finished { row, plan, result: Ok(None) }).await,
+            action if !action.calls() => self.finish(Finished { row, plan, result: Ok(None) }).await,
             Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {
                 Some(change) => {
                     self.busy.extend(touches(&row, &plan).cloned());

@@ -10,7 +10,7 @@ use super::{Finished, Pass, PassError, touches};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::live::Change;
-use crate::model::{Asset, MirrorStamp};
+use crate::model::{Asset, MirrorStamp, UploadId};
 use crate::pipeline::execute::Failure;
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
@@ -80,18 +80,8 @@ impl Pass<'_> {
                 self.report.counts.count(action);
             }
             tracing::debug!(path = %row.path, action, why = %plan.why, "done");
+            self.show(&row, action, asset.as_deref(), plan.action.asset());
             if let Some(live) = &self.context.live {
-                let shown = asset.as_deref();
-                live.changed(
-                    &self.context.scope.name,
-                    Change {
-                        path: row.path.key().to_owned(),
-                        action: action.to_owned(),
-                        at: Timestamp::now(),
-                        url: shown.map(|asset| asset.url.clone()),
-                        asset: plan.action.asset().map(|id| id.as_str().to_owned()),
-                    },
-                );
                 let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
                 live.file_done(&self.context.scope.name, sent.unwrap_or(0));
             }
@@ -135,6 +125,19 @@ impl Pass<'_> {
             verifier.follow(replaced);
         }
         Ok(())
+    }
+
+    /// Shows what was changed in the media area, and under which URL it is seen.
+    pub(super) fn show(&self, row: &FileRow, action: &str, seen: Option<&Asset>, asset: Option<&UploadId>) {
+        let Some(live) = &self.context.live else { return };
+        let change = Change {
+            path: row.path.key().to_owned(),
+            action: action.to_owned(),
+            at: Timestamp::now(),
+            url: seen.map(|asset| asset.url.clone()),
+            asset: asset.map(|id| id.as_str().to_owned()),
+        };
+        live.changed(&self.context.scope.name, change);
     }
 
     /// Whether the path is planned anew in this pass.

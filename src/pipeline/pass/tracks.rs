@@ -13,7 +13,6 @@ use super::{Pass, PassError};
 use crate::index::files::Outcome;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, files};
-use crate::live::Change;
 use crate::model::UploadId;
 use crate::pipeline::execute::Failure;
 use crate::pipeline::tracks::{Claim, Due, Work, claim};
@@ -109,20 +108,10 @@ impl Pass<'_> {
 
     async fn track_done(&mut self, claim: &Claim, due: Due) -> Result<(), PassError> {
         let now = Timestamp::now().as_millisecond();
-        let path = claim.row.path.key().to_owned();
         if let Some(action) = due.name() {
             self.report.counts.count(action);
-            if let Some(live) = &self.context.live {
-                let asset = claim.asset.as_ref();
-                let change = Change {
-                    path,
-                    action: action.to_owned(),
-                    at: Timestamp::now(),
-                    url: asset.map(|asset| asset.url.clone()),
-                    asset: asset.map(|asset| asset.id.as_str().to_owned()),
-                };
-                live.changed(&self.context.scope.name, change);
-            }
+            let asset = claim.asset.as_ref();
+            self.show(&claim.row, action, asset, asset.map(|asset| &asset.id));
         }
         let (row, why) = (claim.row.clone(), claim.why(due));
         self.context

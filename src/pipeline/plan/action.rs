@@ -142,6 +142,26 @@ impl Action {
         }
     }
 
+    /// Whether its execution may call the service.
+    #[must_use]
+    pub const fn calls(&self) -> bool {
+        match self {
+            Self::Nothing
+            | Self::Record { .. }
+            | Self::Accept { .. }
+            | Self::Forget
+            | Self::Wait
+            | Self::Report { .. } => false,
+            Self::Create { .. }
+            | Self::Adopt { .. }
+            | Self::Alias { .. }
+            | Self::Move { .. }
+            | Self::Replace { .. }
+            | Self::Retag { .. }
+            | Self::Delete { .. } => true,
+        }
+    }
+
     /// Whether it sends the file's bytes.
     #[must_use]
     pub const fn sends(&self) -> bool {
