@@ -98,3 +98,27 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
         forbid(room, &impure, &[]);
     }
 }
+
+#[test]
+fn every_promise_of_the_readme_has_tests_that_exist() {
+    let readme = fs::read_to_string(here().join("README.md")).unwrap();
+    let architecture = fs::read_to_string(here().join("ARCHITECTURE.md")).unwrap();
+    let mut sources = rust_files(&here().join("src"));
+    sources.extend(rust_files(&here().join("tests")));
+    let tests: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let promises: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.split_once(". **").filter(|(number, _)| number.parse::<u8>().is_ok()))
+        .filter_map(|(_, rest)| rest.split_once(".**").map(|(promise, _)| promise))
+        .collect();
+    assert_eq!(promises.len(), 8, "{promises:?}");
+    for promise in promises {
+        let row = architecture.lines().find_map(|line| line.strip_prefix(&format!("| {promise} |")));
+        let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md names no test of {promise:?}"));
+        let names: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(names.len() >= 2, "{promise}: {names:?}");
+        for name in names {
+            assert!(tests.contains(&format!("fn {name}(")), "{promise}: there is no test {name}");
+        }
+    }
+}
