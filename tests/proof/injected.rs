@@ -244,7 +244,11 @@ async fn trial(start: Start, site: Site, when: String, golden: Arc<Vec<Bare>>) -
     let holds = |truth: bool, what: &str| if truth { Ok(()) } else { Err(format!("{what}: {story}")) };
     holds(second.is_ok_and(|end| end.exit == Exit::Done), "the next run mirrors all")?;
     if world.bare() != *golden {
-        return Err(format!("another media area: {story}\n  {:#?}\n  instead of {golden:#?}", world.bare()));
+        let of = |all: &[Bare], other: &[Bare]| -> String {
+            all.iter().filter(|one| !other.contains(one)).map(|one| format!("\n    {one:?}")).collect()
+        };
+        let (is, should) = (of(&world.bare(), &golden), of(&golden, &world.bare()));
+        return Err(format!("another media area: {story}\n  it has{is}\n  instead of{should}"));
     }
     world.sandbox.clear_log();
     let third = world.run().await;
