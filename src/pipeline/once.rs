@@ -17,7 +17,7 @@ use crate::report::{LiveUrl, MirrorReport, Report};
 use super::mirror::{MirrorRun, RunRequest};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
-use super::scan::{Scanned, take_scan_problems, unread};
+use super::scan::{ScanError, Scanned, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
@@ -197,9 +197,9 @@ impl Once<'_> {
                     let changed = scanned.read + scanned.vanished > 0;
                     work.push(Work { mirror, report, believed: true, changed });
                 }
-                Err(error @ RunError::Empty { .. }) => {
+                Err(error @ (RunError::Empty { .. } | RunError::Scan(ScanError::Walk(_)))) => {
                     report.problem("", &guard_problem(&error.to_string()));
-                    exit = worst(exit, Exit::Guard);
+                    exit = worst(exit, error.exit());
                     first_error.get_or_insert(error);
                     work.push(Work { mirror, report, believed: false, changed: false });
                 }
