@@ -47,20 +47,28 @@ impl Start {
         for name in ["d/kept", "d/gone", "d/changed", "d/old name", "tagged"] {
             world.write(&format!("{name}.png"), name);
         }
+        world.write("d/drawing.svg", &drawing("A title"));
         if self == Self::Mirrored {
             let end = world.run().await;
             assert!(end.as_ref().is_ok_and(|end| end.exit == Exit::Done), "{}", told(&end));
             world.remove("d/gone.png");
             world.write("d/changed.png", "changed since");
+            world.write("d/drawing.svg", &drawing("Another title"));
+            // Which of two new files gets the asset is not told.
+            world.write("e/copy.png", "d/kept");
             world.rename("d/old name.png", "e/new name.png");
             world.write("e/new.png", "new");
         }
-        world.write("e/copy.png", "d/kept");
         world.write("tagged.png.meta.toml", "tags = [\"one\"]\n");
         world.sandbox.create_foreign(None, "theirs.png", b"theirs").unwrap();
         world.sandbox.clear_log();
         world
     }
+}
+
+/// A file with a title inside.
+fn drawing(title: &str) -> String {
+    format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><title>{title}</title></svg>\n")
 }
 
 /// Paths a site is narrowed to.
@@ -86,7 +94,9 @@ impl On {
                 .chain(index.parent().map(PathBuf::from))
                 .collect(),
             Self::Files => world.tree().keys().map(|key| world.path(key)).collect(),
-            Self::Folders => ["", "d", "e"].iter().map(|key| world.config.mirrors[0].root.join(key)).map(tidy).collect(),
+            Self::Folders => {
+                ["", "d", "e"].iter().map(|key| world.config.mirrors[0].root.join(key)).map(tidy).collect()
+            }
         }
     }
 }
@@ -233,11 +243,12 @@ async fn trial(start: Start, site: Site, when: String, golden: Arc<Vec<Bare>>) -
     let now: Vec<String> = world.assets().into_iter().map(|asset| asset.md5).collect();
     let unique: BTreeSet<&String> = now.iter().collect();
     holds(unique.len() == now.len(), "no asset is there twice")?;
-    let may_go = [md5("d/gone"), md5("d/changed")];
+    let may_go = [md5("d/gone"), md5("d/changed"), md5(&drawing("A title"))];
     let lost = before.iter().any(|one| !now.contains(one) && !(start == Start::Mirrored && may_go.contains(one)));
     holds(!lost, "no asset is lost")?;
     if site.on == On::Folders {
-        holds(world.sandbox.count("DELETE /uploads/:id") == 0, "nothing is deleted on a failed listing")?;
+        holds(world.sandbox.count("DELETE /uploads/:id") == 0, "nothing is deleted on a failed listing")
+            .map_err(|why| format!("{why}\n{:?}", world.changes()))?;
     }
     let second = world.run().await;
     let story = format!("{story}\n  then {}", told(&second));
@@ -287,6 +298,7 @@ async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
         let end = world.run().await;
         assert!(end.as_ref().is_ok_and(|end| end.exit == Exit::Done), "{}", told(&end));
         let golden = Arc::new(world.bare());
+        assert!(format!("{golden:?}").contains(" title\""), "{golden:#?}");
         for site in SITES {
             let name = format!("{start:?} {} {:?} {}", site.call, site.on, site.error);
             if !name.contains(&only) {
@@ -324,7 +336,10 @@ async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
         eprintln!("{name}: {runs} runs, {ends} of them ended by it");
     }
     let runs: usize = met.values().map(|(runs, _)| runs).sum();
-    eprintln!("failing calls: {runs} runs converged, by exit code {codes:?}; {unmet} met no call; {:?}", begun.elapsed());
+    eprintln!(
+        "failing calls: {runs} runs converged, by exit code {codes:?}; {unmet} met no call; {:?}",
+        begun.elapsed()
+    );
     failed.sort();
     let shown: Vec<_> = failed.iter().take(12).map(String::as_str).collect();
     assert!(failed.is_empty(), "{} runs went wrong:\n{}", failed.len(), shown.join("\n\n"));
