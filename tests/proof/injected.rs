@@ -28,8 +28,8 @@ use crate::world::{Bare, World, told};
 const AT_ONCE: usize = 6;
 /// Longer than a run takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
-/// Without FAILURES: of more calls than so many, every third is failed.
-const MANY: usize = 60;
+/// Without FAILURES: of more calls than so many, so many are failed, spread evenly.
+const MANY: usize = 40;
 
 /// Where the mirror begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,17 +118,15 @@ const fn site(call: &'static str, on: On, error: &'static str) -> Site {
     Site { call, on, error }
 }
 
-const SITES: [Site; 20] = [
+const SITES: [Site; 18] = [
     site("pwrite64", On::Anything, "EIO"),
     site("pwrite64", On::Anything, "EROFS"),
-    site("pread64", On::Anything, "EIO"),
+    site("pread64", On::State, "EIO"),
     site("fsync", On::Anything, "EIO"),
-    site("fdatasync", On::Anything, "EIO"),
     site("ftruncate", On::Anything, "EIO"),
     site("mkdir", On::Anything, "EROFS"),
     site("unlink", On::Anything, "EROFS"),
     site("unlink", On::Anything, "EIO"),
-    site("fcntl", On::State, "ENOLCK"),
     site("flock", On::Anything, "ENOLCK"),
     site("openat", On::State, "EROFS"),
     site("openat", On::State, "EACCES"),
@@ -235,7 +233,16 @@ async fn trial(start: Start, site: Site, when: String, golden: Arc<Vec<Bare>>) -
         let place = world.config.mirrors[0].root.parent().unwrap().display().to_string();
         let problem = run.told.contains("\"cause\":\"");
         holds(problem || run.stderr.contains(&place), "it names the path")?;
-        let causes = ["os error", "I/O error", "disk I/O", "unable to open", "readonly", "locking", "cannot be read"];
+        let causes = [
+            "os error",
+            "I/O error",
+            "disk I/O",
+            "unable to open",
+            "readonly",
+            "locking",
+            "malformed",
+            "cannot be read",
+        ];
         holds(causes.iter().any(|cause| run.told.contains(cause)), "it names the cause")?;
     }
     // Whatever happened: nothing is there twice, nothing is lost.
@@ -305,7 +312,7 @@ async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
                 continue;
             }
             let most = calls(start, site).await;
-            let step = if all || most <= MANY { 1 } else { 3 };
+            let step = if all { 1 } else { most.div_ceil(MANY).max(1) };
             for (n, suffix) in (1..=most).step_by(step).flat_map(|n| [(n, ""), (n, "+")]) {
                 let (gate, golden) = (gate.clone(), golden.clone());
                 let (name, when) = (name.clone(), format!("{n}{suffix}"));
@@ -329,7 +336,10 @@ async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
                 site.1 += usize::from(code != 0);
                 *codes.entry(code).or_default() += 1;
             }
-            Err(why) => failed.push(format!("{name} when={when}: {why}")),
+            Err(why) => {
+                eprintln!("{name} when={when}: {why}");
+                failed.push(format!("{name} when={when}"));
+            }
         }
     }
     for (name, (runs, ends)) in &met {
@@ -341,7 +351,6 @@ async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
         begun.elapsed()
     );
     failed.sort();
-    let shown: Vec<_> = failed.iter().take(12).map(String::as_str).collect();
-    assert!(failed.is_empty(), "{} runs went wrong:\n{}", failed.len(), shown.join("\n\n"));
+    assert!(failed.is_empty(), "{} runs went wrong:\n{}", failed.len(), failed.join("\n"));
     assert!(!only.is_empty() || runs > 300, "only {runs} runs met their failure");
 }
