@@ -155,7 +155,15 @@ impl Once<'_> {
         for Work { mirror, mut report, believed, .. } in work {
             if believed {
                 exit = worst(exit, self.mirror(mirror, &mut report).await?);
-                mirror.remember_root(index).await?;
+                match mirror.remember_root(index).await {
+                    Ok(()) => {}
+                    // What was done is done, and told.
+                    Err(RunError::Guard(guard)) => {
+                        report.problem("", &guard_problem(&guard.to_string()));
+                        exit = worst(exit, Exit::Guard);
+                    }
+                    Err(error) => return Err(error),
+                }
                 if exit == Exit::Api {
                     let row = mirror.row;
                     report.waiting = index.call(move |conn| files::waiting(conn, row)).await?;
