@@ -320,7 +320,8 @@ impl Scan {
     /// Sizes of the files that could not be read, and of those still to be read.
     fn sizes_unread(&self) -> HashSet<u64> {
         let problems = self.totals.problems.iter();
-        let refused = problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
+        let refused =
+            problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
         let sizes = refused.filter_map(|(path, ..)| std::fs::metadata(path.below(&self.request.root)).ok());
         let still = self.restless.iter().filter(|_| self.request.restless == Restless::Wait);
         sizes.map(|metadata| metadata.len()).chain(still.map(|(_, print)| print.size)).collect()
