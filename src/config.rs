@@ -329,8 +329,8 @@ fn pick(mirrors: &mut Vec<Placed>, name: Option<&str>, findings: &Findings) {
     findings.add(Place::Flag("--mirror"), format!("no mirror is named \"{}\"", shown(name)), advice);
 }
 
-/// A variable that begins like ours but is none of ours may be a slip, or another program's: container platforms make
-/// such names for a service called dato-mirror. So it is worth a word, not a refusal.
+/// A variable that begins like ours but is none of ours may be a slip, so it is worth a word. It may also be another
+/// program's, so it is no refusal.
 fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mut Vec<String>) {
     const SECTIONS: [&str; 9] = [
         "DATO_MIRROR_CONFIG",
@@ -349,6 +349,9 @@ fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mu
         if SECTIONS.contains(&name) || name == "DATO_MIRROR_ROOT" {
             continue;
         }
+        if is_of_a_service(name) {
+            continue;
+        }
         if mirror.iter().any(|known| known == name) {
             if !root_is_set {
                 warnings.push(format!("${name} is only used with --root or $DATO_MIRROR_ROOT"));
@@ -361,6 +364,16 @@ fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mu
         let near = near.map_or_else(String::new, |near| format!("; did you mean ${PREFIX}{near}?"));
         warnings.push(format!("${name} is no variable that dato-mirror reads{near}"));
     }
+}
+
+/// Kubernetes tells every container where its services are; one called dato-mirror gives `DATO_MIRROR_SERVICE_HOST`,
+/// `DATO_MIRROR_SERVICE_PORT_HTTP`, `DATO_MIRROR_PORT`, `DATO_MIRROR_PORT_7878_TCP_ADDR` and their like
+/// (<https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>).
+fn is_of_a_service(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.contains("_PORT_")
 }
 
 #[cfg(test)]

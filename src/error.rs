@@ -80,7 +80,7 @@ impl RunError {
             | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,
             Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
-            Self::Index(IndexError::Sqlite(_) | IndexError::Closed)
+            Self::Index(IndexError::Sqlite { .. } | IndexError::Closed)
             | Self::Scan(_)
             | Self::Broken(_)
             | Self::Stopped => Exit::Incomplete,

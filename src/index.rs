@@ -75,8 +75,13 @@ pub enum IndexError {
         cause: String,
     },
     /// A statement failed: a full or failing disk, or damage.
-    #[error("the index failed: {0}; check the disk that holds it")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("the index {path} failed: {cause}; check the disk that holds it")]
+    Sqlite {
+        /// The index file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: rusqlite::Error,
+    },
     /// The thread that owns the connection is gone.
     #[error("the index was closed")]
     Closed,
@@ -142,16 +147,17 @@ impl Index {
     /// # Errors
     /// [`IndexError::Newer`], or SQLite's.
     pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
-        let mut conn = nameless()?;
+        let failed = |cause| IndexError::Sqlite { path: path.to_owned(), cause };
+        let mut conn = nameless().map_err(failed)?;
         if path.exists() {
             let source = read_only(path).and_then(|source| {
                 source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
             });
             match source {
                 Ok(source) => {
-                    rusqlite::backup::Backup::new(&source, &mut conn)?
-                        .run_to_completion(4096, Duration::ZERO, None)
-                        .or_else(|error| if is_damage(&error) { Ok(()) } else { Err(error) })?;
+                    rusqlite::backup::Backup::new(&source, &mut conn)
+                        .and_then(|backup| backup.run_to_completion(4096, Duration::ZERO, None))
+                        .or_else(|error| if is_damage(&error) { Ok(()) } else { Err(failed(error)) })?;
                 }
                 Err(error) if is_damage(&error) => {}
                 Err(error) => return Err(IndexError::Open { path: path.to_owned(), cause: error.to_string() }),
@@ -162,7 +168,7 @@ impl Index {
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(failed(error)),
         }
         Self::serve(conn, path, true, true)
     }
@@ -250,7 +256,7 @@ impl Index {
             // The asker may have been cancelled; its work is done all the same.
             let _ = reply.send(result);
         })?;
-        answer.await.map_err(|_| IndexError::Closed)?.map_err(IndexError::from)
+        answer.await.map_err(|_| IndexError::Closed)?.map_err(|error| self.failed(error))
     }
 
     /// [`Index::call`] for threads that are no async tasks.
@@ -266,7 +272,11 @@ impl Index {
         self.submit(work, move |result| {
             let _ = reply.send(result);
         })?;
-        answer.recv().map_err(|_| IndexError::Closed)?.map_err(IndexError::from)
+        answer.recv().map_err(|_| IndexError::Closed)?.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, cause: rusqlite::Error) -> IndexError {
+        IndexError::Sqlite { path: self.path.clone(), cause }
     }
 
     fn submit<T, F, R>(&self, work: F, reply: R) -> Result<(), IndexError>
@@ -525,7 +535,7 @@ mod tests {
             settings::set(conn, "k", "v")?;
             conn.execute("no such statement", [])
         });
-        assert!(matches!(failed, Err(IndexError::Sqlite(_))));
+        assert!(matches!(failed, Err(IndexError::Sqlite { .. })));
         assert_eq!(index.call_blocking(|conn| settings::get(conn, "k")).unwrap(), None);
     }
 

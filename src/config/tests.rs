@@ -285,6 +285,32 @@ fn slips_in_variables_are_warned_of() {
 }
 
 #[test]
+fn a_variable_nobody_reads_is_warned_of_but_not_where_kubernetes_made_it() {
+    let near = |name: &str| Some(format!("; did you mean ${name}?"));
+    let table = [
+        ("DATO_MIRROR_RATE_SHARE", near("DATO_MIRROR_API_RATE_SHARE")),
+        ("DATO_MIRROR_API_RATESHARE", near("DATO_MIRROR_API_RATE_SHARE")),
+        ("DATO_MIRROR_STATE_PAHT", near("DATO_MIRROR_STATE_PATH")),
+        ("DATO_MIRROR_ON_DELET", near("DATO_MIRROR_ON_DELETE")),
+        ("DATO_MIRROR_SOMETHING_ELSE", Some(String::new())),
+        ("DATO_MIRROR_PORTAL", Some(String::new())),
+        ("DATO_MIRROR_SERVICE_HOST", None),
+        ("DATO_MIRROR_SERVICE_PORT", None),
+        ("DATO_MIRROR_SERVICE_PORT_HTTP", None),
+        ("DATO_MIRROR_PORT", None),
+        ("DATO_MIRROR_PORT_7878_TCP", None),
+        ("DATO_MIRROR_PORT_7878_TCP_ADDR", None),
+        ("DATO_MIRROR_STATUS_SERVICE_HOST", None),
+        ("DATO_MIRROR_STATUS_PORT_80_TCP_PROTO", None),
+    ];
+    for (name, warned) in table {
+        let wanted: Vec<String> =
+            warned.map(|near| format!("${name} is no variable that dato-mirror reads{near}")).into_iter().collect();
+        assert_eq!(Case::new(PLAIN).with(name, "x").load().unwrap().warnings, wanted, "{name}");
+    }
+}
+
+#[test]
 fn the_token_comes_from_the_first_place_that_has_one() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

@@ -46,7 +46,7 @@ const BATCH: usize = 500;
 /// not there is a complete walk that found nothing.
 ///
 /// # Errors
-/// When the root itself cannot be listed.
+/// When the root itself cannot be listed to its end.
 pub fn walk(
     root: &Path,
     under: Option<&RelPath>,
@@ -66,10 +66,11 @@ pub fn walk(
         None => start.tasks.push(Task::List(top)),
         Some(under) => scope.look_at_start(&top, under, &mut start),
     }
-    Ok(crew.run(start, threads, &|task, crew, outcome| match task {
+    let mut walked = crew.run(start, threads, &|task, crew, outcome| match task {
         Task::List(folder) => scope.list(&folder, crew, outcome),
         Task::Look(folder, entries) => entries.iter().for_each(|entry| scope.look_at_entry(&folder, entry, outcome)),
-    }))
+    });
+    walked.root_failure.take().map_or(Ok(walked), |cause| Err(failed(cause)))
 }
 
 /// Looks at one path with the rules of the walk: the same links are followed, the same things skipped.
@@ -274,7 +275,10 @@ fn entry_failed(path: RelPath, cause: io::Error, outcome: &mut Outcome) {
 fn folder_failed(folder: &Folder, cause: io::Error, outcome: &mut Outcome) {
     match &folder.rel {
         // A root that vanishes under the walk has not been emptied.
-        None => outcome.tally.unreadable += 1,
+        None => {
+            outcome.tally.unreadable += 1;
+            outcome.tally.root_failure = Some(cause);
+        }
         Some(_) if is_gone(&cause) => {}
         Some(path) => outcome.unreadable(path.clone(), cause, true),
     }

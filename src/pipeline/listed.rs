@@ -221,7 +221,8 @@ impl Lists<'_> {
         let (path, read) = (file.path.clone(), self.scan.embedded);
         let looked = tokio::task::spawn_blocking(move || {
             let print = Fingerprint::from(&std::fs::metadata(&place)?);
-            Ok::<_, std::io::Error>((print, read.and_then(|read| read(&place, &path, print.size))))
+            let embedded = read.map(|read| read(&place, &path, print.size)).transpose()?;
+            Ok::<_, std::io::Error>((print, embedded.flatten()))
         });
         let looked = looked.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
         let (print, embedded) = looked.map_err(FetchError::from)?;

@@ -8,6 +8,7 @@ mod only;
 mod passes;
 mod tell;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,13 +213,41 @@ impl MirrorRun {
     }
 }
 
-/// The metadata inside a file, as the index keeps it; nothing when there is none. What cannot be read is left out: the
-/// file itself is mirrored all the same.
-pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> Option<String> {
-    let mut reader = std::fs::File::open(file).ok()?;
+/// The metadata inside a file, as the index keeps it; nothing when there is none. What cannot be understood is left
+/// out: the file itself is mirrored all the same.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> io::Result<Option<String>> {
+    let mut reader = Heard { file: std::fs::File::open(file)?, failure: None };
     let embedded = read_embedded(&mut reader, path.file_name(), size);
+    if let Some(failure) = reader.failure {
+        return Err(failure);
+    }
     for note in &embedded.notes {
         tracing::debug!(%path, note, "embedded metadata");
     }
-    (embedded != Embedded::default()).then(|| serde_json::to_string(&embedded).ok()).flatten()
+    Ok((embedded != Embedded::default()).then(|| serde_json::to_string(&embedded).ok()).flatten())
+}
+
+/// A file that remembers how reading it failed: readers of metadata never fail, they find less.
+struct Heard {
+    file: std::fs::File,
+    failure: Option<io::Error>,
+}
+
+impl io::Read for Heard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failure = Some(io::Error::new(error.kind(), error.to_string()));
+            }
+        })
+    }
+}
+
+impl io::Seek for Heard {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }

@@ -17,7 +17,7 @@ use crate::report::{LiveUrl, MirrorReport, Report};
 use super::mirror::{MirrorRun, RunRequest};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
-use super::scan::{Scanned, take_scan_problems, unread};
+use super::scan::{ScanError, Scanned, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
@@ -155,7 +155,15 @@ impl Once<'_> {
         for Work { mirror, mut report, believed, .. } in work {
             if believed {
                 exit = worst(exit, self.mirror(mirror, &mut report).await?);
-                mirror.remember_root(index).await?;
+                match mirror.remember_root(index).await {
+                    Ok(()) => {}
+                    // What was done is done, and told.
+                    Err(RunError::Guard(guard)) => {
+                        report.problem("", &guard_problem(&guard.to_string()));
+                        exit = worst(exit, Exit::Guard);
+                    }
+                    Err(error) => return Err(error),
+                }
                 if exit == Exit::Api {
                     let row = mirror.row;
                     report.waiting = index.call(move |conn| files::waiting(conn, row)).await?;
@@ -197,9 +205,9 @@ impl Once<'_> {
                     let changed = scanned.read + scanned.vanished > 0;
                     work.push(Work { mirror, report, believed: true, changed });
                 }
-                Err(error @ RunError::Empty { .. }) => {
+                Err(error @ (RunError::Empty { .. } | RunError::Scan(ScanError::Walk(_)))) => {
                     report.problem("", &guard_problem(&error.to_string()));
-                    exit = worst(exit, Exit::Guard);
+                    exit = worst(exit, error.exit());
                     first_error.get_or_insert(error);
                     work.push(Work { mirror, report, believed: false, changed: false });
                 }

@@ -10,6 +10,7 @@ mod sidecars;
 mod walked;
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -36,7 +37,10 @@ const AT_ONCE: usize = 500;
 const QUEUE: usize = 4096;
 
 /// Reads the metadata inside a file (its place, its path, its bytes) into JSON for the index.
-pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> Option<String>;
+///
+/// # Errors
+/// When the disk fails: what is inside is then unknown.
+pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> io::Result<Option<String>>;
 
 /// What to scan and how.
 #[derive(Debug, Clone)]
@@ -138,7 +142,10 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
         return Ok(scan.totals);
     }
     scan.wait_for_quiet()?;
-    scan.finish()
+    scan.report_unsettled();
+    let held = std::mem::take(&mut scan.held);
+    scan.vanish(&held)?;
+    Ok(scan.totals)
 }
 
 /// Nanoseconds since 1970 by the wall clock.
@@ -152,6 +159,8 @@ struct Scan {
     stop: Arc<AtomicBool>,
     totals: Scanned,
     restless: Vec<(RelPath, Fingerprint)>,
+    /// Rows of files that may have moved to where something is not read yet.
+    held: Vec<i64>,
     /// When it began, by the wall clock; coarse clocks of file systems lag a little.
     began_ns: i64,
 }
@@ -173,6 +182,7 @@ impl Scan {
             stop,
             totals: Scanned { complete: true, ..Scanned::default() },
             restless: Vec::new(),
+            held: Vec::new(),
             began_ns,
         }
     }
@@ -259,23 +269,34 @@ impl Scan {
         self.vanished(&known, &walked)
     }
 
-    /// What the walk did not meet is gone, unless the walk could not look there.
+    /// What the walk did not meet is gone, if the walk could look everywhere: where it could not, what is missed may lie
+    /// by now.
     fn vanished(&mut self, known: &KnownFiles, walked: &Walked) -> Result<(), ScanError> {
         self.totals.complete &= walked.complete;
-        if !walked.complete && walked.unreadable_dirs.is_empty() {
+        if !walked.complete {
             return Ok(());
         }
-        let unseen: Vec<i64> = known.unseen().collect();
-        let hidden: Vec<String> = walked.unreadable_dirs.iter().map(|dir| format!("{}/", dir.key())).collect();
+        self.vanish(&known.unseen().collect::<Vec<_>>())
+    }
+
+    /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet.
+    fn vanish(&mut self, rows: &[i64]) -> Result<(), ScanError> {
+        let unread = self.sizes_unread();
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
-        for chunk in unseen.chunks(AT_ONCE) {
-            let (chunk, hidden, unreadable) = (chunk.to_vec(), hidden.clone(), unreadable.clone());
+        for chunk in rows.chunks(AT_ONCE) {
+            let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
             let (root, began) = (self.request.root.clone(), self.began_ns);
-            let (vanished, back) = self.index.call_blocking(move |conn| {
-                let (mut gone, mut back) = (Vec::new(), Vec::new());
+            let (vanished, back, held) = self.index.call_blocking(move |conn| {
+                let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
                     let path = files::path_of(conn, id)?;
-                    if unreadable.contains(path.key()) || hidden.iter().any(|dir| path.key().starts_with(dir)) {
+                    if unreadable.contains(path.key()) {
+                        continue;
+                    }
+                    let size: Option<i64> =
+                        conn.query_row("SELECT size FROM file WHERE id = ?1", [id], |row| row.get(0))?;
+                    if size.is_some_and(|size| unread.contains(&size.cast_unsigned())) {
+                        held.push(id);
                         continue;
                     }
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
@@ -287,12 +308,23 @@ impl Scan {
                     }
                 }
                 files::vanished(conn, &gone)?;
-                Ok((gone.len() as u64, back))
+                Ok((gone.len() as u64, back, held))
             })?;
             self.totals.vanished += vanished;
             self.restless.extend(back);
+            self.held.extend(held);
         }
         Ok(())
+    }
+
+    /// Sizes of the files that could not be read, and of those still to be read.
+    fn sizes_unread(&self) -> HashSet<u64> {
+        let problems = self.totals.problems.iter();
+        let refused =
+            problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
+        let sizes = refused.filter_map(|(path, ..)| std::fs::metadata(path.below(&self.request.root)).ok());
+        let still = self.restless.iter().filter(|_| self.request.restless == Restless::Wait);
+        sizes.map(|metadata| metadata.len()).chain(still.map(|(_, print)| print.size)).collect()
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {
@@ -341,7 +373,7 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Scanned, ScanError> {
+    fn report_unsettled(&mut self) {
         for path in self.totals.unsettled.clone() {
             self.problem(
                 &path,
@@ -350,7 +382,6 @@ impl Scan {
                 "it is mirrored when it has been quiet for `settle`; run again, or exclude it if it never is",
             );
         }
-        Ok(self.totals)
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_disk_that_fills_up_at_any_point_costs_nothing_but_time() {
             assert!(!stderr.contains("panicked"), "{story}");
             let failed = output.status.code() != Some(0);
             if failed {
-                let said = stderr.contains("the index failed") || stderr.contains("cannot open the index");
+                let said = stderr.contains(" failed: ") || stderr.contains("cannot open the index");
                 assert!(said, "it says what failed: {story}");
             }
             converges(&world, &story).await;

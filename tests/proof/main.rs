@@ -14,6 +14,7 @@
 mod failures;
 mod faults;
 mod fuzz;
+mod injected;
 mod kill;
 mod model;
 mod world;

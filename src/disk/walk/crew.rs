@@ -147,6 +147,7 @@ impl<'a> Crew<'a> {
         tally.sidecars += own.sidecars;
         tally.skipped += own.skipped;
         tally.unreadable += own.unreadable;
+        tally.root_failure = tally.root_failure.take().or(own.root_failure);
         tally.unreadable_dirs.extend(own.unreadable_dirs);
     }
 

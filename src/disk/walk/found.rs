@@ -83,6 +83,8 @@ pub struct Walked {
     pub skipped: u64,
     /// Things reported as [`Found::Unreadable`].
     pub unreadable: u64,
+    /// Why the root could not be listed to its end, if so.
+    pub root_failure: Option<io::Error>,
     /// Folders among them: files known to lie below are *not* gone.
     pub unreadable_dirs: Vec<RelPath>,
     /// Whether every folder was listed and every entry looked at; only then does absence mean anything.

@@ -85,7 +85,15 @@ impl<'a> Reading<'a> {
 
     fn keep(&self, path: RelPath, print: Fingerprint, digested: &Digested) {
         let request = &self.scan.request;
-        let embedded = request.embedded.and_then(|read| read(&path.below(&request.root), &path, print.size));
+        let embedded = request.embedded.map(|read| read(&path.below(&request.root), &path, print.size)).transpose();
+        let embedded = match embedded {
+            Ok(embedded) => embedded.flatten(),
+            // Taken in without them, it would lose what its metadata say until it changes again.
+            Err(error) => {
+                let cause = format!("the metadata in the file cannot be read: {error}");
+                return self.note(path, Severity::Failed, &cause, "check its permissions and the disk");
+            }
+        };
         self.read.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(print.size, Ordering::Relaxed);
         request.progress.read(print.size);

@@ -66,7 +66,8 @@ impl Shared<'_> {
                 }
                 Found::Unreadable { path, cause } => {
                     let cause = format!("it cannot be read: {cause}");
-                    self.note(path, Severity::Failed, "read", &cause, "check its permissions and the disk");
+                    let advice = "check its permissions and the disk; until it can be read, no file of the mirror counts as deleted";
+                    self.note(path, Severity::Failed, "read", &cause, advice);
                 }
             }
         }
