@@ -231,8 +231,13 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
 /// A file name is any bytes: what could drive a terminal is spelt out.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    let lies = |c: char| c.is_control() || DIRECTIONS.iter().any(|range| range.contains(&c));
+    text.chars().flat_map(|c| if lies(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
+
+/// Signs that are not seen and turn the direction of text around them, so that a name could look like another.
+const DIRECTIONS: [std::ops::RangeInclusive<char>; 4] =
+    ['\u{61c}'..='\u{61c}', '\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{2069}'];
 
 #[cfg(test)]
 mod tests {
@@ -288,5 +293,6 @@ mod tests {
     fn a_name_cannot_drive_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(printable("ä 🎨.png"), "ä 🎨.png");
+        assert_eq!(printable("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
     }
 }

@@ -278,7 +278,8 @@ fn find_twins(
         Known::There(asset) => leaves(conn, row, asset)?,
         Known::Never | Known::Gone(_) => true,
     };
-    if awaited {
+    // Nor for one that could not be mirrored before: as above.
+    if awaited && row.failures == 0 && !failed.contains(&row.id) {
         seen.followers = waiting
             .iter()
             .filter(|twin| twin.path.key() > row.path.key())
@@ -292,7 +293,9 @@ fn find_twins(
 /// Whether a changed path is about to leave its asset to others that still have the old content.
 fn leaves(conn: &Connection, twin: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
     let stays = |owner: &FileRow| owner.id != twin.id && owner.present && owner.md5 == asset.md5;
-    Ok(twin.md5 != asset.md5 && files::owners(conn, &asset.id)?.iter().any(|(_, owner)| stays(owner)))
+    // One that did not change itself stays too: an editor's file is there, and that is accepted or reported.
+    let changed = twin.base_md5 != twin.md5;
+    Ok(changed && twin.md5 != asset.md5 && files::owners(conn, &asset.id)?.iter().any(|(_, owner)| stays(owner)))
 }
 
 /// Whether a vanished path's asset may go to another path: with assets of their own, not while others have it.

@@ -142,6 +142,10 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         pass.tracks(true).await?;
         pass.phase(true).await?;
     }
+    if pass.give_up_what_is_reported().await? {
+        // Who waited for them need not any more.
+        pass.phase(true).await?;
+    }
     pass.give_up().await?;
     Ok(pass.end)
 }
@@ -214,6 +218,17 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says what is to be reported. True when others wait, perhaps for those.
+    async fn give_up_what_is_reported(&mut self) -> Result<bool, PassError> {
+        let (waiting, reported): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(_, (_, problem))| problem.action == WAIT);
+        self.waiting = reported;
+        let any = !self.waiting.is_empty() && !waiting.is_empty();
+        self.give_up().await?;
+        self.waiting = waiting;
+        Ok(any)
     }
 
     /// What still waits, or is to be reported, when all else is done: say so.

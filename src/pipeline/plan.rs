@@ -30,7 +30,11 @@ pub fn plan(seen: &Observation, policy: &Policy) -> Plan {
 
 /// A file without an asset: find it one.
 fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
-    if let Some(gone) = &seen.gone_twin {
+    // An asset that was made with this path in mind is the one it waits for, whatever else it could have.
+    let is_named = |entry: &MirrorStamp| entry.paths.contains(&seen.me.stamp_name);
+    let awaited = policy.duplicates == Duplicates::Share
+        && seen.live_twin.as_ref().and_then(|twin| twin.candidate.as_ref()?.pushed.as_ref()).is_some_and(is_named);
+    if let Some(gone) = seen.gone_twin.as_ref().filter(|_| !awaited) {
         return moved(seen, policy, gone);
     }
     if policy.duplicates == Duplicates::Share
@@ -211,10 +215,18 @@ fn replaced_by_editor(
     // Another path of the folder has the asset too, and wants other content: it would be overwritten by turns.
     let contested =
         changed_here && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
+    // The same, when another path has what the editor put there and the asset was left to it.
+    let suits_another = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote)
+        && seen.sharers.iter().any(|sharer| sharer.content == Some(remote));
     match policy.on_remote_change {
         OnRemoteChange::Overwrite | OnRemoteChange::Accept if contested => {
             let mut plan = place(seen, policy, local);
             plan.why = format!("changed here and in the CMS, and other paths share the asset: {}", plan.why);
+            plan
+        }
+        OnRemoteChange::Overwrite if suits_another => {
+            let mut plan = place(seen, policy, local);
+            plan.why = format!("replaced in the CMS by what another path has: {}", plan.why);
             plan
         }
         OnRemoteChange::Overwrite => replace(

@@ -19,7 +19,7 @@ use crate::pipeline::verify::Replacement;
 /// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
-const TURNS: u32 = 3;
+const TURNS: u32 = 6;
 /// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
 const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 

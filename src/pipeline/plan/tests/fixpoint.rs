@@ -335,6 +335,68 @@ fn what_was_found_stays_found() {
             vec![Write(1, 3), Write(2, 3), Pass, Write(1, 0), EditorReplaces(0, 1)],
         ),
         (
+            "an editor's file that another path has as well is not overwritten by turns",
+            with(&|policy| {
+                policy.on_rename = OnRename::Rename;
+                policy.on_delete = OnDelete::Delete;
+                policy.on_remote_change = OnRemoteChange::Overwrite;
+                policy.on_remote_delete = OnRemoteDelete::Recreate;
+            }),
+            vec![Write(1, 2), Write(5, 2), Rename(5, 0), Pass, EditorReplaces(0, 0), Write(0, 0), Write(2, 0)],
+        ),
+        (
+            "a path for which an asset is being made does not move to another one meanwhile",
+            with(&|policy| {
+                policy.on_change = OnChange::NewUrl;
+                policy.on_remote_change = OnRemoteChange::Overwrite;
+            }),
+            vec![Write(4, 3), Write(1, 3), Pass, Rename(4, 0), EditorReplaces(0, 0), Write(2, 3), Pass],
+        ),
+        (
+            "a path to which others give more and more to do is done with in one pass",
+            with(&|policy| {
+                policy.on_change = OnChange::NewUrl;
+                policy.on_delete = OnDelete::Delete;
+                policy.on_remote_change = OnRemoteChange::Accept;
+            }),
+            vec![Write(5, 0), Write(2, 0), Write(0, 0), Pass, Write(5, 1), EditorReplaces(0, 2), Rename(2, 0)],
+        ),
+        (
+            "a path does not wait for one about which only a person can decide",
+            with(&|policy| {
+                policy.on_change = OnChange::NewUrl;
+                policy.on_rename = OnRename::Rename;
+            }),
+            vec![Write(0, 0), Write(5, 0), Pass, Write(1, 0), EditorReplaces(0, 3), Write(5, 3)],
+        ),
+        (
+            "no asset is made for a path that keeps its own, with an editor's file in it",
+            with(&|policy| {
+                policy.on_change = OnChange::NewUrl;
+                policy.on_remote_change = OnRemoteChange::Accept;
+                policy.on_remote_delete = OnRemoteDelete::Recreate;
+            }),
+            vec![
+                Write(3, 0),
+                Rename(0, 0),
+                Rename(3, 4),
+                Write(5, 0),
+                Pass,
+                EditorReplaces(0, 1),
+                Write(4, 1),
+                Write(0, 0),
+            ],
+        ),
+        (
+            "no asset is made for a path that does not wait for it",
+            with(&|policy| {
+                policy.on_change = OnChange::NewUrl;
+                policy.on_delete = OnDelete::Tag;
+                policy.on_remote_delete = OnRemoteDelete::Recreate;
+            }),
+            vec![Write(0, 3), Pass, EditorReplaces(0, 0), Pass, Write(2, 3), EditorDeletes(0)],
+        ),
+        (
             "a path shares the asset that was made with it in mind",
             accept,
             vec![Write(2, 0), Pass, Write(4, 2), Write(2, 2), Write(3, 2)],
