@@ -134,6 +134,25 @@ fn a_removed_companion_follows_on_delete() {
 }
 
 #[test]
+fn a_track_whose_deletion_was_refused_is_not_forgotten_by_what_is_saved_after_it() {
+    let env = with_subtitles(TestEnv::new(), "delete");
+    env.write("clip.it.vtt", VTT);
+    env.write("other.txt", "something stays");
+    env.sync().exits(0);
+    env.remove("clip.en.vtt");
+    env.remove("clip.it.vtt");
+    let route = "DELETE /uploads/:id/tracks/:id".into();
+    let details = serde_json::json!({ "field": "id", "code": "REFUSED" });
+    let kind = FaultKind::Status { status: 422, code: "INVALID_FIELD".into(), transient: false, details };
+    env.sandbox.add_fault(Fault { route, skip: 0, times: Some(1), kind });
+    env.sync().exits(1).did("deleted 1, failed 1");
+    assert_eq!(shown(&env).len(), 1);
+    env.sync().exits(0).did("deleted 1");
+    assert!(shown(&env).is_empty());
+    assert_quiet(&env);
+}
+
+#[test]
 fn without_the_index_no_second_track_is_made_and_changes_are_seen() {
     let env = with_subtitles(TestEnv::new(), "delete");
     env.write("clip.it.srt", "1");

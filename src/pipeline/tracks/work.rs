@@ -1,7 +1,7 @@
 //! The calls for the tracks of one video.
 //!
-//! Owns: that every change begins with a look at the video's tracks, and that the index has the intent before the call.
-//! Decides nothing that a [`Claim`] does not say. Called by: the pass's `tracks` stage.
+//! Owns: that every change begins with a look at the video's tracks, what that look means for what a [`Claim`] wants, and
+//! that the index has the intent before the call. Called by: the pass's `tracks` stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -242,14 +242,17 @@ impl Hands<'_> {
             // It came back since the scan.
             return Err(Failure::Changed);
         }
-        let Some(made) = self.entry.tracks.remove(&claim.name) else { return Ok(Due::Nothing) };
-        let mut shared = ids_of(&self.entry);
+        // A deletion that fails leaves the track remembered: what others of this video save must not forget it.
+        let mut rest = self.entry.clone();
+        let Some(made) = rest.tracks.remove(&claim.name) else { return Ok(Due::Nothing) };
+        let mut shared = ids_of(&rest);
         shared.extend(self.foreign.keys().cloned());
         let mut due = Due::Nothing;
         for id in made.id.into_iter().chain(made.old).filter(|id| !shared.contains(id)) {
             self.remove(id).await?;
             due = Due::Delete;
         }
+        self.entry = rest;
         self.save().await?;
         Ok(due)
     }
