@@ -98,9 +98,12 @@ impl Service {
         self.send(Protocol::reloaded);
     }
 
-    /// The last status before the process ends with an error, which `systemctl status` goes on to show.
+    /// The last status before the process ends with an error, which `systemctl status` goes on to show. Not kept for later:
+    /// there is none.
     pub fn last_words(&self, status: &str) {
-        self.send(|_| Some(format!("STATUS={}", status.replace(char::is_control, " "))));
+        if let Some(line) = &self.0 {
+            line.socket.send(&format!("STATUS={}", status.replace(char::is_control, " ")), false);
+        }
     }
 
     fn send(&self, make: impl FnOnce(&mut Protocol) -> Option<String>) {

@@ -10,7 +10,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Messages kept for later. Only READY, RELOADING and STOPPING are, so more means that nobody listens.
+/// Messages kept for later. Only READY, RELOADING and STOPPING are, so more means that nobody listens; the newest say how it
+/// is, and the oldest go.
 const OWED: usize = 8;
 
 #[derive(Debug)]
@@ -40,7 +41,10 @@ impl Socket {
         if owed.is_empty() && self.try_send(text) {
             return;
         }
-        if must_arrive && owed.len() < OWED {
+        if must_arrive {
+            if owed.len() == OWED {
+                owed.pop_front();
+            }
             owed.push_back(text.to_owned());
         }
     }
@@ -94,4 +98,38 @@ fn connect_abstract(socket: &UnixDatagram, name: &str) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn connect_abstract(_: &UnixDatagram, _: &str) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "sockets without a path are known on Linux only"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_arrive_outlives_a_full_queue_and_the_newest_goes_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let line = Socket::open(&path).unwrap();
+        // More than a socket's queue holds.
+        for _ in 0..5000 {
+            line.send("STATUS=busy", false);
+        }
+        assert!(!line.owes(), "a status line is not kept");
+        for number in 0..=OWED {
+            line.send(&format!("READY={number}"), true);
+        }
+        let hear = || {
+            let mut buffer = [0; 64];
+            let length = manager.recv(&mut buffer).ok()?;
+            Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        };
+        while let Some(message) = hear() {
+            assert_eq!(message, "STATUS=busy");
+        }
+        line.flush();
+        let heard: Vec<String> = std::iter::from_fn(hear).collect();
+        let expected: Vec<String> = (1..=OWED).map(|number| format!("READY={number}")).collect();
+        assert_eq!(heard, expected);
+    }
 }
