@@ -25,7 +25,7 @@ use crate::live::Live;
 use crate::model::RelPath;
 
 use self::reading::Reading;
-use self::walked::Shared;
+use self::walked::{Known, Shared};
 
 pub use self::problems::{Severity, take_scan_problems, unread};
 pub use self::walked::MAX_FILE_BYTES;
@@ -236,11 +236,12 @@ impl Scan {
     ) -> Result<(), ScanError> {
         let mirror = self.request.mirror;
         let keys = under.map(|under| under.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
-        let known = self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, keys.as_deref()))?;
+        let known = Known::new();
         let (jobs, queue) = sync_channel(QUEUE);
         let shared = Shared {
             scan: self,
             known: &known,
+            early: Mutex::default(),
             jobs,
             files: AtomicU64::new(0),
             restless: Mutex::default(),
@@ -250,13 +251,19 @@ impl Scan {
         let reading = Reading::new(self);
         let walked = thread::scope(|scope| {
             scope.spawn(|| reading.read_all(queue));
+            scope.spawn(|| {
+                known.set(self.index.call_blocking(move |conn| KnownFiles::load(conn, mirror, keys.as_deref())))
+            });
             let walked = look(&shared);
+            // Where it broke off, the reason is told below.
+            let _ = shared.catch_up();
             let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
             // The digest threads end when no more jobs can come.
             drop(jobs);
             walked.map(|walked| (walked, files, restless, sidecars, problems))
         });
         let (walked, files, restless, sidecars, problems) = walked?;
+        let known = known.into_inner().ok_or(ScanError::Stopped)??;
         let read = reading.end()?;
         self.totals.files += files.into_inner();
         self.totals.problems.extend(taken(problems));

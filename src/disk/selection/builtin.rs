@@ -78,7 +78,60 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
     } else {
         name
     };
-    SKIPPED.iter().find(|(shape, _)| shape.fits(name)).map(|(_, reason)| *reason)
+    let (first, last) = (name.as_bytes().first()?, name.as_bytes().last()?);
+    let mut left = CANDIDATES.first[usize::from(*first)] & CANDIDATES.last[usize::from(*last)];
+    while left != 0 {
+        let (shape, reason) = SKIPPED[left.trailing_zeros() as usize];
+        if shape.fits(name) {
+            return Some(reason);
+        }
+        left &= left - 1;
+    }
+    None
+}
+
+/// The entries that a name can fit by its first byte, and by its last: bit n stands for entry n. Nearly every name of a
+/// library fits none, and a walk asks for each.
+struct Candidates {
+    first: [u64; 256],
+    last: [u64; 256],
+}
+
+static CANDIDATES: Candidates = candidates();
+
+const fn candidates() -> Candidates {
+    assert!(SKIPPED.len() <= 64, "one bit an entry");
+    let mut candidates = Candidates { first: [0; 256], last: [0; 256] };
+    let mut entry = 0;
+    while entry < SKIPPED.len() {
+        let (start, end) = match SKIPPED[entry].0 {
+            Is(whole) => (Some(whole), Some(whole)),
+            Starts(start) | Numbered(start) => (Some(start), None),
+            Ends(end) => (None, Some(end)),
+            Around(start, end) => (Some(start), Some(end)),
+            SafeSave => (None, None),
+        };
+        let mut byte = 0;
+        while byte < 256 {
+            if fits_at(start, byte, 0) {
+                candidates.first[byte] |= 1 << entry;
+            }
+            if fits_at(end, byte, 1) {
+                candidates.last[byte] |= 1 << entry;
+            }
+            byte += 1;
+        }
+        entry += 1;
+    }
+    candidates
+}
+
+/// Whether the text's first byte, or its last when `from_end` is 1, is this one; any is when there is no text.
+const fn fits_at(text: Option<&str>, byte: usize, from_end: usize) -> bool {
+    match text {
+        Some(text) => text.as_bytes()[from_end * (text.len() - 1)] as usize == byte,
+        None => true,
+    }
 }
 
 impl Shape {

@@ -4,22 +4,31 @@
 //! Called by: `pipeline::scan`.
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::{Restless, Scan, Severity, is_quiet, lock, now_ns};
 use crate::disk::{Fingerprint, Found, Job};
+use crate::index::IndexError;
 use crate::index::files::{KnownFiles, Problem, Seen};
 use crate::model::RelPath;
 
 /// A file of more bytes than this is refused by the service.
 pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
 
+/// Batches of finds that a walk may be ahead of the index.
+const AHEAD: usize = 200;
+
+/// What the index knows, once it is read: the walk begins meanwhile.
+pub(super) type Known = OnceLock<Result<KnownFiles, IndexError>>;
+
 /// What the threads of one part share.
 pub(super) struct Shared<'a> {
     pub(super) scan: &'a Scan,
-    pub(super) known: &'a KnownFiles,
+    pub(super) known: &'a Known,
+    /// Finds that came before the index was read.
+    pub(super) early: Mutex<Vec<Vec<Found>>>,
     pub(super) jobs: SyncSender<Job>,
     pub(super) files: AtomicU64,
     pub(super) restless: Mutex<Vec<(RelPath, Fingerprint)>>,
@@ -28,16 +37,37 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    /// Takes what a walk found; when the index is not read yet, for later.
     pub(super) fn take(&self, batch: Vec<Found>) -> ControlFlow<()> {
+        self.scan.request.tick();
+        let mut early = lock(&self.early);
+        if self.known.get().is_none() && early.len() < AHEAD {
+            early.push(batch);
+            return self.going_on();
+        }
+        let waiting = std::mem::take(&mut *early);
+        drop(early);
+        waiting.into_iter().try_for_each(|batch| self.compare(batch))?;
+        self.compare(batch)
+    }
+
+    /// The walk is over: compares what came early.
+    pub(super) fn catch_up(&self) -> ControlFlow<()> {
+        let waiting = std::mem::take(&mut *lock(&self.early));
+        waiting.into_iter().try_for_each(|batch| self.compare(batch))
+    }
+
+    /// Compares finds with the index, and waits for it if need be.
+    fn compare(&self, batch: Vec<Found>) -> ControlFlow<()> {
+        let Ok(known) = self.known.wait() else { return ControlFlow::Break(()) };
         let request = &self.scan.request;
-        request.tick();
         let now = now_ns();
         for found in batch {
             match found {
                 Found::File { path, print } => {
                     self.files.fetch_add(1, Ordering::Relaxed);
                     request.progress.walked();
-                    if self.known.see(&path, &print) == Seen::Unchanged {
+                    if known.see(&path, &print) == Seen::Unchanged {
                         continue;
                     }
                     if print.size > MAX_FILE_BYTES {
@@ -71,6 +101,10 @@ impl Shared<'_> {
                 }
             }
         }
+        self.going_on()
+    }
+
+    fn going_on(&self) -> ControlFlow<()> {
         if self.scan.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
