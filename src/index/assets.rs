@@ -319,6 +319,15 @@ mod tests {
         (conn, mirror)
     }
 
+    #[test]
+    fn counting_reads_the_small_index() {
+        let (conn, _) = index();
+        let plan: String =
+            conn.query_row("EXPLAIN QUERY PLAN SELECT count(*) FROM asset", [], |row| row.get(3)).unwrap();
+        assert!(plan.contains("asset_md5"), "{plan}");
+        assert_eq!(count(&conn).unwrap(), 0);
+    }
+
     fn asset(id: &str, content: &str, paths: &[&str]) -> Asset {
         let mut stamp = Stamp::default();
         if !paths.is_empty() {

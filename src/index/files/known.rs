@@ -118,7 +118,9 @@ impl KnownFiles {
     /// Compares one walked file; safe from several threads.
     pub fn see(&self, path: &RelPath, print: &Fingerprint) -> Seen {
         let key = hash_of(&path.key());
-        let Some(start) = self.buckets.places(key).find(|place| self.entries[*place].0 == key) else { return Seen::Read };
+        let Some(start) = self.buckets.places(key).find(|place| self.entries[*place].0 == key) else {
+            return Seen::Read;
+        };
         let entry = &self.entries[start];
         self.seen[start / 64].fetch_or(1 << (start % 64), Ordering::Relaxed);
         if entry.1 == print_hash(print) { Seen::Unchanged } else { Seen::Read }

@@ -4,9 +4,9 @@
 //! Called by: `pipeline::scan`.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, OnceLock};
 
 use super::{Restless, Scan, Severity, is_quiet, lock, now_ns};
 use crate::disk::{Fingerprint, Found, Job};
