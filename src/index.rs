@@ -65,19 +65,19 @@ impl Index {
     /// aside and a new one begun. Take the [`InstanceLock`] first.
     ///
     /// # Errors
-    /// [`IndexError::Newer`] and [`IndexError::Open`].
+    /// [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
     pub fn open(path: &Path) -> Result<Opened, IndexError> {
-        let open_error = |cause: String| IndexError::Open { path: path.to_owned(), cause };
-        make_private(path).map_err(|error| open_error(error.to_string()))?;
+        let of_system = |error| IndexError::of_system(path, &error);
+        make_private(path).map_err(of_system)?;
         let (conn, notice) = match connect(path, !mark::take(path)) {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });
             }
             Err(error) if is_damage(&error) => {
-                let aside = set_aside(path).map_err(|error| open_error(error.to_string()))?;
-                make_private(path).map_err(|error| open_error(error.to_string()))?;
-                let conn = connect(path, false).map_err(|error| open_error(error.to_string()))?;
+                let aside = set_aside(path).map_err(of_system)?;
+                make_private(path).map_err(of_system)?;
+                let conn = connect(path, false).map_err(|error| IndexError::of_sqlite(path, &error))?;
                 let notice = format!(
                     "the index {} was damaged ({error}); it was set aside as {} and is being rebuilt from the media \
                      area, which costs time but loses nothing",
@@ -86,7 +86,7 @@ impl Index {
                 );
                 (conn, Some(notice))
             }
-            Err(error) => return Err(open_error(error.to_string())),
+            Err(error) => return Err(IndexError::of_sqlite(path, &error)),
         };
         let index = Self { met_damage: Some(Arc::default()), ..Self::serve(conn, path, false, true)? };
         Ok(Opened { index, notice })
@@ -110,7 +110,7 @@ impl Index {
                         .or_else(|error| if is_damage(&error) { Ok(()) } else { Err(failed(error)) })?;
                 }
                 Err(error) if is_damage(&error) => {}
-                Err(error) => return Err(IndexError::Open { path: path.to_owned(), cause: error.to_string() }),
+                Err(error) => return Err(IndexError::of_sqlite(path, &error)),
             }
         }
         match schema::migrate(&mut conn) {
@@ -257,7 +257,7 @@ impl Index {
                     job(&mut conn);
                 }
             })
-            .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
+            .map_err(|error| IndexError::of_system(path, &error))?;
         Ok(Self { jobs, path: path.to_owned(), writes, snapshot, met_damage: None })
     }
 }

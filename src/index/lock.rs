@@ -19,9 +19,10 @@ impl InstanceLock {
     /// Takes the lock for the index at `path`.
     ///
     /// # Errors
-    /// [`IndexError::Locked`] when another process has it, [`IndexError::Open`] when the lock file cannot be made.
+    /// [`IndexError::Locked`] when another process has it, [`IndexError::Open`] or
+    /// [`IndexError::Disk`] when the lock file cannot be made.
     pub fn acquire(path: &Path) -> Result<Self, IndexError> {
-        let open_error = |error: std::io::Error| IndexError::Open { path: path.to_owned(), cause: error.to_string() };
+        let open_error = |error: std::io::Error| IndexError::of_system(path, &error);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(open_error)?;
         }

@@ -50,10 +50,11 @@ pub(super) fn must_exist(path: &Path) -> Result<(), IndexError> {
     match path.try_exists() {
         Ok(true) => Ok(()),
         Ok(false) => Err(IndexError::Missing { path: path.to_owned() }),
-        Err(error) => Err(IndexError::Open {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(IndexError::Open {
             path: path.to_owned(),
             cause: format!("{error}; run this as the user that runs dato-mirror"),
         }),
+        Err(error) => Err(IndexError::of_system(path, &error)),
     }
 }
 
@@ -67,7 +68,7 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> IndexError {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             format!("{error}; the next run sets it aside and builds a new one from the media area")
         }
-        _ => error.to_string(),
+        _ => return IndexError::of_sqlite(path, error),
     };
     IndexError::Open { path: path.to_owned(), cause }
 }
