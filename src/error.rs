@@ -12,7 +12,7 @@ use crate::remote::ApiError;
 pub enum Exit {
     /// All mirrored.
     Done = 0,
-    /// Finished, but some files could not be mirrored.
+    /// Finished, but some files could not be mirrored; or broken off by what can pass, such as a full disk.
     Incomplete = 1,
     /// Wrong usage or configuration.
     Usage = 2,
@@ -80,7 +80,7 @@ impl RunError {
             | Self::Usage(_) => Exit::Usage,
             Self::Api(_) => Exit::Api,
             Self::Guard(_) | Self::Empty { .. } => Exit::Guard,
-            Self::Index(IndexError::Sqlite { .. } | IndexError::Closed)
+            Self::Index(IndexError::Disk { .. } | IndexError::Sqlite { .. } | IndexError::Closed)
             | Self::Scan(_)
             | Self::Broken(_)
             | Self::Stopped => Exit::Incomplete,

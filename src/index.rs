@@ -8,20 +8,18 @@
 pub mod assets;
 pub mod collections;
 pub mod companions;
+mod error;
 pub mod files;
 pub mod intents;
 pub mod listed;
 mod lock;
 mod mark;
+mod place;
 mod schema;
 pub mod settings;
 pub mod sidecars;
 pub mod told;
 
-use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -31,61 +29,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
+pub use error::IndexError;
 pub use files::{FileRow, FoundFile, Problem, StoredProblem, Tally};
 pub use lock::InstanceLock;
 pub use settings::MirrorRow;
 pub use sidecars::StoredSidecar;
 
-/// Why the index cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// Another process has it.
-    #[error("another dato-mirror is using the index {path}")]
-    Locked {
-        /// The index file.
-        path: PathBuf,
-    },
-    /// A newer dato-mirror wrote it.
-    #[error("the index {path} was written by a newer dato-mirror; upgrade, or move the file away to rebuild it")]
-    Newer {
-        /// The index file.
-        path: PathBuf,
-    },
-    /// There is none: nothing was mirrored yet, or the configuration names another place.
-    #[error(
-        "there is no index at {path}: nothing was mirrored with this configuration yet. Run `dato-mirror --sync-once` first, or \
-         check `path` in [state]"
-    )]
-    Missing {
-        /// The index file.
-        path: PathBuf,
-    },
-    /// An older dato-mirror wrote it, and this command may not change its shape.
-    #[error("the index {path} was written by an older dato-mirror; the next run brings it up to date")]
-    Older {
-        /// The index file.
-        path: PathBuf,
-    },
-    /// The folder or file cannot be made or opened.
-    #[error("cannot open the index {path}: {cause}; check that the folder exists and may be written")]
-    Open {
-        /// The index file.
-        path: PathBuf,
-        /// What the system said.
-        cause: String,
-    },
-    /// A statement failed: a full or failing disk, or damage.
-    #[error("the index {path} failed: {cause}; check the disk that holds it")]
-    Sqlite {
-        /// The index file.
-        path: PathBuf,
-        /// What SQLite said.
-        cause: rusqlite::Error,
-    },
-    /// The thread that owns the connection is gone.
-    #[error("the index was closed")]
-    Closed,
-}
+use place::{cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, set_aside};
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -115,19 +65,19 @@ impl Index {
     /// aside and a new one begun. Take the [`InstanceLock`] first.
     ///
     /// # Errors
-    /// [`IndexError::Newer`] and [`IndexError::Open`].
+    /// [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
     pub fn open(path: &Path) -> Result<Opened, IndexError> {
-        let open_error = |cause: String| IndexError::Open { path: path.to_owned(), cause };
-        make_private(path).map_err(|error| open_error(error.to_string()))?;
+        let of_system = |error| IndexError::of_system(path, &error);
+        make_private(path).map_err(of_system)?;
         let (conn, notice) = match connect(path, !mark::take(path)) {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });
             }
             Err(error) if is_damage(&error) => {
-                let aside = set_aside(path).map_err(|error| open_error(error.to_string()))?;
-                make_private(path).map_err(|error| open_error(error.to_string()))?;
-                let conn = connect(path, false).map_err(|error| open_error(error.to_string()))?;
+                let aside = set_aside(path).map_err(of_system)?;
+                make_private(path).map_err(of_system)?;
+                let conn = connect(path, false).map_err(|error| IndexError::of_sqlite(path, &error))?;
                 let notice = format!(
                     "the index {} was damaged ({error}); it was set aside as {} and is being rebuilt from the media \
                      area, which costs time but loses nothing",
@@ -136,7 +86,7 @@ impl Index {
                 );
                 (conn, Some(notice))
             }
-            Err(error) => return Err(open_error(error.to_string())),
+            Err(error) => return Err(IndexError::of_sqlite(path, &error)),
         };
         let index = Self { met_damage: Some(Arc::default()), ..Self::serve(conn, path, false, true)? };
         Ok(Opened { index, notice })
@@ -160,7 +110,7 @@ impl Index {
                         .or_else(|error| if is_damage(&error) { Ok(()) } else { Err(failed(error)) })?;
                 }
                 Err(error) if is_damage(&error) => {}
-                Err(error) => return Err(IndexError::Open { path: path.to_owned(), cause: error.to_string() }),
+                Err(error) => return Err(IndexError::of_sqlite(path, &error)),
             }
         }
         match schema::migrate(&mut conn) {
@@ -307,7 +257,7 @@ impl Index {
                     job(&mut conn);
                 }
             })
-            .map_err(|error| IndexError::Open { path: path.to_owned(), cause: error.to_string() })?;
+            .map_err(|error| IndexError::of_system(path, &error))?;
         Ok(Self { jobs, path: path.to_owned(), writes, snapshot, met_damage: None })
     }
 }
@@ -324,133 +274,12 @@ fn in_transaction<T>(
     Ok(value)
 }
 
-/// `look_through`: reads all of the file for damage, which takes as long as a walk of the tree.
-fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Connection> {
-    let mut conn = Connection::open(path)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
-    // FULL: an intent must be on the disk before the call it announces.
-    conn.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
-    )?;
-    if look_through {
-        let check: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if check != "ok" {
-            return Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-                Some(check),
-            ));
-        }
-    }
-    schema::migrate(&mut conn)?;
-    conn.set_prepared_statement_cache_capacity(64);
-    Ok(conn)
-}
-
-/// An index without a name, gone with its connection: a million files do not fit well in memory, so it lies where the
-/// system keeps temporary files, if it keeps any.
-fn nameless() -> rusqlite::Result<Connection> {
-    let on_disk = Connection::open("").and_then(|conn| {
-        conn.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;")?;
-        Ok(conn)
-    });
-    on_disk.or_else(|_| Connection::open_in_memory())
-}
-
-fn must_exist(path: &Path) -> Result<(), IndexError> {
-    match path.try_exists() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(IndexError::Missing { path: path.to_owned() }),
-        Err(error) => Err(IndexError::Open {
-            path: path.to_owned(),
-            cause: format!("{error}; run this as the user that runs dato-mirror"),
-        }),
-    }
-}
-
-fn cannot_open(path: &Path, error: &rusqlite::Error) -> IndexError {
-    let cause = match error.sqlite_error_code() {
-        Some(
-            rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly,
-        ) => {
-            format!("{error}; run this as the user that runs dato-mirror")
-        }
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-            format!("{error}; the next run sets it aside and builds a new one from the media area")
-        }
-        _ => error.to_string(),
-    };
-    IndexError::Open { path: path.to_owned(), cause }
-}
-
-fn fits(path: &Path, version: usize) -> Result<(), IndexError> {
-    match version.cmp(&schema::newest()) {
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(IndexError::Newer { path: path.to_owned() }),
-        std::cmp::Ordering::Less => Err(IndexError::Older { path: path.to_owned() }),
-    }
-}
-
-/// The file that SQLite or we keep beside the index.
-fn companion(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Opens for reading without leaving anything behind. SQLite makes files beside an index in WAL mode even to read it,
-/// unless it is told that nobody writes, which is so where there is no write-ahead log.
-fn read_only(path: &Path) -> rusqlite::Result<Connection> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if Path::new(&log).exists() {
-        return Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    }
-    let mut uri = b"file:".to_vec();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(*byte),
-            _ => uri.extend(format!("%{byte:02X}").bytes()),
-        }
-    }
-    uri.extend(b"?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(String::from_utf8_lossy(&uri).as_ref(), flags)
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
-}
-
-/// Makes the folder (0700 when new) and the file (0600), so that SQLite never creates it with a wider mode.
-fn make_private(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    }
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))
-}
-
-/// Renames a damaged index and its companions; returns the new name.
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let name = |suffix: &str| companion(path, suffix);
-    let aside = (1..)
-        .map(|n| name(&format!(".damaged-{n}")))
-        .find(|candidate| !candidate.exists())
-        .unwrap_or_else(|| name(".damaged"));
-    fs::rename(path, &aside)?;
-    for companion in ["-wal", "-shm"] {
-        match fs::remove_file(name(companion)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(aside)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::place::companion;
     use super::*;
 
     #[test]

@@ -151,6 +151,12 @@ impl Counts {
 }
 
 impl MirrorReport {
+    /// Adds a path that could not be mirrored.
+    pub fn fail(&mut self, path: &str, problem: &Problem) {
+        self.failed += 1;
+        self.problem(path, problem);
+    }
+
     /// Adds a problem.
     pub fn problem(&mut self, path: &str, problem: &Problem) {
         self.problems.push(ReportedProblem {

@@ -309,15 +309,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::index::{files, schema, settings};
+    use crate::index::files;
+    use crate::index::files::samples::index;
     use crate::model::FieldKey;
-
-    fn index() -> (Connection, i64) {
-        let mut conn = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut conn).unwrap();
-        let mirror = settings::mirror(&conn, "brand").unwrap().id;
-        (conn, mirror)
-    }
 
     #[test]
     fn counting_reads_the_small_index() {

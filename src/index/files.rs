@@ -209,7 +209,7 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
 }
 
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 
 #[cfg(test)]
 mod tests {

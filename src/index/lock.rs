@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::IndexError;
+use super::place::companion;
 
 /// Held for as long as the process uses the index.
 #[derive(Debug)]
@@ -18,14 +19,14 @@ impl InstanceLock {
     /// Takes the lock for the index at `path`.
     ///
     /// # Errors
-    /// [`IndexError::Locked`] when another process has it, [`IndexError::Open`] when the lock file cannot be made.
+    /// [`IndexError::Locked`] when another process has it, [`IndexError::Open`] or
+    /// [`IndexError::Disk`] when the lock file cannot be made.
     pub fn acquire(path: &Path) -> Result<Self, IndexError> {
-        let open_error = |error: std::io::Error| IndexError::Open { path: path.to_owned(), cause: error.to_string() };
+        let open_error = |error: std::io::Error| IndexError::of_system(path, &error);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(open_error)?;
         }
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
+        let name = companion(path, ".lock");
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(name).map_err(open_error)?;
         match file.try_lock() {
@@ -41,9 +42,7 @@ impl InstanceLock {
     /// not find it taken by a mere look. `None` when there is none, or the system does not tell.
     #[must_use]
     pub fn holder(path: &Path) -> Option<u32> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let inode = std::fs::metadata(name).ok()?.ino();
+        let inode = std::fs::metadata(companion(path, ".lock")).ok()?.ino();
         holder_in(&std::fs::read_to_string("/proc/locks").ok()?, inode)
     }
 }

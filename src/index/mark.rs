@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::companion;
+use super::place::companion;
 
 /// Takes the mark away; true when the index is as it was closed. A process that ends otherwise leaves none.
 pub(super) fn take(path: &Path) -> bool {

@@ -100,17 +100,11 @@ pub fn count_calls(conn: &Connection, month: &str, calls: u64) -> rusqlite::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::schema;
-
-    fn index() -> Connection {
-        let mut conn = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut conn).unwrap();
-        conn
-    }
+    use crate::index::files::samples::index;
 
     #[test]
     fn an_index_of_another_project_is_emptied_but_keeps_the_digests() {
-        let conn = index();
+        let (conn, _) = index();
         assert!(!bind(&conn, "1/main").unwrap());
         let mirror = mirror(&conn, "brand").unwrap();
         conn.execute(
@@ -128,7 +122,7 @@ mod tests {
 
     #[test]
     fn new_rules_mean_every_file_is_looked_at_again_and_old_ones_do_not() {
-        let conn = index();
+        let (conn, _) = index();
         let row = mirror(&conn, "brand").unwrap();
         conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, 'a', 1, 0)", [row.id]).unwrap();
         let dirty = |conn: &Connection| -> i64 {
@@ -143,7 +137,7 @@ mod tests {
 
     #[test]
     fn calls_add_up_by_month() {
-        let conn = index();
+        let (conn, _) = index();
         assert_eq!(count_calls(&conn, "2026-11", 3).unwrap(), 3);
         assert_eq!(count_calls(&conn, "2026-11", 4).unwrap(), 7);
         assert_eq!(count_calls(&conn, "2026-12", 1).unwrap(), 1);

@@ -304,14 +304,8 @@ fn look_key(mirror: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Problem, files, schema};
-
-    fn index() -> (Connection, i64) {
-        let mut conn = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut conn).unwrap();
-        let mirror = settings::mirror(&conn, "brand").unwrap().id;
-        (conn, mirror)
-    }
+    use crate::index::files::samples::index;
+    use crate::index::{Problem, files};
 
     fn add(conn: &Connection, mirror: i64, path: &str) -> i64 {
         conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)", params![mirror, path])

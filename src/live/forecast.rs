@@ -2,7 +2,9 @@
 //!
 //! Owns: that one sum. Called by: the owner of the call counter, for `ApiView::forecast`.
 
-use jiff::{Timestamp, Unit, Zoned, tz::TimeZone};
+use jiff::Timestamp;
+
+use crate::model::Month;
 
 /// The first hours of a month are a guess from next to nothing; the sum starts as if this many seconds had passed.
 const LEAST_SECONDS: f64 = 6.0 * 3600.0;
@@ -10,21 +12,15 @@ const LEAST_SECONDS: f64 = 6.0 * 3600.0;
 /// Calls at the end of the month (UTC) if they go on as they did from its start until `now`.
 #[must_use]
 pub fn forecast(calls_this_month: u64, now: Timestamp) -> u64 {
-    let now = now.to_zoned(TimeZone::UTC);
-    let seconds =
-        |from: &Zoned, to: &Zoned| from.until(to).and_then(|span| span.total(Unit::Second)).unwrap_or_default();
-    let bounds = now.first_of_month().and_then(|day| day.start_of_day()).and_then(|start| {
-        let end = start.checked_add(jiff::Span::new().months(1))?;
-        Ok((seconds(&start, &now), seconds(&start, &end)))
-    });
-    let Ok((passed, whole)) = bounds else { return calls_this_month };
+    let month = Month::of(now);
+    let (passed, left) = (month.passed.as_secs_f64(), month.left.as_secs_f64());
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an estimate; the sum is positive and `as` saturates"
     )]
-    let forecast = (calls_this_month as f64 * whole / passed.max(LEAST_SECONDS)).round() as u64;
+    let forecast = (calls_this_month as f64 * (passed + left) / passed.max(LEAST_SECONDS)).round() as u64;
     forecast.max(calls_this_month)
 }
 

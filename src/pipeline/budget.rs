@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, Unit};
+use jiff::Timestamp;
 
+use crate::model::Month;
 use crate::remote::Admission;
 
 /// From this part of the budget on, what is left is spread over what is left of the month.
@@ -35,7 +35,7 @@ impl Budget {
     /// ends by itself goes on until all is spent instead.
     #[must_use]
     pub fn new(limit: Option<u64>, slows: bool, spent: u64, now: Timestamp) -> Self {
-        Self { limit, slows, month: month_of(now), spent, unwritten: BTreeMap::new(), even: None }
+        Self { limit, slows, month: Month::name_of(now), spent, unwritten: BTreeMap::new(), even: None }
     }
 
     /// Whether a call may be made `now`; one that may is counted.
@@ -83,7 +83,7 @@ impl Budget {
 
     /// A new month begins with nothing spent.
     fn turn(&mut self, now: Timestamp) {
-        let month = month_of(now);
+        let month = Month::name_of(now);
         if month != self.month {
             (self.month, self.spent, self.even) = (month, 0, None);
         }
@@ -96,7 +96,7 @@ impl Budget {
     /// How long the next call has to wait; nothing when it need not.
     #[expect(clippy::cast_precision_loss, reason = "a part of a count")]
     fn spread(&mut self, left: u64, now: Timestamp) -> Option<Duration> {
-        let until_end = until_next_month(now);
+        let until_end = Month::of(now).left;
         let at_once = until_end.mul_f64(AT_ONCE);
         let gap = until_end.div_f64(left as f64);
         // A tenth of very few is less than the calls of one file.
@@ -115,24 +115,6 @@ impl Budget {
 #[expect(clippy::cast_precision_loss, reason = "a part of a count")]
 pub fn is_spread(limit: u64, spent: u64) -> bool {
     spent as f64 >= limit as f64 * SPREAD_FROM
-}
-
-/// A month as the index keys its calls: UTC.
-#[must_use]
-pub fn month_of(now: Timestamp) -> String {
-    now.strftime("%Y-%m").to_string()
-}
-
-fn until_next_month(now: Timestamp) -> Duration {
-    let now = now.to_zoned(TimeZone::UTC);
-    let seconds = now
-        .first_of_month()
-        .and_then(|day| day.start_of_day())
-        .and_then(|start| start.checked_add(Span::new().months(1)))
-        .and_then(|end| now.until(&end))
-        .and_then(|left| left.total(Unit::Second));
-    // A calendar that fails is no reason to stop.
-    Duration::from_secs_f64(seconds.unwrap_or_default().max(1.0))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use super::scan::{Restless, ScanRequest, Scanned, scan};
 
 pub use context::policy_of;
 pub use only::Only;
+pub use passes::Turn;
 
 /// A mirror ready to run.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{LiveUrl, MirrorReport, Report};
 
-use super::mirror::{MirrorRun, RunRequest};
+use super::mirror::{MirrorRun, RunRequest, Turn};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::scan::{ScanError, Scanned, take_scan_problems, unread};
@@ -259,8 +259,9 @@ impl Once<'_> {
             impatient: true,
             ..RunRequest::default()
         };
+        let turn = Turn { session: &self.session, request: &request, stop: self.stop };
         loop {
-            let end = mirror.pass(&self.session, &request, self.stop, report).await?;
+            let end = mirror.pass(turn, report).await?;
             let Some(error) = end.fatal else {
                 let Some(guard) = end.guard else {
                     return if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(Exit::Done) };

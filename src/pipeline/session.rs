@@ -15,10 +15,10 @@ use crate::config::Config;
 use crate::error::RunError;
 use crate::index::intents::{self, Intent, IntentKind};
 use crate::index::{Index, InstanceLock, assets, files, settings, told};
-use crate::model::Site;
+use crate::model::{Month, Site};
 use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote, Retry};
 
-use super::budget::{Budget, month_of};
+use super::budget::Budget;
 use super::confirm::Confirmer;
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
@@ -93,7 +93,7 @@ impl Session {
         waits: Waits,
     ) -> Result<Self, RunError> {
         let now = Timestamp::now();
-        let spent = index.call(move |conn| settings::count_calls(conn, &month_of(now), 0)).await?;
+        let spent = index.call(move |conn| settings::count_calls(conn, &Month::name_of(now), 0)).await?;
         let calls = Arc::new(Calls::new(Budget::new(config.api.monthly_budget, waits.spreads_budget, spent, now)));
         let remote = Remote::new(Options {
             environment: config.api.environment.clone(),
@@ -294,7 +294,7 @@ pub async fn admitted(config: &Config) -> Result<(), RunError> {
 /// The current month, UTC, as the index keys its calls.
 #[must_use]
 pub fn this_month() -> String {
-    month_of(Timestamp::now())
+    Month::name_of(Timestamp::now())
 }
 
 /// Asks for the project until it answers, for as long as `patience` and the error allow.

@@ -11,6 +11,9 @@ use crate::model::{Asset, Fields, Md5, Stamp, UploadId};
 use super::edit::Edit;
 use super::plan::Action;
 
+/// Where imagined assets lie; paths in a real bucket begin with the project's number.
+const IMAGINED: &str = "/planned/";
+
 /// The asset after `action`; nothing where none is left or none was touched.
 #[must_use]
 pub fn simulate(row: &FileRow, action: &Action) -> Option<Asset> {
@@ -33,12 +36,18 @@ pub fn simulate(row: &FileRow, action: &Action) -> Option<Asset> {
     }
 }
 
+/// Whether an asset is imagined, and not in the media area yet.
+#[must_use]
+pub fn is_imagined(asset: &Asset) -> bool {
+    asset.path.starts_with(IMAGINED)
+}
+
 fn new_asset(row: &FileRow, id: &UploadId, content: Md5) -> Asset {
     Asset {
         id: id.clone(),
         md5: Some(content),
         size: row.print.map_or(0, |print| print.size),
-        path: format!("/planned/{}", row.path.file_name()),
+        path: format!("{IMAGINED}{}", row.path.file_name()),
         url: String::new(),
         filename: row.path.file_name().to_owned(),
         format: None,

@@ -1,10 +1,11 @@
 //! Files that are tracks of a video (`clip.en.vtt` beside `clip.mp4`) instead of assets.
 //!
-//! Owns: which row is one, and what is to be done about it; the calls are in `tracks/work`. What was made is remembered in
-//! the stamp of the video's asset, so that a lost index makes no second track and an editor's track is never taken for
-//! ours.
+//! Owns: which row is one. What is to be done about it is in `tracks/plan`, which is pure; the calls are in `tracks/work`.
+//! What was made is remembered in the stamp of the video's asset, so that a lost index makes no second track and an
+//! editor's track is never taken for ours.
 //! Called by: `pipeline::pass` (its `tracks` stage), `observe` and `explain`.
 
+mod plan;
 mod trouble;
 mod work;
 
@@ -13,14 +14,14 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::config::policy::OnDelete;
 use crate::disk::Selection;
 use crate::index::{FileRow, assets, companions};
-use crate::model::{Asset, Companion, MirrorStamp, RelPath, TrackStamp, video_names};
+use crate::model::{Asset, Companion, MirrorStamp, RelPath, video_names};
 
 use super::observe::Scope;
 
-pub use work::{Done, Work};
+pub use plan::Due;
+pub use work::{Done, Foreseen, Work};
 
 /// A file that is a track of a video.
 #[derive(Debug, Clone)]
@@ -58,36 +59,6 @@ impl Sight {
     }
 }
 
-/// What is to be done about a track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// Nothing.
-    Nothing,
-    /// It should be there: look.
-    Check,
-    /// Make it.
-    Create,
-    /// Make it anew, and delete the one before.
-    Replace,
-    /// The file is gone: delete it.
-    Delete,
-    /// The video has no asset yet.
-    Wait,
-}
-
-impl Due {
-    /// The action's name of the report.
-    #[must_use]
-    pub const fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing | Self::Check | Self::Wait => None,
-            Self::Create => Some("create"),
-            Self::Replace => Some("replace"),
-            Self::Delete => Some("delete"),
-        }
-    }
-}
-
 /// The claim of a row on a video beside it. None for a file without one: it is an asset like any other. A track stays one
 /// while its video is gone from the folder, as long as the video's asset is there.
 ///
@@ -109,45 +80,4 @@ pub fn claim(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
         _ => None,
     };
     Ok(video.map(|video| Claim { row: row.clone(), companion, video, asset, name, entry }))
-}
-
-impl Claim {
-    /// What is to be done, as far as the index knows.
-    #[must_use]
-    pub fn due(&self, on_delete: OnDelete) -> Due {
-        let made = self.entry.tracks.get(&self.name);
-        if !self.row.present {
-            return if on_delete == OnDelete::Delete && made.is_some() { Due::Delete } else { Due::Nothing };
-        }
-        if self.asset.is_none() {
-            return Due::Wait;
-        }
-        let same = |made: &TrackStamp| Some(&made.md5) == self.row.md5.map(|md5| md5.to_string()).as_ref();
-        match made {
-            None => Due::Create,
-            Some(made) if !same(made) => {
-                if made.id.is_some() {
-                    Due::Replace
-                } else {
-                    Due::Create
-                }
-            }
-            Some(made) if made.id.is_none() || made.old.is_some() => Due::Create,
-            Some(_) if self.row.base_md5 != self.row.md5 => Due::Check,
-            Some(_) => Due::Nothing,
-        }
-    }
-
-    /// Why, in plain words.
-    #[must_use]
-    pub fn why(&self, due: Due) -> String {
-        let (track, video) = (self.companion.label(), &self.video);
-        match due {
-            Due::Nothing | Due::Check => format!("it is a track of {video}: {track}"),
-            Due::Create => format!("it becomes a track of {video}: {track}"),
-            Due::Replace => format!("the content changed: the track of {video} is made anew: {track}"),
-            Due::Delete => format!("the file is gone: the track of {video} is deleted: {track}"),
-            Due::Wait => format!("it becomes a track of {video}, which is not mirrored yet: {track}"),
-        }
-    }
 }

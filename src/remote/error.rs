@@ -1,61 +1,21 @@
 //! What can go wrong between us and the API, in plain words.
 //!
 //! Owns: the one error type of all API calls, and its verdicts: try again when, this file or everything, what to do.
-//! The table of the service's codes is in `codes`.
+//! The table of the service's codes is in `codes`, what goes for each kind of trouble in `kind`.
 //! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
 //! Called by: everything in `remote`; the pipeline asks `retry()`, `scope()` and `unsure()`.
 
 mod codes;
+mod kind;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use codes::{Row, row_of};
+pub use kind::ApiErrorKind;
 
-/// What kind of trouble it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ApiErrorKind {
-    /// The client could not be set up: base URL, token characters, no certificate store.
-    Setup,
-    /// The token is missing, wrong or revoked.
-    Token,
-    /// The environment does not exist.
-    Environment,
-    /// The token's role lacks a permission.
-    Permission,
-    /// The project is switched off.
-    Project,
-    /// The project, the environment or the platform is busy with itself; it passes.
-    Maintenance,
-    /// A limit of the plan is reached.
-    Plan,
-    /// More requests than the rate limit allows.
-    Throttled,
-    /// Our own monthly budget is spent.
-    Budget,
-    /// Another change to the same asset is running.
-    Concurrent,
-    /// The service refuses a value we sent.
-    Invalid,
-    /// What was asked for does not exist.
-    NotFound,
-    /// Records use the asset.
-    InUse,
-    /// Records that use the asset would become invalid.
-    Validation,
-    /// The project's own storage cannot do this.
-    Storage,
-    /// The service answered with an error of its own (5xx).
-    Service,
-    /// The answer made no sense: no JSON, or not the JSON of this API.
-    Garbled,
-    /// No answer: name not found, connection refused or lost, time ran out.
-    Network,
-    /// A job did not come to an end in the stated time.
-    Job,
-}
+use codes::{Row, row_of};
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,10 +85,10 @@ impl ApiError {
         let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
         let kind = match code.as_deref().map(row_of) {
             Some(Some(row)) => row.kind,
-            Some(None) => kind_of_status(status),
+            Some(None) => ApiErrorKind::of_status(status),
             // "It is gone" must be the API's own word: a proxy's 404 page must not look like an editor's deletion.
             None if matches!(status, 404 | 410) => ApiErrorKind::Garbled,
-            None => kind_of_status(status),
+            None => ApiErrorKind::of_status(status),
         };
         Self {
             kind,
@@ -159,18 +119,8 @@ impl ApiError {
         if let Some(after) = self.after {
             return Retry::After(after);
         }
-        let by_kind = matches!(
-            self.kind,
-            ApiErrorKind::Maintenance
-                | ApiErrorKind::Throttled
-                | ApiErrorKind::Concurrent
-                | ApiErrorKind::Service
-                | ApiErrorKind::Garbled
-                | ApiErrorKind::Network
-                | ApiErrorKind::Job
-        );
         let by_code = self.row().is_some_and(|row| row.later);
-        if self.transient || self.unsure || by_kind || by_code { Retry::Later } else { Retry::Never }
+        if self.transient || self.unsure || self.kind.passes() || by_code { Retry::Later } else { Retry::Never }
     }
 
     /// Whether the other files are stopped by it too.
@@ -181,27 +131,7 @@ impl ApiError {
             let of_video = row.kind == ApiErrorKind::Plan && self.details.as_deref().is_some_and(|d| d.contains("mux"));
             return if of_video { Scope::File } else { row.scope };
         }
-        match self.kind {
-            ApiErrorKind::Setup
-            | ApiErrorKind::Token
-            | ApiErrorKind::Environment
-            | ApiErrorKind::Permission
-            | ApiErrorKind::Project
-            | ApiErrorKind::Maintenance
-            | ApiErrorKind::Plan
-            | ApiErrorKind::Throttled
-            | ApiErrorKind::Budget
-            | ApiErrorKind::Service
-            | ApiErrorKind::Network => Scope::All,
-            ApiErrorKind::Concurrent
-            | ApiErrorKind::Invalid
-            | ApiErrorKind::NotFound
-            | ApiErrorKind::InUse
-            | ApiErrorKind::Validation
-            | ApiErrorKind::Storage
-            | ApiErrorKind::Garbled
-            | ApiErrorKind::Job => Scope::File,
-        }
+        self.kind.scope()
     }
 
     /// What to do about it.
@@ -216,29 +146,7 @@ impl ApiError {
         if let Some(row) = self.row() {
             return row.advice;
         }
-        match self.kind {
-            ApiErrorKind::Setup => "check base_url and the token; in a container install the ca-certificates package",
-            ApiErrorKind::Token => "check the API token: it is wrong, revoked or of another project",
-            ApiErrorKind::Environment => "check `environment`",
-            ApiErrorKind::Permission => "give the token's role the permissions it lacks",
-            ApiErrorKind::Project => "look at the project's plan and billing",
-            ApiErrorKind::Maintenance | ApiErrorKind::Service => "the service is in trouble; it is tried again",
-            ApiErrorKind::Plan => "a limit of the project's plan is reached",
-            ApiErrorKind::Throttled => "the rate limit is used up; it passes",
-            ApiErrorKind::Budget => "monthly_budget is spent: raise it, or wait for the next month",
-            ApiErrorKind::Concurrent => "another change is running; it passes",
-            ApiErrorKind::Invalid => "correct the value named here",
-            ApiErrorKind::NotFound => "it was deleted meanwhile; the next pass looks again",
-            ApiErrorKind::InUse => "take the asset out of the records that use it first",
-            ApiErrorKind::Validation => "change the file, or the validations of the records that use it",
-            ApiErrorKind::Storage => "look at the project's storage settings",
-            ApiErrorKind::Garbled => {
-                "something between here and the API answers in its place (a proxy, a login page), or the API is in \
-                 trouble; it is tried again"
-            }
-            ApiErrorKind::Network => "check the network, the proxy and base_url; it is tried again",
-            ApiErrorKind::Job => "the service did not finish in time; the next pass looks at what became of it",
-        }
+        self.kind.advice()
     }
 
     /// True when the call may or may not have changed the remote: look at the remote before sending it again.
@@ -315,27 +223,7 @@ impl ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            ApiErrorKind::Setup => "the API client cannot be set up",
-            ApiErrorKind::Token => "the API refuses the token",
-            ApiErrorKind::Environment => "the project has no such environment",
-            ApiErrorKind::Permission => "the token may not do this",
-            ApiErrorKind::Project => "the project is switched off",
-            ApiErrorKind::Maintenance => "the project or the platform is busy",
-            ApiErrorKind::Plan => "a limit of the project's plan is reached",
-            ApiErrorKind::Throttled => "too many requests",
-            ApiErrorKind::Budget => "the monthly budget of API calls is spent",
-            ApiErrorKind::Concurrent => "another change is running",
-            ApiErrorKind::Invalid => "the API refuses a value",
-            ApiErrorKind::NotFound => "the API does not find it",
-            ApiErrorKind::InUse => "the asset is in use",
-            ApiErrorKind::Validation => "records that use the asset would become invalid",
-            ApiErrorKind::Storage => "the project's storage cannot do this",
-            ApiErrorKind::Service => "the API is in trouble",
-            ApiErrorKind::Garbled => "the answer is not one of the API's",
-            ApiErrorKind::Network => "the API does not answer",
-            ApiErrorKind::Job => "the API did not finish the job in time",
-        })?;
+        f.write_str(self.kind.words())?;
         if let Some(details) = &self.details {
             write!(f, ": {details}")?;
         }
@@ -345,19 +233,6 @@ impl fmt::Display for ApiError {
             (None, Some(code)) => write!(f, " ({code})"),
             (None, None) => Ok(()),
         }
-    }
-}
-
-fn kind_of_status(status: u16) -> ApiErrorKind {
-    match status {
-        401 => ApiErrorKind::Token,
-        403 => ApiErrorKind::Permission,
-        404 | 410 => ApiErrorKind::NotFound,
-        409 | 423 => ApiErrorKind::Concurrent,
-        429 => ApiErrorKind::Throttled,
-        408 | 500.. => ApiErrorKind::Service,
-        400..=499 => ApiErrorKind::Invalid,
-        _ => ApiErrorKind::Garbled,
     }
 }
 

@@ -3,11 +3,11 @@
 //! Owns: where they come from, and comparing them without telling how far they agree. Called by: `page` and `retry`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
 
 /// 128 bits, as text.
 pub(super) struct Secret(String);
@@ -19,7 +19,7 @@ impl Secret {
     /// When the system has no random numbers.
     pub(super) fn new() -> io::Result<Self> {
         let mut bytes = [0; 16];
-        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        getrandom::fill(&mut bytes)?;
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
@@ -30,8 +30,7 @@ impl Secret {
 
     /// Whether `shown` is it; takes as long whatever differs.
     pub(super) fn is(&self, shown: &[u8]) -> bool {
-        let own = self.0.as_bytes();
-        own.len() == shown.len() && own.iter().zip(shown).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        self.0.as_bytes().ct_eq(shown).into()
     }
 }
 

@@ -295,6 +295,30 @@ fn two_files_for_one_track_and_two_mirrors_with_one_video_make_one_track() {
 }
 
 #[test]
+fn a_dry_run_looks_at_the_tracks_of_videos_that_are_there_and_changes_nothing() {
+    let env = with_subtitles(TestEnv::new(), "delete");
+    env.sandbox.add_track(None, &env.asset("clip.mp4").id, "subtitles", "it").unwrap();
+    env.write("clip.en.vtt", CHANGED);
+    env.write("clip.it.vtt", VTT);
+    env.write("clip.fr.vtt", VTT);
+    env.write("film.mp4", bytes(3, 4000));
+    env.write("film.en.vtt", VTT);
+    let run = env.sync_with(&["--dry-run"]);
+    let mut plan = run.plan();
+    plan.sort();
+    let expected = [
+        ("create", "clip.fr.vtt"),
+        ("create", "film.en.vtt"),
+        ("create", "film.mp4"),
+        ("replace", "clip.en.vtt"),
+        ("report", "clip.it.vtt"),
+    ];
+    assert_eq!(plan, expected.map(|(action, path)| (action.to_owned(), path.to_owned())), "{run:#?}");
+    assert!(run.problem("clip.it.vtt").contains("that the mirror did not make"), "{run:#?}");
+    assert!(env.mutating().is_empty() && track_calls(&env) == 1, "{:#?}", env.sandbox.log());
+}
+
+#[test]
 fn the_deletion_guard_counts_tracks() {
     let mut env = TestEnv::new();
     env.set("DATO_MIRROR_ON_DELETE", "delete");

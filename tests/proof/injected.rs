@@ -367,6 +367,20 @@ async fn a_root_whose_listing_breaks_off_is_not_called_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_on_a_disk_in_trouble_is_no_wrong_configuration() {
+    if !may_trace() {
+        return;
+    }
+    for (error, code) in [("EIO", 1), ("EROFS", 1), ("ENOSPC", 1), ("EACCES", 2)] {
+        let world = Start::Nothing.world().await;
+        let run = tokio::task::spawn_blocking(move || traced(&world, site("openat", On::State, error), Some("1+")));
+        let run = run.await.unwrap();
+        assert!(run.stderr.contains("cannot open the index"), "{error}: {}", run.told);
+        assert_eq!(run.code, Some(code), "{error}: {}", run.told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_of_the_system_that_fails_at_any_point_costs_nothing_but_time() {
     if !may_trace() {
         return;

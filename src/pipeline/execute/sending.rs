@@ -31,18 +31,27 @@ impl Sending {
         }
     }
 
-    pub(super) fn begin(&self, path: &str, stop: &CancellationToken) -> CancellationToken {
+    fn begin(&self, path: &str, stop: &CancellationToken) -> Upload {
         let token = stop.child_token();
         self.lock().insert(path.to_owned(), token.clone());
-        token
-    }
-
-    pub(super) fn end(&self, path: &str) {
-        self.lock().remove(path);
+        Upload { all: self.clone(), path: path.to_owned(), token }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file on its way; on the list for as long as this lives.
+struct Upload {
+    all: Sending,
+    path: String,
+    token: CancellationToken,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.path);
     }
 }
 
@@ -55,36 +64,23 @@ impl Executor {
         action: &str,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
-        let token = self.sending.begin(row.path.key(), cancel);
-        let sent = self.send_until_whole(row, content, action, &token).await;
-        self.sending.end(row.path.key());
-        match sent {
-            Err(Failure::Stopped) if !cancel.is_cancelled() => Err(Failure::Changed),
-            sent => sent,
-        }
-    }
-
-    async fn send_until_whole(
-        &self,
-        row: &FileRow,
-        content: Md5,
-        action: &str,
-        cancel: &CancellationToken,
-    ) -> Result<String, Failure> {
+        let upload = self.sending.begin(row.path.key(), cancel);
+        let cut_short = || if cancel.is_cancelled() { Failure::Stopped } else { Failure::Changed };
         let path = if row.cached { cached_at(&self.cache, &row.path) } else { row.path.below(&self.root) };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
         let mut attempt = 0;
         loop {
-            if cancel.is_cancelled() {
-                return Err(Failure::Stopped);
+            if upload.token.is_cancelled() {
+                return Err(cut_short());
             }
             let ticket =
                 self.remote.upload_request(row.path.file_name()).await.map_err(|error| failed(action, error))?;
-            let error = match self.remote.put_file(&ticket, FileToSend { path: &path, size, mime }, cancel).await {
+            let error = match self.remote.put_file(&ticket, FileToSend { path: &path, size, mime }, &upload.token).await
+            {
                 Ok(sent) if sent.md5 == content => return Ok(ticket.path),
                 Ok(_) | Err(SendError::Changed(_)) => return Err(Failure::Changed),
-                Err(SendError::Cancelled) => return Err(Failure::Stopped),
+                Err(SendError::Cancelled) => return Err(cut_short()),
                 Err(error) => error,
             };
             attempt += 1;
@@ -97,7 +93,7 @@ impl Executor {
             let most = 250_u64 << attempt;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(fastrand::u64(most / 2..=most))) => {}
-                () = cancel.cancelled() => return Err(Failure::Stopped),
+                () = upload.token.cancelled() => return Err(cut_short()),
             }
         }
     }

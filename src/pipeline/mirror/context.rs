@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
-use super::{MirrorRun, Only, RunRequest};
+use super::{MirrorRun, Only, Turn};
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
 use crate::error::RunError;
@@ -20,19 +18,17 @@ use crate::pipeline::listed::cache_folder;
 use crate::pipeline::observe::Scope;
 use crate::pipeline::pass::PassContext;
 use crate::pipeline::plan::Policy;
-use crate::pipeline::session::Session;
 use crate::pipeline::tracks::Sight;
 use crate::report::MirrorReport;
 
 impl MirrorRun {
     pub(super) async fn context(
         &self,
-        session: &Session,
-        request: &RunRequest,
-        stop: &CancellationToken,
+        turn: Turn<'_>,
         collections: BTreeMap<String, CollectionId>,
         report: &mut MirrorReport,
     ) -> Result<PassContext, RunError> {
+        let Turn { session, request, stop } = turn;
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
         let policy = policy_of(&config, &site);

@@ -22,19 +22,25 @@ use crate::report::MirrorReport;
 /// A pass sends a path back to settling; so often in a run before it is reported.
 const RESETTLES: u32 = 3;
 
+/// What all passes of a run have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The index, the remote and the project.
+    pub session: &'a Session,
+    /// What the run takes.
+    pub request: &'a RunRequest,
+    /// Ends it early.
+    pub stop: &'a CancellationToken,
+}
+
 impl MirrorRun {
     /// Observes, plans and executes all that is dirty, and adds it to `report`. Files that changed meanwhile are the
     /// caller's to settle again.
     ///
     /// # Errors
     /// The index's.
-    pub async fn pass_once(
-        &self,
-        session: &Session,
-        request: &RunRequest,
-        stop: &CancellationToken,
-        report: &mut MirrorReport,
-    ) -> Result<PassEnd, RunError> {
+    pub async fn pass_once(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
+        let Turn { session, stop, .. } = turn;
         let mut distrust = false;
         loop {
             let resolved = match self.collections(session, distrust).await {
@@ -43,7 +49,7 @@ impl MirrorRun {
                 Err(ResolveError::Index(error)) => return Err(error.into()),
             };
             tell_collections(&resolved, report);
-            let context = self.context(session, request, stop, resolved.ids, report).await?;
+            let context = self.context(turn, resolved.ids, report).await?;
             let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
             let uncollected = std::mem::take(&mut end.uncollected);
             if !uncollected.is_empty() && !distrust && end.fatal.is_none() && !stop.is_cancelled() {
@@ -51,13 +57,12 @@ impl MirrorRun {
                 continue;
             }
             for path in uncollected {
-                report.failed += 1;
                 let problem = Problem {
                     action: "report".into(),
                     cause: "the service refuses the collection that the file is to lie in".into(),
                     advice: "it is tried again; see whether another program changes the collections".into(),
                 };
-                report.problem(&path, &problem);
+                report.fail(&path, &problem);
             }
             return Ok(end);
         }
@@ -67,34 +72,22 @@ impl MirrorRun {
     ///
     /// # Errors
     /// The index's and the disk's.
-    pub async fn pass(
-        &self,
-        session: &Session,
-        request: &RunRequest,
-        stop: &CancellationToken,
-        report: &mut MirrorReport,
-    ) -> Result<PassEnd, RunError> {
-        let end = self.passes(session, request, stop, report).await?;
+    pub async fn pass(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
+        let end = self.passes(turn, report).await?;
         // Also when nothing was to be done this time.
-        let (row, only) = (self.row, request.only.as_deref().map(Only::new));
+        let (row, only) = (self.row, turn.request.only.as_deref().map(Only::new));
         let wanted = move |path: &str| only.as_ref().is_none_or(|only| only.contains(path));
-        let notices = session.index.call(move |conn| notices::told(conn, row, wanted)).await?;
+        let notices = turn.session.index.call(move |conn| notices::told(conn, row, wanted)).await?;
         report.problems.extend(notices);
         Ok(end)
     }
 
-    async fn passes(
-        &self,
-        session: &Session,
-        request: &RunRequest,
-        stop: &CancellationToken,
-        report: &mut MirrorReport,
-    ) -> Result<PassEnd, RunError> {
+    async fn passes(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
         self.progress.enter(Stage::Mirroring, &self.config.name);
         let mut attempt = 0;
         loop {
-            let mut end = self.pass_once(session, request, stop, report).await?;
-            if end.changed.is_empty() || end.fatal.is_some() || stop.is_cancelled() {
+            let mut end = self.pass_once(turn, report).await?;
+            if end.changed.is_empty() || end.fatal.is_some() || turn.stop.is_cancelled() {
                 return Ok(end);
             }
             let changed = std::mem::take(&mut end.changed);
@@ -103,8 +96,7 @@ impl MirrorRun {
                 // What a look at the disk in between told counts as told.
                 let untold: Vec<String> = changed.into_iter().filter(|path| !is_told(report, path)).collect();
                 for path in untold {
-                    report.failed += 1;
-                    report.problem(
+                    report.fail(
                         &path,
                         &Problem {
                             action: "upload".into(),
@@ -117,7 +109,7 @@ impl MirrorRun {
                 return Ok(end);
             }
             let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
-            let mut scanned = self.scan(&session.index, Some(paths), stop).await?;
+            let mut scanned = self.scan(&turn.session.index, Some(paths), turn.stop).await?;
             scanned.problems.retain(|(path, ..)| !is_told(report, path.key()));
             take_scan_problems(&scanned, report);
         }

@@ -188,8 +188,7 @@ impl Pass<'_> {
     pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
         self.failed.insert(row.id);
         self.context.progress.failed();
-        self.report.failed += 1;
-        self.report.problem(row.path.key(), problem);
+        self.report.fail(row.path.key(), problem);
         tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
         let (id, problem) = (row.id, problem.clone());
         self.context.index.call(move |conn| files::failed(conn, id, &problem, retry_at)).await?;

@@ -15,7 +15,8 @@ use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, files};
 use crate::model::UploadId;
 use crate::pipeline::execute::Failure;
-use crate::pipeline::tracks::{Claim, Due, Work, claim};
+use crate::pipeline::simulate::is_imagined;
+use crate::pipeline::tracks::{Claim, Due, Foreseen, Work, claim};
 
 /// Videos worked on at a time.
 const VIDEOS: usize = 16;
@@ -47,11 +48,11 @@ impl Pass<'_> {
             if due == Due::Delete && !self.counted.contains(&claim.row.id) {
                 continue;
             }
-            if self.context.executor.is_none() {
-                self.plan_track(&claim, due);
-                continue;
-            }
+            let dry = self.context.executor.is_none();
             match (&claim.asset, due) {
+                (_, Due::Nothing) if dry => {}
+                // In a dry run the video may only be planned.
+                (_, Due::Wait) | (None, _) if dry => self.plan_track(&claim, Due::Create),
                 (_, Due::Nothing) => self.track_done(&claim, due).await?,
                 (_, Due::Wait) | (None, _) => {
                     let problem = Problem {
@@ -65,18 +66,17 @@ impl Pass<'_> {
             }
         }
         self.set_flush(true);
-        let Some(executor) = self.context.executor.clone() else { return Ok(()) };
+        let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
         let work = videos.into_values().filter_map(|claims| {
             let asset = claims.first()?.asset.clone()?;
-            let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
-            let work = Work { executor: executor.clone(), mirror, asset, claims, policy };
-            Some(work.run(self.context.stop.clone()))
+            Some(Work { mirror, asset, claims, policy: policy.clone() })
         });
-        let work: Vec<_> = work.collect();
+        let Some(executor) = self.context.executor.clone() else { return self.foresee(work.collect()).await };
+        let work: Vec<_> = work.map(|work| work.run(executor.clone(), self.context.stop.clone())).collect();
         let mut done = futures_util::stream::iter(work).buffer_unordered(VIDEOS);
         while let Some(all) = done.next().await {
             self.tick();
-            for (claim, result) in all {
+            for (claim, result) in all? {
                 self.track_ended(&claim, result).await?;
             }
         }
@@ -134,9 +134,27 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// A dry run: tells what would be done, after a look at the tracks of the videos that are there.
+    async fn foresee(&mut self, all: Vec<Work>) -> Result<(), PassError> {
+        for work in all {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            let is_there = !is_imagined(&work.asset);
+            for Foreseen { claim, due, problem } in
+                work.foresee(&self.context.remote, &self.context.index, is_there).await?
+            {
+                self.plan_track(&claim, due);
+                if let Some(problem) = problem {
+                    self.tell(&claim.row, &problem.action, &problem.cause);
+                    self.fail(&claim.row, &problem, next_try(&claim.row, false)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn plan_track(&mut self, claim: &Claim, due: Due) {
-        // In a dry run the video may only be planned.
-        let due = if due == Due::Wait { Due::Create } else { due };
         // It stays dirty, and is told once.
         self.failed.insert(claim.row.id);
         let Some(action) = due.name() else { return };

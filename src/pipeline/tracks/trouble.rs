@@ -1,36 +1,38 @@
-//! Why a track could not be made or deleted, for people.
+//! Why a track is not, or could not be, made or deleted, for people.
 //!
 //! Owns: the words, and whether trying again helps. Called by: `tracks::work`.
 
 use super::Claim;
+use super::plan::{Refusal, Whose};
 use crate::index::Problem;
 use crate::pipeline::execute::Failure;
 use crate::remote::{ApiError, ApiErrorKind, Scope};
 
-pub(super) fn in_the_way(claim: &Claim, whose: &str) -> Failure {
-    Failure::Path {
-        problem: Problem {
-            action: "report".into(),
-            cause: format!(
-                "its video {} already has a track {whose} for {}: that one stays",
-                claim.video,
-                claim.companion.label()
-            ),
-            advice: "delete that track to have this file instead, or remove the file".into(),
-        },
-        retry: false,
-    }
-}
-
-pub(super) fn deleted(claim: &Claim) -> Failure {
-    Failure::Path {
-        problem: Problem {
-            action: "report".into(),
-            cause: format!("somebody deleted its track of {}: {}", claim.video, claim.companion.label()),
-            advice: "remove the file, or set on_remote_delete = \"recreate\"; a changed file makes a new track".into(),
-        },
-        retry: false,
-    }
+/// What a refusal says.
+pub(super) fn refused(claim: &Claim, refusal: &Refusal) -> Problem {
+    let (label, video) = (claim.companion.label(), &claim.video);
+    let (cause, advice) = match refusal {
+        Refusal::InTheWay(whose) => {
+            let whose = match whose {
+                Whose::File(name) => format!("that {name} made"),
+                Whose::Mirror => "of another mirror".into(),
+                Whose::Editor => "that the mirror did not make".into(),
+            };
+            (
+                format!("its video {video} already has a track {whose} for {label}: that one stays"),
+                "delete that track to have this file instead, or remove the file",
+            )
+        }
+        Refusal::Deleted => (
+            format!("somebody deleted its track of {video}: {label}"),
+            "remove the file, or set on_remote_delete = \"recreate\"; a changed file makes a new track",
+        ),
+        Refusal::Unusable(error) => (
+            format!("the service cannot use the track: {error}"),
+            "correct the file; the track is made anew when it changes",
+        ),
+    };
+    Problem { action: "report".into(), cause, advice: advice.into() }
 }
 
 pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
@@ -41,17 +43,6 @@ pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
             advice: "the next pass looks again before anything is sent again".into(),
         },
         retry: true,
-    }
-}
-
-pub(super) fn unusable(error: &str) -> Failure {
-    Failure::Path {
-        problem: Problem {
-            action: "report".into(),
-            cause: format!("the service cannot use the track: {error}"),
-            advice: "correct the file; the track is made anew when it changes".into(),
-        },
-        retry: false,
     }
 }
 

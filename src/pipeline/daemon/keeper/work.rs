@@ -16,7 +16,7 @@ use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 use crate::report::MirrorReport;
 
-use super::super::super::mirror::{MirrorRun, RunRequest};
+use super::super::super::mirror::{MirrorRun, RunRequest, Turn};
 use super::super::super::pass::PassEnd;
 use super::super::super::refresh::RefreshError;
 use super::super::super::scan::{Restless, Scanned, Severity};
@@ -158,7 +158,8 @@ impl Work {
         if due {
             self.live.set_phase(&name, Phase::Mirroring { done: 0, total_hint: hint, bytes: 0 });
         }
-        let end = self.run.pass_once(&self.session, &self.request, &self.stop, &mut report).await?;
+        let turn = Turn { session: &self.session, request: &self.request, stop: &self.stop };
+        let end = self.run.pass_once(turn, &mut report).await?;
         let cut = self.stop.is_cancelled();
         if self.job.after_scan.is_some() && !cut {
             self.run.remember_root(index).await?;
