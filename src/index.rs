@@ -19,11 +19,11 @@ mod schema;
 pub mod settings;
 pub mod sidecars;
 pub mod told;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -36,16 +36,13 @@ pub use settings::MirrorRow;
 pub use sidecars::StoredSidecar;
 
 use place::{cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, set_aside};
-
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+use transactions::{Job, Task};
 
 /// A handle to the index; clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Index {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
-    /// Transactions may write.
-    writes: bool,
     snapshot: bool,
     /// For the one process that has the index: whether a statement met damage.
     met_damage: Option<Arc<AtomicBool>>,
@@ -170,16 +167,13 @@ impl Index {
         let (reply, answer) = oneshot::channel();
         let sound = self.met_damage.as_ref().is_some_and(|damage| !damage.load(Ordering::Relaxed));
         let path = self.path.clone();
-        let job: Job = Box::new(move |conn| {
-            if let Ok(empty) = Connection::open_in_memory() {
-                drop(std::mem::replace(conn, empty));
-                if sound {
-                    mark::set(&path);
-                }
+        let job = Job::Close(Box::new(move || {
+            if sound {
+                mark::set(&path);
             }
             // The asker may have been cancelled; it is closed all the same.
             let _ = reply.send(());
-        });
+        }));
         if self.jobs.send(job).is_ok() {
             // The thread is gone only when the file is closed as well.
             let _ = answer.await;
@@ -192,7 +186,7 @@ impl Index {
         &self.path
     }
 
-    /// Runs `work` in one transaction on the index's thread.
+    /// Runs `work` on the index's thread, in a transaction that it may share with other work.
     ///
     /// # Errors
     /// What `work` returns; nothing of a failed `work` is kept.
@@ -231,47 +225,31 @@ impl Index {
 
     fn submit<T, F, R>(&self, work: F, reply: R) -> Result<(), IndexError>
     where
+        T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         R: FnOnce(rusqlite::Result<T>) + Send + 'static,
     {
-        let (writes, met_damage) = (self.writes, self.met_damage.clone());
-        let job: Job = Box::new(move |conn| {
-            let result = in_transaction(conn, writes, work);
+        let met_damage = self.met_damage.clone();
+        let reply = move |result: rusqlite::Result<T>| {
             if let (Some(met), Err(error)) = (&met_damage, &result)
                 && is_damage(error)
             {
                 met.store(true, Ordering::Relaxed);
             }
             reply(result);
-        });
-        self.jobs.send(job).map_err(|_| IndexError::Closed)
+        };
+        self.jobs.send(Job::Work(Box::new(Task::new(work, reply)))).map_err(|_| IndexError::Closed)
     }
 
     fn serve(conn: Connection, path: &Path, snapshot: bool, writes: bool) -> Result<Self, IndexError> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        let mut conn = conn;
-        thread::Builder::new()
+        let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
+        std::thread::Builder::new()
             .name("index".into())
-            .spawn(move || {
-                for job in queue {
-                    job(&mut conn);
-                }
-            })
+            .spawn(move || transactions::serve(conn, &queue, behavior))
             .map_err(|error| IndexError::of_system(path, &error))?;
-        Ok(Self { jobs, path: path.to_owned(), writes, snapshot, met_damage: None })
+        Ok(Self { jobs, path: path.to_owned(), snapshot, met_damage: None })
     }
-}
-
-fn in_transaction<T>(
-    conn: &mut Connection,
-    writes: bool,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
-    let tx = conn.transaction_with_behavior(behavior)?;
-    let value = work(&tx)?;
-    tx.commit()?;
-    Ok(value)
 }
 
 #[cfg(test)]
@@ -348,7 +326,7 @@ mod tests {
         // The connection closes with its thread; wait for the log to be folded in.
         let wal = dir.path().join("index.sqlite-wal");
         while wal.exists() {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
