@@ -15,7 +15,9 @@ use super::companions;
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
-pub use dirty::{clean, count_dirty, dirty, failed, is_due, mark_dirty, mark_owners_dirty, settled, waiting, withheld};
+pub use dirty::{
+    clean, count_dirty, dirty, failed, is_due, look_again, mark_dirty, mark_owners_dirty, settled, waiting, withheld,
+};
 pub(super) use find::beside;
 pub use find::{any_present, below, by_path, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};

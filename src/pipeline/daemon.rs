@@ -156,8 +156,13 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open =
-        Session::open(config, index, None, false, Waits { reach: PATIENCE, spreads_budget: true, ..Waits::default() });
+    let open = Session::open(
+        config,
+        index,
+        None,
+        false,
+        Waits { reach: PATIENCE, video: Duration::ZERO, spreads_budget: true, ..Waits::default() },
+    );
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);

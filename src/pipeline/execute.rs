@@ -23,6 +23,7 @@ use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope, 
 use super::confirm::Confirmer;
 use super::edit::Edit;
 use super::plan::Action;
+use super::waits::Waits;
 use content::Content;
 
 pub use sending::Sending;
@@ -73,8 +74,8 @@ pub struct Executor {
     pub index: Index,
     /// Follows what the service accepted.
     pub confirmer: Confirmer,
-    /// A call whose answer was lost is looked after so long before it counts as not executed.
-    pub unsure: Duration,
+    /// How long to wait for what.
+    pub waits: Waits,
     /// The mirror's root.
     pub root: Arc<PathBuf>,
     /// Where the bytes of files fetched from URLs lie.

@@ -118,6 +118,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         bulk: BTreeMap::new(),
         fresh: context.fresh,
         refreshed: false,
+        sent: HashSet::new(),
         waiting: BTreeMap::new(),
         counted: HashSet::new(),
         companions: BTreeMap::new(),
@@ -181,6 +182,8 @@ struct Pass<'a> {
     fresh: Instant,
     /// Something was learnt in this round that the plans of its rows do not know.
     refreshed: bool,
+    /// Assets that this pass sent a file for.
+    sent: HashSet<UploadId>,
     /// Rows, by path, that wait or are to be reported, as of this round: what others do may change that.
     waiting: BTreeMap<String, (FileRow, Problem)>,
     /// Gone rows that the deletion guard has seen; one that goes later is for the next pass, and its guard.

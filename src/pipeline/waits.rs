@@ -24,6 +24,11 @@ pub struct Waits {
     pub left_open: Duration,
     /// For a change that was accepted, before the next pass has to look what became of it.
     pub follow: Duration,
+    /// For a video that was just sent to be processed so far that it takes tracks. Nothing where a later pass tries again
+    /// by itself.
+    pub video: Duration,
+    /// For a new track to be ready, before a later pass has to look at it.
+    pub track: Duration,
     /// Whether calls wait so that the month's budget lasts until its end. A run that ends by itself would only hang.
     pub spreads_budget: bool,
 }
@@ -50,6 +55,8 @@ impl Default for Waits {
             unsure: Duration::from_secs(15),
             left_open: Duration::from_secs(20),
             follow: Duration::from_secs(300),
+            video: Duration::from_secs(120),
+            track: Duration::from_secs(5),
             spreads_budget: false,
         }
     }

@@ -321,6 +321,8 @@ mod tests {
             ("UPLOAD_NOT_PASSING_FIELD_VALIDATIONS", K::Validation, false, File),
             ("INCOMPATIBLE_WITH_UPLOAD_STORAGE_SETTINGS", K::Storage, false, File),
             ("INVALID_UPLOAD_STORAGE_SETTINGS", K::Storage, false, All),
+            ("NOT_A_VIDEO", K::Invalid, false, File),
+            ("IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT", K::Invalid, false, File),
             ("DELETE_RESTRICTION", K::InUse, false, File),
             ("REQUIRED_BY_ASSOCIATION", K::InUse, false, File),
         ];

@@ -10,7 +10,12 @@ use crate::model::{Companion, UploadId};
 
 use super::http::Call;
 use super::retry::Effect;
-use super::{ApiError, Remote, wire};
+use super::{ApiError, ApiErrorKind, Remote, wire};
+
+/// What is said of a new track.
+const SENT: [&str; 5] = ["url_or_upload_request_id", "type", "language_code", "closed_captions", "name"];
+/// Codes of refusals that waiting does not heal. Source: the public list of error codes.
+const FOR_GOOD: [&str; 2] = ["NOT_A_VIDEO", "IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT"];
 
 /// A track of a video.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Track {
     pub language: String,
     /// For the deaf and hard of hearing.
     pub closed_captions: bool,
+    /// The service has not tried to use it yet.
+    pub preparing: bool,
     /// Why the service could not use it, when it could not.
     pub error: Option<String>,
 }
@@ -30,8 +37,10 @@ pub struct Track {
 impl Track {
     fn of(wire: wire::Bare) -> Self {
         let text = |key: &str| wire.attributes.get(key).and_then(Value::as_str).map(str::to_owned);
-        let errored = text("status").as_deref() == Some("errored");
+        let is = |status: &str| text("status").as_deref() == Some(status);
+        let errored = is("errored");
         Self {
+            preparing: is("preparing"),
             kind: text("type").unwrap_or_default(),
             language: text("language_code").unwrap_or_default(),
             closed_captions: wire.attributes.get("closed_captions").and_then(Value::as_bool).unwrap_or(false),
@@ -46,6 +55,22 @@ impl Track {
         self.kind == companion.kind.as_str()
             && self.language.eq_ignore_ascii_case(&companion.language)
             && self.closed_captions == companion.closed_captions
+    }
+}
+
+impl ApiError {
+    /// Whether a new track may have been refused only because its video is still being processed. The service has no code
+    /// for that: it is no refusal of what was sent, and none that names another reason.
+    #[must_use]
+    pub fn is_too_early(&self) -> bool {
+        let about_track = self.field.as_deref().is_some_and(|field| SENT.contains(&field));
+        self.kind == ApiErrorKind::Invalid && !about_track && !self.refuses_tracks_for_good() && !self.is_taken()
+    }
+
+    /// Whether the video can have no tracks whatever is sent.
+    #[must_use]
+    pub fn refuses_tracks_for_good(&self) -> bool {
+        [&self.code, &self.reason].into_iter().flatten().any(|code| FOR_GOOD.contains(&code.as_str()))
     }
 }
 
@@ -91,6 +116,28 @@ impl Remote {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_without_another_reason_may_be_too_early() {
+        for (status, code, details, expected) in [
+            (422, "INVALID_FIELD", json!({"field": "upload", "code": "NOT_READY"}), true),
+            (422, "MUX_ERROR", json!(null), true),
+            (422, "INVALID_FIELD", json!({"field": "url_or_upload_request_id", "code": "INVALID_FORMAT"}), false),
+            (422, "INVALID_FIELD", json!({"field": "name", "code": "VALIDATION_UNIQUENESS"}), false),
+            (422, "INVALID_FIELD", json!({"field": "upload", "code": "NOT_A_VIDEO"}), false),
+            (422, "IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT", json!(null), false),
+            (403, "INSUFFICIENT_PERMISSIONS", json!(null), false),
+            (404, "NOT_FOUND", json!(null), false),
+        ] {
+            let body = json!({"data": [{"attributes": {"code": code, "details": details}}]});
+            assert_eq!(ApiError::from_answer(status, Some(&body)).is_too_early(), expected, "{code} {details}");
         }
     }
 }

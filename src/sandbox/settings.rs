@@ -51,6 +51,8 @@ pub struct Settings {
     pub listing_lag_ms: u32,
     /// Two tracks of a kind may have one name; the service's video host is known to refuse that.
     pub same_name_tracks: bool,
+    /// How long a new track is being prepared before it is ready or errored, ms.
+    pub track_ms: u32,
     /// API calls a month before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
@@ -83,6 +85,7 @@ impl Default for Settings {
             refuse_delete_in_use: true,
             listing_lag_ms: 0,
             same_name_tracks: false,
+            track_ms: 0,
             monthly_calls: 0,
             uploadable_bytes: 0,
             clock_offset_ms: 0,

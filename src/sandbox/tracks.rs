@@ -27,11 +27,23 @@ pub(super) struct Track {
     pub(super) closed_captions: Option<bool>,
     /// Hexadecimal digest of its content.
     pub(super) md5: String,
+    /// ms since 1970.
+    #[serde(default)]
+    pub(super) prepared_at: i64,
+    /// Why it is of no use, once it is prepared.
+    #[serde(default)]
+    pub(super) error: Option<String>,
 }
 
 impl Track {
     /// The resource object.
-    pub(super) fn render(&self, upload: &str) -> Value {
+    pub(super) fn render(&self, upload: &str, now: i64) -> Value {
+        let error = self.error.as_ref().filter(|_| now >= self.prepared_at);
+        let status = match error {
+            _ if now < self.prepared_at => "preparing",
+            Some(_) => "errored",
+            None => "ready",
+        };
         json!({
             "id": self.id,
             "type": "upload_track",
@@ -40,8 +52,8 @@ impl Track {
                 "name": self.name,
                 "language_code": self.language,
                 "closed_captions": self.closed_captions,
-                "status": "ready",
-                "error": null,
+                "status": status,
+                "error": error,
             },
             "relationships": { "upload": { "data": { "type": "upload", "id": upload } } },
         })
@@ -52,7 +64,8 @@ impl Track {
 pub(super) fn list(world: &World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
     let upload = video(world, &call.environment, id)?;
-    let tracks: Vec<Value> = upload.tracks.iter().map(|track| track.render(id)).collect();
+    let now = world.now();
+    let tracks: Vec<Value> = upload.tracks.iter().map(|track| track.render(id, now)).collect();
     Ok(Answer::ok(json!({ "data": tracks })))
 }
 
@@ -77,9 +90,11 @@ pub(super) fn perform(
     body: &Value,
     now: i64,
 ) -> Result<(u16, Value), Refusal> {
-    let (track, ticket) = plan(world, environment, id, body, true)?;
+    let (mut track, ticket) = plan(world, environment, id, body, true)?;
+    track.prepared_at = now + i64::from(world.settings.track_ms);
+    track.error = unusable(world, &ticket);
     let mut upload = find(world, environment, id)?.clone();
-    let shown = track.render(id);
+    let shown = track.render(id, now);
     upload.tracks.push(track);
     world.put_upload(environment, upload, now);
     if let Some(mut ticket) = world.tickets.remove(&ticket) {
@@ -105,7 +120,7 @@ pub(super) fn remove(
     now: i64,
 ) -> Result<(u16, Value), Refusal> {
     let mut upload = video(world, environment, id)?.clone();
-    let shown = known(&upload, track)?.render(id);
+    let shown = known(&upload, track)?.render(id, now);
     upload.tracks.retain(|known| known.id != track);
     world.put_upload(environment, upload, now);
     Ok((200, json!({ "data": shown })))
@@ -168,8 +183,17 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, in_job: bool) 
         language: language.to_owned(),
         closed_captions,
         md5: stored.md5.clone(),
+        prepared_at: 0,
+        error: None,
     };
     Ok((track, path.to_owned()))
+}
+
+/// What the video host finds wrong with a file. Here only WebVTT is looked at.
+fn unusable(world: &World, path: &str) -> Option<String> {
+    let blob = world.stored(path).filter(|_| path.ends_with(".vtt"))?.blob.clone();
+    let content = std::fs::read(world.blobs.join(blob)).ok()?;
+    (!content.starts_with(b"WEBVTT")).then(|| "the file does not begin with WEBVTT".to_owned())
 }
 
 /// Letters first, then short parts of letters and digits.
@@ -190,5 +214,7 @@ pub(super) fn foreign(kind: &str, language: &str) -> Track {
         language: language.to_owned(),
         closed_captions: None,
         md5: String::new(),
+        prepared_at: 0,
+        error: None,
     }
 }

@@ -1,5 +1,7 @@
 //! Files beside a video that become its tracks.
 
+use std::time::Duration;
+
 use dato_mirror::sandbox::{Fault, FaultKind, TrackView};
 use serde_json::Value;
 
@@ -341,11 +343,42 @@ fn a_video_still_being_processed_gets_its_tracks_when_it_takes_them() {
     env.write("clip.en.vtt", VTT);
     let details = serde_json::json!({ "field": "upload", "code": "NOT_READY" });
     let kind = FaultKind::Status { status: 422, code: "INVALID_FIELD".into(), transient: false, details };
+    env.sandbox.fault("POST /uploads/:id/tracks", kind.clone());
+    // It was sent just now: the run waits a little.
+    let run = env.sync().exits(0).did("created 2");
+    assert!(run.took >= Duration::from_secs(2), "{run:#?}");
+    assert_eq!(env.sandbox.count("POST /uploads/:id/tracks"), 2);
+    assert_quiet(&env);
+    // A video that has been there is not waited for.
+    env.write("clip.it.vtt", VTT);
     env.sandbox.fault("POST /uploads/:id/tracks", kind);
-    let run = env.sync().exits(1).did("created 1, failed 1");
+    let run = env.sync().exits(1).did("failed 1");
     assert!(run.report().to_string().contains("still being processed"), "{run:#?}");
     env.sync().exits(0).did("created 1");
     assert_quiet(&env);
+}
+
+#[test]
+fn a_track_that_turns_out_to_be_of_no_use_is_said_and_not_made_again_until_its_file_changes() {
+    for (track_ms, first) in [(0, "created 1, failed 1"), (2_000, "created 1, failed 1"), (20_000, "created 2")] {
+        let env = TestEnv::new();
+        env.sandbox.set(|settings| settings.track_ms = track_ms);
+        env.write("clip.mp4", bytes(1, 4000));
+        env.write("clip.en.vtt", "no cues");
+        let run = env.sync().did(first);
+        assert_eq!(run.code, i32::from(first.contains("failed")), "{run:#?}");
+        // As if time had passed.
+        env.sandbox.set(|settings| settings.clock_offset_ms = i64::from(track_ms));
+        for _ in 0..2 {
+            let run = env.sync().exits(1).did("failed 1");
+            assert!(run.problem("clip.en.vtt").contains("does not begin with WEBVTT"), "{run:#?}");
+            assert!(env.mutating().is_empty() && track_calls(&env) == 1, "{:#?}", env.sandbox.log());
+        }
+        env.write("clip.en.vtt", VTT);
+        env.sandbox.set(|settings| settings.track_ms = 0);
+        env.sync().exits(0).did("replaced 1");
+        assert_quiet(&env);
+    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub const fn short() -> Waits {
         unsure: Duration::from_millis(1500),
         left_open: Duration::from_millis(1500),
         follow: Duration::from_secs(6),
+        video: Duration::from_millis(1500),
+        track: Duration::from_millis(200),
         spreads_budget: false,
     }
 }

@@ -124,6 +124,16 @@ pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
+/// Whether this row is in step shows only at `at_ms` (since 1970): looks at it again then.
+///
+/// # Errors
+/// SQLite's.
+pub fn look_again(conn: &Connection, id: i64, at_ms: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET dirty = 1, base_md5 = NULL, retry_at = ?2 WHERE id = ?1")?
+        .execute(params![id, at_ms])
+        .map(drop)
+}
+
 /// Looks at rows again: all that share an asset.
 ///
 /// # Errors

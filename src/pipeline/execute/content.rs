@@ -153,7 +153,7 @@ impl Executor {
     /// Waits a while for a change to show whose answer was lost.
     async fn shows(&self, id: &UploadId, expect: Expect) -> Result<Box<Asset>, Lost> {
         let wait = self.confirmer.wait(id.clone(), None, expect);
-        match tokio::time::timeout(self.unsure, wait).await {
+        match tokio::time::timeout(self.waits.unsure, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
             _ => Err(Lost),
         }

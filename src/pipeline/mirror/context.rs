@@ -67,7 +67,7 @@ impl MirrorRun {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
-            unsure: session.waits.unsure,
+            waits: session.waits,
             root: Arc::new(config.root.clone()),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),

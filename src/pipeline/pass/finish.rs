@@ -97,6 +97,9 @@ impl Pass<'_> {
             self.tried.remove(&row.id);
         }
         let Plan { action, why, .. } = plan;
+        if action.sends() {
+            self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
+        }
         let id = row.id;
         let made = self.context.executor.is_some();
         let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);

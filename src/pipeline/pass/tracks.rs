@@ -16,8 +16,10 @@ use crate::index::{FileRow, Problem, assets, files};
 use crate::model::UploadId;
 use crate::pipeline::execute::Failure;
 use crate::pipeline::simulate::is_imagined;
-use crate::pipeline::tracks::{Claim, Due, Foreseen, Work, claim};
+use crate::pipeline::tracks::{Claim, Done as Ended, Due, Foreseen, Work, claim};
 
+/// A track that is still being prepared is looked at again after so many ms.
+const PREPARING_MS: i64 = 10 * 60 * 1000;
 /// Videos worked on at a time.
 const VIDEOS: usize = 16;
 
@@ -69,21 +71,23 @@ impl Pass<'_> {
         let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
         let work = videos.into_values().filter_map(|claims| {
             let asset = claims.first()?.asset.clone()?;
-            Some(Work { mirror, asset, claims, policy: policy.clone() })
+            let fresh = self.sent.contains(&asset.id);
+            Some(Work { mirror, asset, fresh, claims, policy: policy.clone() })
         });
         let Some(executor) = self.context.executor.clone() else { return self.foresee(work.collect()).await };
         let work: Vec<_> = work.map(|work| work.run(executor.clone(), self.context.stop.clone())).collect();
         let mut done = futures_util::stream::iter(work).buffer_unordered(VIDEOS);
         while let Some(all) = done.next().await {
             self.tick();
-            for (claim, result) in all? {
-                self.track_ended(&claim, result).await?;
+            for done in all? {
+                self.track_ended(done).await?;
             }
         }
         Ok(())
     }
 
-    async fn track_ended(&mut self, claim: &Claim, result: Result<Due, Failure>) -> Result<(), PassError> {
+    async fn track_ended(&mut self, done: Ended) -> Result<(), PassError> {
+        let Ended { claim, result, preparing } = done;
         // The stamp that says so is part of the same action.
         let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
         if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
@@ -91,7 +95,10 @@ impl Pass<'_> {
             self.tried.remove(&row.id);
         }
         match result {
-            Ok(due) => self.track_done(claim, due).await,
+            Ok(due) => {
+                self.track_done(&claim, due).await?;
+                if preparing { self.look_again(&claim).await } else { Ok(()) }
+            }
             Err(Failure::Path { problem, retry }) => self.fail(&claim.row, &problem, next_try(&claim.row, retry)).await,
             Err(Failure::Changed) => {
                 self.end.changed.insert(claim.row.path.key().to_owned());
@@ -152,6 +159,14 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The service has not told yet whether it can use the track.
+    async fn look_again(&mut self, claim: &Claim) -> Result<(), PassError> {
+        // Not in this pass.
+        self.failed.insert(claim.row.id);
+        let (id, at) = (claim.row.id, Timestamp::now().as_millisecond() + PREPARING_MS);
+        self.context.index.call(move |conn| files::look_again(conn, id, at)).await.map_err(PassError::from)
     }
 
     fn plan_track(&mut self, claim: &Claim, due: Due) {

@@ -5,6 +5,7 @@
 //! Called by: `pipeline::pass` and `explain` (the first half), `tracks::work` (the second).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Claim;
 use crate::config::policy::OnDelete;
@@ -144,6 +145,12 @@ impl Look {
         self.listed.iter().any(|track| track.id == id)
     }
 
+    /// The track that goes by a file's name.
+    pub(super) fn track_of(&self, name: &str) -> Option<&Track> {
+        let made = self.entry.tracks.get(name)?.id.as_ref()?;
+        self.listed.iter().find(|track| track.id == *made)
+    }
+
     /// The mirror's tracks, and those they take the place of.
     pub(super) fn ours(&self) -> BTreeSet<&str> {
         ids_of(&self.entry)
@@ -166,6 +173,7 @@ impl Look {
             kind: claim.companion.kind.as_str().into(),
             language: claim.companion.language.clone(),
             closed_captions: claim.companion.closed_captions,
+            preparing: false,
             error: None,
         };
         let made = TrackStamp { id: Some(track.id.clone()), md5, old: None };
@@ -293,6 +301,18 @@ fn deletion(claim: &Claim, look: &Look) -> Vec<Step> {
     let is_free = |id: &String| !shared.contains(id.as_str()) && !look.foreign.contains_key(id);
     let ids = made.id.into_iter().chain(made.old).filter(is_free);
     ids.map(Step::Delete).chain([Step::Forget(claim.name.clone())]).collect()
+}
+
+/// A video that is still being processed is asked for the first time after this.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// And at the most so long apart.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long to wait before a track is sent again to a video that does not take it yet, when it has been `waited` for it
+/// already; none when that was as long as `patience` allows.
+pub(super) fn pause(waited: Duration, patience: Duration) -> Option<Duration> {
+    let left = patience.saturating_sub(waited);
+    (!left.is_zero()).then(|| waited.clamp(FIRST_PAUSE, LONGEST_PAUSE).min(left))
 }
 
 #[cfg(test)]

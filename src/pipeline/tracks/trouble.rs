@@ -62,6 +62,7 @@ pub(super) fn failed(action: &str, error: ApiError) -> Failure {
         ApiErrorKind::NotFound => {
             ("the video's asset is gone, or the service has no tracks here; it is tried again", true)
         }
+        ApiErrorKind::Invalid if error.refuses_tracks_for_good() => (error.advice(), false),
         // A video takes tracks only once it has been processed, which can take as long as it plays.
         ApiErrorKind::Invalid => {
             ("correct the file; if the video is still being processed, wait: it is tried again", true)

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Look, Refusal, Step, kept, outcome, plan, plan_all};
+use super::plan::{Look, Refusal, Step, kept, outcome, pause, plan, plan_all};
 use super::trouble::{failed, lost, refused};
 use super::{Claim, Due};
 use crate::config::policy::OnRemoteDelete;
@@ -22,8 +22,16 @@ use crate::remote::{ApiError, Remote, Track};
 /// Looks for a track whose making lost its answer.
 const LOOKS: u32 = 5;
 
-/// What the calls for one track came to: what was done, or why not.
-pub type Done = (Claim, Result<Due, Failure>);
+/// What the calls for one track came to.
+#[derive(Debug)]
+pub struct Done {
+    /// The file.
+    pub claim: Claim,
+    /// What was done, or why not.
+    pub result: Result<Due, Failure>,
+    /// Whether the service still has to tell that it can use the track.
+    pub preparing: bool,
+}
 
 /// What a dry run tells of one track.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub struct Work {
     pub mirror: i64,
     /// The video's asset.
     pub asset: Asset,
+    /// Its file was just sent.
+    pub fresh: bool,
     /// The files, all of this asset.
     pub claims: Vec<Claim>,
     /// What a vanished file and an editor's deletion mean.
@@ -58,20 +68,23 @@ impl Work {
         let listed = match executor.remote.tracks(&self.asset.id).await {
             Ok(listed) => listed,
             Err(error) => {
-                let failed = |claim| (claim, Err(failed("create", error.clone())));
+                let failed = |claim| Done { claim, result: Err(failed("create", error.clone())), preparing: false };
                 return Ok(self.claims.into_iter().map(failed).collect());
             }
         };
         let look = self.look(listed, &executor.index).await?;
-        let mut hands = Hands { executor: &executor, mirror: self.mirror, id: &self.asset.id, look };
+        let patience = if self.fresh { executor.waits.video } else { Duration::ZERO };
+        let mut hands =
+            Hands { executor: &executor, mirror: self.mirror, id: &self.asset.id, look, patience, since: None };
         let mut done = Vec::new();
         for claim in self.claims {
             if cancel.is_cancelled() {
                 break;
             }
             let result = hands.settle(&claim, claim.due(self.policy.on_delete), &cancel).await;
-            done.push((claim, result));
+            done.push(Done { claim, result, preparing: false });
         }
+        hands.see_ready(&mut done, &cancel).await;
         Ok(done)
     }
 
@@ -139,6 +152,10 @@ struct Hands<'a> {
     mirror: i64,
     id: &'a UploadId,
     look: Look,
+    /// How long to wait for the video to take tracks.
+    patience: Duration,
+    /// When it first did not.
+    since: Option<Instant>,
 }
 
 impl Hands<'_> {
@@ -182,14 +199,18 @@ impl Hands<'_> {
         let intent = TrackStamp::unknown(content.to_string(), old.clone());
         self.look.entry.tracks.insert(claim.name.clone(), intent);
         self.save().await?;
-        let mut created = self.executor.remote.create_track(self.id, &path, &claim.companion).await;
         let mut old = old;
-        if let Some(before) = old.clone().filter(|_| created.as_ref().is_err_and(ApiError::is_taken)) {
-            // Its place has to be free first.
-            self.take(claim, &Step::Delete(before)).await?;
-            old = None;
-            created = self.executor.remote.create_track(self.id, &path, &claim.companion).await;
-        }
+        let created = loop {
+            let created = self.create(claim, &path, &mut old).await?;
+            let Some(pause) = created.as_ref().err().and_then(|error| self.pause(claim, error)) else { break created };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = cancel.cancelled() => {
+                    self.forget_intent(claim, old).await?;
+                    return Err(Failure::Stopped);
+                }
+            }
+        };
         let track = match created {
             Ok(track) => track,
             Err(error) if error.unsure() => match self.look_for(claim, old.as_ref()).await {
@@ -213,6 +234,57 @@ impl Hands<'_> {
         }
     }
 
+    async fn create(
+        &mut self,
+        claim: &Claim,
+        path: &str,
+        old: &mut Option<String>,
+    ) -> Result<Result<Track, ApiError>, Failure> {
+        let created = self.executor.remote.create_track(self.id, path, &claim.companion).await;
+        if !created.as_ref().is_err_and(ApiError::is_taken) {
+            return Ok(created);
+        }
+        let Some(before) = old.take() else { return Ok(created) };
+        // Its place has to be free first.
+        self.take(claim, &Step::Delete(before)).await?;
+        Ok(self.executor.remote.create_track(self.id, path, &claim.companion).await)
+    }
+
+    /// How long to wait before the track is sent again, when it was refused because its video is not far enough.
+    fn pause(&mut self, claim: &Claim, error: &ApiError) -> Option<Duration> {
+        if !error.is_too_early() {
+            return None;
+        }
+        let waited = self.since.get_or_insert_with(Instant::now).elapsed();
+        let pause = pause(waited, self.patience)?;
+        tracing::info!(path = %claim.row.path, video = claim.video, %error, ?pause, "waiting for the video to be processed");
+        Some(pause)
+    }
+
+    /// Looks once more at tracks that the service had not tried to use when they were made.
+    async fn see_ready(&mut self, done: &mut [Done], cancel: &CancellationToken) {
+        let is_preparing = |look: &Look, done: &Done| {
+            done.result.is_ok() && look.track_of(&done.claim.name).is_some_and(|track| track.preparing)
+        };
+        let is_new = |done: &&Done| matches!(done.result, Ok(Due::Create | Due::Replace));
+        if done.iter().filter(is_new).any(|done| is_preparing(&self.look, done)) {
+            tokio::select! {
+                () = tokio::time::sleep(self.executor.waits.track) => {}
+                () = cancel.cancelled() => {}
+            }
+            if let Ok(listed) = self.executor.remote.tracks(self.id).await {
+                self.look.listed = listed;
+            }
+        }
+        for done in done {
+            done.preparing = is_preparing(&self.look, done);
+            let error = self.look.track_of(&done.claim.name).and_then(|track| track.error.clone());
+            if let Some(error) = error.filter(|_| done.result.is_ok()) {
+                done.result = Err(refuse(&done.claim, &Refusal::Unusable(error)));
+            }
+        }
+    }
+
     /// The service refused: what was there before is still ours.
     async fn forget_intent(&mut self, claim: &Claim, old: Option<String>) -> Result<(), Failure> {
         let before = claim.entry.tracks.get(&claim.name).filter(|before| old.is_some() && before.id == old).cloned();
@@ -225,7 +297,7 @@ impl Hands<'_> {
 
     async fn look_for(&mut self, claim: &Claim, old: Option<&String>) -> Option<Track> {
         for _ in 0..LOOKS {
-            tokio::time::sleep(self.executor.unsure.min(Duration::from_secs(10)) / LOOKS).await;
+            tokio::time::sleep(self.executor.waits.unsure.min(Duration::from_secs(10)) / LOOKS).await;
             let Ok(listed) = self.executor.remote.tracks(self.id).await else { continue };
             let ours = self.look.ours();
             let is_new = |track: &&Track| {

@@ -192,6 +192,21 @@ pub(super) const TABLE: &[Row] = &[
         "the project keeps its files in a storage of its own, which cannot keep the URL: set on_change = \"new_url\"",
     ),
     row(
+        "NOT_A_VIDEO",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::File,
+        "the service does not take the asset for a video, and only videos have tracks: rename the file to mirror it as an \
+         asset",
+    ),
+    row(
+        "IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT",
+        ApiErrorKind::Invalid,
+        false,
+        Scope::File,
+        "the service changes tracks in the primary environment only: mirror into that one, or exclude the file",
+    ),
+    row(
         "INVALID_UPLOAD_STORAGE_SETTINGS",
         ApiErrorKind::Storage,
         false,

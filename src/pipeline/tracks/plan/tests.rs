@@ -16,6 +16,7 @@ fn track(id: &str) -> Track {
         kind: "subtitles".into(),
         language: "en".into(),
         closed_captions: false,
+        preparing: false,
         error: id.starts_with("bad").then(|| "no cues".into()),
     }
 }
@@ -204,4 +205,19 @@ fn no_step_touches_an_editor_s_track_and_a_second_plan_has_nothing_to_do() {
         }
     }
     assert_eq!(cells, 9 * 16 * 24);
+}
+
+#[test]
+fn a_video_that_takes_no_tracks_yet_is_asked_ever_more_rarely_and_not_for_ever() {
+    let pauses = |patience: u64| {
+        let (mut waited, mut pauses) = (Duration::ZERO, Vec::new());
+        while let Some(next) = pause(waited, Duration::from_secs(patience)) {
+            pauses.push(next.as_secs());
+            waited += next;
+        }
+        pauses
+    };
+    assert_eq!(pauses(120), [2, 2, 4, 8, 16, 30, 30, 28]);
+    assert_eq!(pauses(1), [1]);
+    assert!(pauses(0).is_empty());
 }
