@@ -1,8 +1,6 @@
 //! However changes are found, all are found, and the status says how.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -52,8 +50,7 @@ fn a_polled_root_finds_every_change_and_says_so() {
     // Polling goes on, and costs no call.
     env.sandbox.clear_log();
     let ticks = daemon.status()["ticks"].as_u64().unwrap();
-    thread::sleep(Duration::from_secs(3));
-    assert!(daemon.status()["ticks"].as_u64().unwrap() > ticks);
+    daemon.wait("it looks again", || daemon.status()["ticks"].as_u64().unwrap() > ticks + 5);
     assert_eq!(env.sandbox.api_calls(), 0, "{:#?}", env.sandbox.log());
     daemon.stop();
 }
@@ -108,9 +105,8 @@ fn an_overflow_of_the_kernels_queue_loses_nothing_and_is_told() {
     assert_eq!(daemon.mirror()["watching"]["how"], "native");
     // The watch is whole again.
     env.write("late/folder/c.png", "c");
-    let began = Instant::now();
+    // Without it the file would be found in an hour.
     wait_mirrored(&daemon, &env, &[("late/folder/c.png".into(), digest("c"))]);
-    assert!(began.elapsed() < Duration::from_secs(10));
     daemon.stop();
 }
 

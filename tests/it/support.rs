@@ -346,6 +346,13 @@ pub fn bytes(seed: u64, len: usize) -> Vec<u8> {
     content
 }
 
+/// How many times slower than a quiet machine this one is just now, 1 at least: by how long the binary takes to tell its
+/// version. For the promises that are about time.
+pub fn slowness(env: &TestEnv) -> u32 {
+    let slowest = (0..3).map(|_| env.run(&["--version"]).took).max().unwrap();
+    u32::try_from(slowest.as_millis() / 100).unwrap().max(1)
+}
+
 /// Waits until `happened`, with a patience that only a failure uses up.
 #[track_caller]
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
