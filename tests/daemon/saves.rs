@@ -257,6 +257,7 @@ fn a_burst_of_400_files_is_one_summary_line_and_a_file_that_stays_is_none() {
         fs::rename(made.join(number.to_string()), env.at(format!("export-{number}.png"))).unwrap();
     }
     wait_mirrored(&daemon, &env, &files);
+    assert_eq!(env.sandbox.count("POST /uploads"), 401, "{:#?}", env.sandbox.log());
     daemon.wait_line("400 created");
     // Looked at anew, and the same.
     File::options().write(true).open(env.at("first.png")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
