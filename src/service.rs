@@ -2,7 +2,7 @@
 //!
 //! Owns: the notify protocol (READY, STATUS, WATCHDOG, RELOADING, STOPPING) and the signals.
 //! Never does: work, or ending it: it cancels a token and wakes whoever reloads. It never blocks: a manager that does not
-//! read loses a status line, not the daemon its time. Without `$NOTIFY_SOCKET` it says nothing.
+//! read misses a status line until it reads again, and the daemon loses no time. Without `$NOTIFY_SOCKET` it says nothing.
 //! Called by: `main` and the loop. Start reading: `protocol.rs`, then `socket.rs`.
 
 mod protocol;
@@ -126,12 +126,12 @@ impl Line {
             status: &status,
             stopping,
         };
-        if let Some(message) = protocol.tell(now, &seen) {
-            self.socket.send(&message.text, message.must_arrive);
-        } else {
-            self.socket.flush();
+        match protocol.tell(now, &seen) {
+            Some(message) if !self.socket.send(&message.text, message.must_arrive) => protocol.was_lost(),
+            Some(_) => {}
+            None => self.socket.flush(),
         }
-        if self.socket.owes() { AGAIN.min(protocol.pause()) } else { protocol.pause() }
+        if protocol.owes() || self.socket.owes() { AGAIN.min(protocol.pause()) } else { protocol.pause() }
     }
 
     /// Whether READY is due and not told.

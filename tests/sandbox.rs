@@ -93,7 +93,8 @@ impl Api {
     }
 
     async fn wait(&self, job: &str) -> (u16, Value) {
-        for _ in 0..200 {
+        // A minute and more: only a job that never ends takes so long.
+        for _ in 0..6000 {
             let (status, body) = self.get(&format!("/job-results/{job}")).await;
             if status == 200 {
                 assert_eq!(body["data"]["type"], "job_result");

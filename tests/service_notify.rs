@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a loaded machine; a test that passes never waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Manager {
     socket: UnixDatagram,
@@ -115,11 +115,12 @@ fn the_watchdog_hears_nothing_from_a_process_that_does_nothing() {
         assert_eq!(manager.hear(), "WATCHDOG=1");
     }
     // Silence: at most what the last sign of life was worth, then nothing.
-    let silent = Instant::now();
+    let mut fed = 0;
     manager.socket.set_read_timeout(Some(Duration::from_millis(2500))).unwrap();
     let mut buffer = [0; 64];
     while manager.socket.recv(&mut buffer).is_ok() {
-        assert!(silent.elapsed() < Duration::from_secs(10), "the watchdog is fed without progress");
+        fed += 1;
+        assert!(fed < 20, "the watchdog is fed without progress");
     }
     manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     // A loop that rests is not stuck.
@@ -144,6 +145,26 @@ fn a_manager_that_does_not_read_blocks_nobody_and_misses_no_turn() {
     live.scanned("brand");
     let running = start(&service, &live, &stop);
     manager.hear_until("READY=1");
+    stop.cancel();
+    manager.hear_until("STOPPING=1");
+    running.join().unwrap();
+}
+
+/// Nothing changes any more after what it had no room for, so nothing else would tell it.
+#[test]
+fn a_manager_that_reads_again_hears_how_it_is_now() {
+    let manager = Manager::new();
+    let (service, live, stop) = (Service::open(&manager.environment(&[])), live(), CancellationToken::new());
+    live.scanned("brand");
+    let running = start(&service, &live, &stop);
+    manager.hear_until("READY=1");
+    for number in 0..5000 {
+        service.last_words(&format!("line {number}"));
+    }
+    live.set_phase("brand", Phase::Idle);
+    // Time for the news to be told and lost; where it is too short, the news comes later and is heard the first time.
+    std::thread::sleep(Duration::from_secs(2));
+    manager.hear_until("STATUS=brand: up to date");
     stop.cancel();
     manager.hear_until("STOPPING=1");
     running.join().unwrap();

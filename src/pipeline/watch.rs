@@ -276,7 +276,7 @@ mod tests {
     async fn notice(events: &mut WatchEvents) -> WatchEvent {
         loop {
             let event =
-                tokio::time::timeout(Duration::from_secs(20), events.recv()).await.expect("in time").expect("open");
+                tokio::time::timeout(Duration::from_secs(300), events.recv()).await.expect("in time").expect("open");
             if !matches!(event, WatchEvent::Touched(..) | WatchEvent::FolderAppeared(_)) {
                 return event;
             }
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(notice(&mut events).await, WatchEvent::RescanNeeded);
 
         fs::write(dir.path().join("after.png"), "x").unwrap();
-        let heard = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(300), events.recv()).await.unwrap();
         assert_eq!(heard, Some(WatchEvent::Touched(RelPath::from_key("after.png").unwrap(), Touch::Created)));
     }
 

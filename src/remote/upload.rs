@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -39,6 +39,8 @@ const READ_AHEAD: usize = 3;
 /// for to empty them.
 const HELD_BACK: u64 = 4 * 1024 * 1024;
 const SLOWEST_LINE: u64 = 16 * 1024;
+/// How often a line that does not move is looked at before it counts as stalled.
+const LOOKS: u32 = 16;
 
 /// Where and how to put a file's bytes; from `Remote::upload_request`. Short-lived (recorded: 900 s).
 #[derive(Clone)]
@@ -146,14 +148,13 @@ impl SendError {
 struct Progress {
     /// Bytes handed to the connection.
     handed: AtomicU64,
-    /// Milliseconds since the start at which it last moved, or was held for the bandwidth cap.
-    moved_at: AtomicU64,
+    /// How often it moved, or was held for the bandwidth cap.
+    moves: AtomicU64,
 }
 
 impl Progress {
-    fn touch(&self, start: Instant) {
-        let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved_at.store(elapsed, Ordering::Relaxed);
+    fn touch(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
     fn handed(&self) -> u64 {
@@ -175,17 +176,16 @@ impl Door {
         }
         let headers = headers_of(ticket, file)?;
         let progress = Arc::new(Progress::default());
-        let start = Instant::now();
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
         let (path, size, chunk) = (file.path.to_owned(), file.size, self.bandwidth.chunk());
         let reader = tokio::task::spawn_blocking(move || reader::read_through(&path, size, chunk, &sender));
-        let body = SizedBody { chunks: self.paced(chunks, start, &progress), left: size };
+        let body = SizedBody { chunks: self.paced(chunks, &progress), left: size };
         let request = self.bucket.put(url).headers(headers).body(reqwest::Body::wrap(body));
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(SendError::Cancelled),
             outcome = request.send() => outcome.map_err(|error| connection_error(error, &progress)),
-            () = stalled(&progress, start, self.timeouts.stall, size) => {
+            () = stalled(&progress, self.timeouts.stall, size) => {
                 let seconds = self.timeouts.stall.as_secs_f32();
                 Err(SendError::Network(format!("no progress for {seconds} s")))
             }
@@ -212,9 +212,11 @@ impl Door {
     }
 
     /// The reader's chunks, at the pace of the bandwidth cap.
-    fn paced(&self, chunks: mpsc::Receiver<io::Result<Bytes>>, start: Instant, progress: &Arc<Progress>) -> Chunks {
+    fn paced(&self, chunks: mpsc::Receiver<io::Result<Bytes>>, progress: &Arc<Progress>) -> Chunks {
         let bandwidth = Arc::clone(&self.bandwidth);
         let progress = Arc::clone(progress);
+        // More often than the watch for a stall looks.
+        let sign = (self.timeouts.stall / LOOKS / 2).min(Duration::from_secs(1));
         Box::pin(futures_util::stream::unfold(chunks, move |mut chunks| {
             let bandwidth = Arc::clone(&bandwidth);
             let progress = Arc::clone(&progress);
@@ -224,12 +226,12 @@ impl Door {
                     let pass = bandwidth.pass(bytes.len() as u64);
                     tokio::pin!(pass);
                     // Waiting for the cap is no stall.
-                    while tokio::time::timeout(Duration::from_secs(1), &mut pass).await.is_err() {
-                        progress.touch(start);
+                    while tokio::time::timeout(sign, &mut pass).await.is_err() {
+                        progress.touch();
                     }
                     progress.handed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                progress.touch(start);
+                progress.touch();
                 Some((chunk, chunks))
             }
         }))
@@ -279,17 +281,17 @@ async fn joined(reader: tokio::task::JoinHandle<Result<Option<Md5>, SendError>>)
     }
 }
 
-/// Ends when nothing has moved for too long.
-async fn stalled(progress: &Progress, start: Instant, limit: Duration, size: u64) {
+/// Ends when nothing has moved for too long. It counts looks and not time: a process that got no processor, or was
+/// stopped for a while, could not have seen the line move, and all it missed counts as one look.
+async fn stalled(progress: &Progress, limit: Duration, size: u64) {
     // What the system holds back after our last byte is seen by nobody; a slow line needs time for it.
     let tail = limit + Duration::from_secs(size.min(HELD_BACK) / SLOWEST_LINE);
-    loop {
-        let moved = start + Duration::from_millis(progress.moved_at.load(Ordering::Relaxed));
-        let deadline = moved + if progress.handed() < size { limit } else { tail };
-        if Instant::now() >= deadline {
-            return;
-        }
-        tokio::time::sleep_until(deadline.min(Instant::now() + limit / 4).into()).await;
+    let (mut moves, mut still) = (progress.moves.load(Ordering::Relaxed), Duration::ZERO);
+    while still < if progress.handed() < size { limit } else { tail } {
+        tokio::time::sleep(limit / LOOKS).await;
+        let now = progress.moves.load(Ordering::Relaxed);
+        still = if now == moves { still + limit / LOOKS } else { Duration::ZERO };
+        moves = now;
     }
 }
 
@@ -365,6 +367,51 @@ mod tests {
         ];
         for (etag, good) in cases {
             assert_eq!(check_etag(&etag, sent).is_ok(), good, "{etag}");
+        }
+    }
+
+    /// How long it takes to call a line stalled that moves at these times (seconds, from the start).
+    async fn stalls_after(progress: &Progress, moves: &[u64], size: u64) -> Duration {
+        let start = tokio::time::Instant::now();
+        let moving = async {
+            for at in moves {
+                tokio::time::sleep_until(start + Duration::from_secs(*at)).await;
+                progress.touch();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = stalled(progress, Duration::from_secs(16), size) => start.elapsed(),
+            () = moving => Duration::ZERO,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_moves_now_and_then_is_not_stalled_and_one_that_stops_is() {
+        let second = Duration::from_secs(1);
+        for (moves, least) in [(&[][..], 16), (&[10, 25, 40, 55], 71)] {
+            let took = stalls_after(&Progress::default(), moves, 100).await;
+            assert!(took >= second * least && took <= second * (least + 2), "{moves:?}: {took:?}");
+        }
+        // All is handed over, and the system may still be sending it.
+        let all = Progress { handed: AtomicU64::new(32 * SLOWEST_LINE), moves: AtomicU64::new(1) };
+        let took = stalls_after(&all, &[], 32 * SLOWEST_LINE).await;
+        assert!(took >= second * 48 && took <= second * 50, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_this_process_did_not_run_is_no_stall() {
+        let progress = Progress::default();
+        let watch = stalled(&progress, Duration::from_secs(16), 100);
+        tokio::pin!(watch);
+        // As after a suspension, or on a machine with too much to do: the timers are all late at once.
+        for _ in 0..8 {
+            tokio::select! {
+                biased;
+                () = watch.as_mut() => panic!("eight looks of sixteen, and it is called stalled"),
+                () = std::future::ready(()) => {}
+            }
+            tokio::time::advance(Duration::from_secs(60)).await;
         }
     }
 

@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures_util::stream;
+use tokio::sync::watch;
 
 use super::answer::{Answer, Refusal, respond};
 use super::api::{self, Token};
@@ -47,16 +48,17 @@ pub(super) async fn enter(
     if path.starts_with("/_sandbox/") {
         return control::enter(&shared, request).await;
     }
-    let (seq, fault) = match meet(&shared, &request) {
+    let (seq, fault, mut cleared) = match meet(&shared, &request) {
         Met::Down => {
             line.cut();
             return Response::default();
         }
         Met::Person => return page::enter(&shared, &path, request.uri().query().unwrap_or_default()).await,
-        Met::Client(seq, fault) => (seq, fault),
+        Met::Client(seq, fault, cleared) => (seq, fault, cleared),
     };
     if let Some(FaultKind::Delay { ms }) = fault {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
+        // Over, or forgotten: either way the call goes on.
+        let _ = tokio::time::timeout(Duration::from_millis(ms), cleared.changed()).await;
     }
     if fault == Some(FaultKind::Drop) {
         line.cut();
@@ -87,8 +89,8 @@ enum Met {
     Down,
     /// A person looks at the page or at an asset.
     Person,
-    /// A client's call, with its number in the log and the fault scripted for it.
-    Client(u64, Option<FaultKind>),
+    /// A client's call, with its number in the log, the fault scripted for it, and what ends that fault.
+    Client(u64, Option<FaultKind>, watch::Receiver<()>),
 }
 
 fn meet(shared: &Shared, request: &Request) -> Met {
@@ -104,7 +106,7 @@ fn meet(shared: &Shared, request: &Request) -> Met {
     if let Some(fault) = &fault {
         world.log.amend(seq, |entry| entry.fault = serde_json::to_value(fault).ok());
     }
-    Met::Client(seq, fault)
+    Met::Client(seq, fault, world.script.cleared())
 }
 
 /// Notes the request's arrival; the page and the assets are for people and not noted.

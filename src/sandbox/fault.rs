@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// One scripted fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,7 +58,7 @@ pub enum FaultKind {
         /// Seconds.
         reset: u64,
     },
-    /// Handled as usual, after a wait.
+    /// Handled as usual, after a wait; forgetting the faults ends it.
     Delay {
         /// Milliseconds.
         ms: u64,
@@ -120,29 +121,39 @@ struct Scripted {
 
 /// The script.
 #[derive(Debug, Default)]
-pub(super) struct Script(Vec<Scripted>);
+pub(super) struct Script {
+    faults: Vec<Scripted>,
+    /// Tells whoever is held up by a fault that it is forgotten.
+    cleared: watch::Sender<()>,
+}
 
 impl Script {
     /// Adds a fault; the oldest that applies wins.
     pub(super) fn add(&mut self, fault: Fault) {
-        self.0.push(Scripted { fault, seen: 0, used: 0 });
+        self.faults.push(Scripted { fault, seen: 0, used: 0 });
     }
 
     /// Forgets all faults.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.faults.clear();
+        self.cleared.send_replace(());
+    }
+
+    /// Changes when all faults are forgotten from now on.
+    pub(super) fn cleared(&self) -> watch::Receiver<()> {
+        self.cleared.subscribe()
     }
 
     /// Each fault with the number of calls it has hit.
     pub(super) fn list(&self) -> Vec<(Fault, u64)> {
-        self.0.iter().map(|scripted| (scripted.fault.clone(), scripted.used)).collect()
+        self.faults.iter().map(|scripted| (scripted.fault.clone(), scripted.used)).collect()
     }
 
     /// The fault for this call, if any. `label` has `:id` for ids, `path` is as asked. Every matching fault counts
     /// the call, so that "the third create" means the same whatever other faults there are.
     pub(super) fn take(&mut self, method: &str, label: &str, path: &str) -> Option<FaultKind> {
         let mut hit = None;
-        for scripted in &mut self.0 {
+        for scripted in &mut self.faults {
             if !matches(&scripted.fault.route, method, label, path) {
                 continue;
             }

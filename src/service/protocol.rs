@@ -35,7 +35,7 @@ pub(super) struct Seen<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) text: String,
-    /// The manager acts on it; a status line can be lost.
+    /// The manager acts on it, once. Anything else is told anew when it was lost.
     pub(super) must_arrive: bool,
 }
 
@@ -49,6 +49,8 @@ pub(super) struct Protocol {
     told_status: Option<Instant>,
     told_watchdog: Option<Instant>,
     told_extend: Option<Instant>,
+    /// The manager had no room for what was told last.
+    lost: bool,
 }
 
 impl Protocol {
@@ -61,7 +63,18 @@ impl Protocol {
             told_status: None,
             told_watchdog: None,
             told_extend: None,
+            lost: false,
         }
+    }
+
+    /// What was told last did not arrive: how it is now is told as soon as there is room, whether it changed or not.
+    pub(super) const fn was_lost(&mut self) {
+        (self.lost, self.told_watchdog, self.told_extend) = (true, None, None);
+    }
+
+    /// Whether something was lost and not told again since.
+    pub(super) const fn owes(&self) -> bool {
+        self.lost
     }
 
     pub(super) const fn is_ready(&self) -> bool {
@@ -109,8 +122,8 @@ impl Protocol {
             self.told_watchdog = Some(now);
             lines.push("WATCHDOG=1".to_owned());
         }
-        if seen.status != self.status && (must_arrive || due(self.told_status, STATUS_GAP, now)) {
-            self.told_status = Some(now);
+        if (self.lost || seen.status != self.status) && (must_arrive || due(self.told_status, STATUS_GAP, now)) {
+            (self.told_status, self.lost) = (Some(now), false);
             seen.status.clone_into(&mut self.status);
             lines.push(format!("STATUS={}", seen.status));
         }
@@ -206,6 +219,22 @@ mod tests {
             told(None, &[(0, UP), (100, status("a")), (999, status("b")), (1000, status("c")), (2500, status("c"))]),
             ["READY=1 STATUS=idle", "", "", "STATUS=c", ""]
         );
+    }
+
+    #[test]
+    fn what_was_lost_is_told_again_as_it_is_then() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut protocol = Protocol::new(Some(Duration::from_secs(30)));
+        let tell = |protocol: &mut Protocol, at, status| {
+            protocol.tell(start + second * at, &Seen { status, ..UP }).map(|message| message.text)
+        };
+        assert_eq!(tell(&mut protocol, 0, "busy").as_deref(), Some("READY=1\nWATCHDOG=1\nSTATUS=busy"));
+        assert_eq!(tell(&mut protocol, 1, "idle").as_deref(), Some("STATUS=idle"));
+        protocol.was_lost();
+        assert!(protocol.owes());
+        assert_eq!(tell(&mut protocol, 2, "idle").as_deref(), Some("WATCHDOG=1\nSTATUS=idle"));
+        assert!(!protocol.owes());
+        assert_eq!(tell(&mut protocol, 3, "idle"), None);
     }
 
     #[test]

@@ -6,35 +6,46 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dato_mirror::sandbox::{Fault, FaultKind};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{BINARY, Daemon, Files, configure, configure_with, digest, mirrored, wait_mirrored};
-use crate::support::{TestEnv, bytes};
+use crate::support::{TestEnv, bytes, slowness};
 
-/// 300 MB that take no time to make.
+/// 300 MB that take no time to make, there at once.
 fn large_file(env: &TestEnv, path: &str) -> String {
     use std::os::unix::fs::FileExt as _;
-    let file = fs::File::create(env.at(path)).unwrap();
+    let made = env.home().join("large");
+    let file = fs::File::create(&made).unwrap();
     file.write_all_at(&bytes(7, 1_000_000), 0).unwrap();
     file.set_len(300_000_000).unwrap();
-    digest(fs::read(env.at(path)).unwrap())
+    let digest = digest(fs::read(&made).unwrap());
+    fs::rename(made, env.at(path)).unwrap();
+    digest
+}
+
+/// What a promise of so many seconds allows on a machine that was so slow before, and is now.
+fn allowed(seconds: u64, env: &TestEnv, slow_before: u32) -> Duration {
+    Duration::from_secs(seconds) * slow_before.max(slowness(env))
 }
 
 #[test]
 fn sigterm_during_a_300_mb_upload_ends_well_within_10_s_and_the_next_start_makes_one_asset() {
     let env = TestEnv::new();
     env.write("first.png", "x");
-    configure_with(&env, "[api]\nupload_bandwidth = \"20MB\"", "");
+    // Five minutes for the whole of it.
+    configure_with(&env, "[api]\nupload_bandwidth = \"1MB\"", "");
     let daemon = Daemon::ready(&env);
     let content = large_file(&env, "film.mp4");
-    daemon.wait("it is being sent", || env.sandbox.count("PUT bucket") == 2);
+    daemon.wait("it is being sent", || env.sandbox.count("PUT bucket") >= 2);
     thread::sleep(Duration::from_millis(1500));
+    let slow = slowness(&env);
     daemon.signal(Signal::TERM);
     let (code, took, log) = daemon.end();
-    println!("SIGTERM during an upload: exit {code} after {} ms", took.as_millis());
+    println!("SIGTERM during an upload: exit {code} after {} ms, slowness {slow}", took.as_millis());
     assert_eq!(code, 0, "{log:#?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < allowed(10, &env, slow), "{took:?}");
     assert_eq!(env.assets().len(), 1, "it was stopped in the middle");
 
     configure(&env, "");
@@ -52,10 +63,11 @@ fn an_idle_daemon_and_one_without_an_api_stop_at_once() {
     env.write("first.png", "x");
     configure(&env, "");
     let daemon = Daemon::ready(&env);
+    let slow = slowness(&env);
     daemon.signal(Signal::TERM);
     let (code, took, _) = daemon.end();
     assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(1), "idle: {took:?}");
+    assert!(took < allowed(1, &env, slow), "idle: {took:?}");
 
     env.sandbox.set(|settings| settings.down = true);
     let daemon = Daemon::start(&env, &[]);
@@ -63,7 +75,7 @@ fn an_idle_daemon_and_one_without_an_api_stop_at_once() {
     daemon.signal(Signal::TERM);
     let (code, took, _) = daemon.end();
     assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(1), "without an API: {took:?}");
+    assert!(took < allowed(1, &env, slow), "without an API: {took:?}");
 }
 
 #[test]
@@ -160,7 +172,7 @@ fn a_reload_during_an_upload_loses_nothing_and_keeps_the_lock() {
     let daemon = Daemon::ready(&env);
     let content = bytes(3, 10_000_000);
     env.write("film.mp4", &content);
-    daemon.wait("it is being sent", || env.sandbox.count("PUT bucket") == 2);
+    daemon.wait("it is being sent", || env.sandbox.count("PUT bucket") >= 2);
     configure(&env, "");
     for _ in 0..3 {
         daemon.signal(Signal::HUP);
@@ -183,13 +195,13 @@ fn the_service_manager_hears_ready_after_the_first_scan_reloading_and_stopping()
     configure(&env, "");
     let path = env.home().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     env.set("NOTIFY_SOCKET", path.to_str().unwrap());
     env.set("WATCHDOG_USEC", "2000000");
     let mut heard = Vec::new();
     let mut hear_until = |part: &str| -> Vec<String> {
         heard.clear();
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(300);
         while Instant::now() < until {
             let mut buffer = [0; 4096];
             let length = socket.recv(&mut buffer).unwrap();
@@ -200,6 +212,9 @@ fn the_service_manager_hears_ready_after_the_first_scan_reloading_and_stopping()
         }
         panic!("never {part}: {heard:#?}");
     };
+    // So that the first pass is not through before we have looked.
+    let held = Fault { route: "PUT bucket".into(), skip: 20, times: None, kind: FaultKind::Delay { ms: 600_000 } };
+    env.sandbox.add_fault(held);
     let daemon = Daemon::start(&env, &[]);
     let first = hear_until("READY=1");
     assert!(first[..first.len() - 1].iter().all(|message| !message.contains("READY")), "{first:#?}");
@@ -208,6 +223,7 @@ fn the_service_manager_hears_ready_after_the_first_scan_reloading_and_stopping()
     assert_eq!(daemon.get("/readyz").0, 503);
     assert!(hear_until("mirroring").iter().any(|message| message.contains("STATUS=brand: mirroring")));
     hear_until("WATCHDOG=1");
+    env.sandbox.clear_faults();
     daemon.wait_ready();
     hear_until("up to date, 60 files");
     hear_until("WATCHDOG=1");

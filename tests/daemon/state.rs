@@ -52,9 +52,12 @@ impl ReadOnly {
         command.args(["-e", &format!("inject={calls}:error=EROFS"), "-p", &daemon.pid().to_string()]);
         command.stderr(Stdio::null()).current_dir(env.home());
         let child = command.spawn().ok();
+        // All its threads: it is one of the others that writes.
         let traced = |pid: u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map_while(Result::ok);
+            threads
+                .map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default())
+                .all(|status| status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")))
         };
         let mut child = child?;
         while !traced(daemon.pid()) {

@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 use dato_mirror::sandbox::{Fault, FaultKind};
 
 use crate::process::{Daemon, configure, digest, wait_mirrored};
-use crate::support::TestEnv;
+use crate::support::{TestEnv, slowness};
+
+/// What a limit of so many in so many seconds allows in a time that a busy machine may have made longer.
+fn per(limit: usize, seconds: u64, took: Duration) -> usize {
+    limit * usize::try_from(took.as_secs() / seconds + 1).unwrap()
+}
 
 fn status(status: u16, code: &str) -> FaultKind {
     FaultKind::Status { status, code: code.into(), transient: false, details: serde_json::Value::Null }
@@ -34,9 +39,10 @@ fn an_api_that_is_down_for_a_while_is_one_warning_one_recovery_and_nothing_lost(
     env.write("fourth.png", "4");
     let (now, _) = daemon.used();
     let calls = env.sandbox.api_calls();
-    println!("down for {:?}: {calls} calls, {:.2} s of a core", down.elapsed(), now - before);
-    assert!(calls < 40, "{calls} calls in 10 s");
-    assert!(now - before < 1.0, "a busy loop: {} s of a core", now - before);
+    let took = down.elapsed();
+    println!("down for {took:?}: {calls} calls, {:.2} s of a core", now - before);
+    assert!(calls < per(40, 10, took), "{calls} calls in {took:?}");
+    assert!(now - before < took.as_secs_f64() * 0.2, "a busy loop: {} s of a core in {took:?}", now - before);
     assert_eq!(daemon.get("/healthz").0, 200);
     assert!(daemon.status()["api"]["down_since"].is_string(), "{}", daemon.status()["api"]);
     env.sandbox.set(|settings| settings.down = false);
@@ -76,11 +82,13 @@ fn an_api_that_refuses_writes_only_is_tried_ever_more_rarely() {
     env.sandbox.set(|settings| settings.maintenance = true);
     env.sandbox.clear_log();
     env.write("second.png", "y");
+    let began = Instant::now();
     daemon.wait_line("the API is in trouble");
     thread::sleep(Duration::from_secs(12));
     let tries = env.sandbox.count("POST /upload-requests") + env.sandbox.count("POST /uploads");
-    println!("maintenance for 12 s: {tries} tries, {} calls", env.sandbox.api_calls());
-    assert!(env.sandbox.api_calls() < 60, "{} calls", env.sandbox.api_calls());
+    let (calls, took) = (env.sandbox.api_calls(), began.elapsed());
+    println!("maintenance for {took:?}: {tries} tries, {calls} calls");
+    assert!(calls < per(60, 12, took), "{calls} calls in {took:?}");
     assert!(daemon.lines("the API answers again").is_empty(), "reads alone are no recovery: {:#?}", daemon.log());
     env.sandbox.set(|settings| settings.maintenance = false);
     wait_mirrored(&daemon, &env, &[("second.png".into(), digest("y"))]);
@@ -128,11 +136,14 @@ fn what_editors_did_is_found_at_the_next_look_with_few_calls() {
     assert_eq!(env.content(&env.asset("1.png").id), b"by an editor");
     assert_eq!(env.asset("0.png").tags, ["ours", "theirs"]);
     // From then on a look costs one call.
+    let began = Instant::now();
     env.sandbox.clear_log();
-    thread::sleep(Duration::from_secs(5));
+    daemon.wait("two looks", || env.sandbox.api_calls() >= 2);
+    thread::sleep(Duration::from_secs(2));
     assert!(env.mutating().is_empty(), "{:#?}", env.mutating());
-    let calls = env.sandbox.api_calls();
-    assert!((1..=4).contains(&calls), "{calls} calls in 5 s: {:#?}", env.sandbox.log());
+    let (calls, took) = (env.sandbox.api_calls(), began.elapsed());
+    // Nine tenths of two seconds from one to the next at least, and the first may come at once.
+    assert!(calls <= per(1, 1, took) / 2 + 2, "{calls} calls in {took:?}: {:#?}", env.sandbox.log());
     assert_eq!(daemon.lines("1.png").len(), 1, "said once: {:#?}", daemon.log());
     daemon.stop();
 }
@@ -147,18 +158,20 @@ fn what_failed_is_tried_again_by_itself_and_by_retry() {
     env.sandbox.add_fault(Fault { route: "PUT bucket".into(), skip: 0, times: Some(4), kind: FaultKind::SlowDown });
     env.write("second.png", "y");
     daemon.wait_line("not mirrored");
-    let failed = Instant::now();
     daemon.wait("it shows", || daemon.mirror()["failed"] == 1);
     wait_mirrored(&daemon, &env, &[("second.png".into(), digest("y"))]);
-    let took = failed.elapsed();
-    assert!((8..20).contains(&took.as_secs()), "{took:?}");
+    // By the media area's clock: a busy machine may see the end of it late.
+    let puts: Vec<i64> =
+        env.sandbox.log().iter().filter(|entry| entry.is("PUT bucket")).map(|entry| entry.at_ms).collect();
+    let pause = puts[puts.len() - 1] - puts[puts.len() - 2];
+    assert!((8_000..20_000 * i64::from(slowness(&env))).contains(&pause), "{pause} ms: {puts:?}");
     daemon.wait("well", || daemon.mirror()["failed"] == 0);
     // One that does not: only a person tells when. This is what `retry` writes.
     env.sandbox.fault("POST /uploads", FaultKind::JobFails { status: 422, code: "VALIDATION_INVALID".into() });
     env.write("third.png", "z");
     daemon.wait("failed", || daemon.mirror()["failed"] == 1);
     let index = rusqlite::Connection::open(env.index()).unwrap();
-    index.busy_timeout(Duration::from_secs(5)).unwrap();
+    index.busy_timeout(Duration::from_secs(300)).unwrap();
     index.execute("UPDATE file SET retry_at = NULL WHERE problem IS NOT NULL", []).unwrap();
     wait_mirrored(&daemon, &env, &[("third.png".into(), digest("z"))]);
     daemon.stop();

@@ -1,9 +1,8 @@
 //! However changes are found, all are found, and the status says how.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use dato_mirror::disk::{Mount, MountTable};
 use rustix::process::Signal;
 
 use crate::process::{Daemon, Files, configure, digest, unshared, wait_mirrored};
@@ -34,7 +33,10 @@ fn native_watching_finds_every_change() {
     let daemon = Daemon::ready(&env);
     changes_arrive(&daemon, &env);
     assert_eq!(daemon.mirror()["watching"]["how"], "native");
-    assert_eq!(daemon.mirror()["degraded"], serde_json::json!([]));
+    // The folder for temporary files may be where a watch is not to be relied on, as in a container; then it says so.
+    let root = env.root().canonicalize().unwrap();
+    let silent = MountTable::read().unwrap().of(&root).is_some_and(Mount::is_silent);
+    assert_eq!(daemon.mirror()["degraded"] != serde_json::json!([]), silent, "{:#}", daemon.mirror());
     daemon.stop();
 }
 
@@ -52,8 +54,7 @@ fn a_polled_root_finds_every_change_and_says_so() {
     // Polling goes on, and costs no call.
     env.sandbox.clear_log();
     let ticks = daemon.status()["ticks"].as_u64().unwrap();
-    thread::sleep(Duration::from_secs(3));
-    assert!(daemon.status()["ticks"].as_u64().unwrap() > ticks);
+    daemon.wait("it looks again", || daemon.status()["ticks"].as_u64().unwrap() > ticks + 5);
     assert_eq!(env.sandbox.api_calls(), 0, "{:#?}", env.sandbox.log());
     daemon.stop();
 }
@@ -65,7 +66,7 @@ fn with_too_few_watches_it_polls_says_so_and_finds_every_change() {
     for number in 0..12 {
         env.write(format!("folder-{number}/x.png"), number.to_string());
     }
-    configure(&env, "poll_interval = \"500ms\"");
+    configure(&env, "watch = \"native\"\npoll_interval = \"500ms\"");
     // The limit of a user namespace of its own: the machine's stays as it is.
     let limit = "echo 5 > /proc/sys/user/max_inotify_watches";
     let Some(command) = unshared("-Ur", limit) else { return };
@@ -108,9 +109,8 @@ fn an_overflow_of_the_kernels_queue_loses_nothing_and_is_told() {
     assert_eq!(daemon.mirror()["watching"]["how"], "native");
     // The watch is whole again.
     env.write("late/folder/c.png", "c");
-    let began = Instant::now();
+    // Without it the file would be found in an hour.
     wait_mirrored(&daemon, &env, &[("late/folder/c.png".into(), digest("c"))]);
-    assert!(began.elapsed() < Duration::from_secs(10));
     daemon.stop();
 }
 
@@ -120,7 +120,7 @@ fn a_file_saved_during_a_long_first_sync_goes_first() {
     for number in 0..1200 {
         env.write(format!("many/{number}.png"), number.to_string());
     }
-    configure(&env, "");
+    configure(&env, "watch = \"native\"");
     let daemon = Daemon::start(&env, &[]);
     daemon.wait("some are mirrored", || env.assets().len() > 5);
     env.write("zz-saved.png", "saved");

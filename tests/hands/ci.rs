@@ -38,6 +38,7 @@ fn action(env: &TestEnv, event: &str, token: &str) -> Output {
 #[test]
 fn the_action_plans_on_pull_requests_mirrors_on_pushes_and_annotates_problems() {
     if !have("jq") {
+        eprintln!("skipped: jq is not on this machine, and the action's script needs it");
         return;
     }
     let env = TestEnv::new();
@@ -70,6 +71,7 @@ fn the_action_plans_on_pull_requests_mirrors_on_pushes_and_annotates_problems() 
 #[test]
 fn the_package_installs_into_a_clean_root() {
     if !have("dpkg-deb") {
+        eprintln!("skipped: dpkg-deb is not on this machine");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

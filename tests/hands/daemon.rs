@@ -11,7 +11,7 @@ use super::support::TestEnv;
 fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} does not happen");
+        assert!(start.elapsed() < Duration::from_secs(600), "{what} does not happen");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

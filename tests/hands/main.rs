@@ -25,11 +25,24 @@ fn told(env: &TestEnv, run: &Run) -> String {
     }
     let mut out = String::new();
     for line in text.lines() {
-        let words: Vec<String> = line.split(' ').map(redacted).collect();
+        let line = when(line);
+        let mut words: Vec<String> = line.split(' ').map(redacted).collect();
+        // What the month will have cost depends on how much of it has passed.
+        if let Some(at) = words.iter().position(|word| word == "about").filter(|_| line.contains("this month")) {
+            words[at + 1] = "[N]".to_owned();
+        }
         out.push_str(words.join(" ").trim_end());
         out.push('\n');
     }
     out
+}
+
+/// A line without how long ago the last pass was: the next command may be slow to come.
+fn when(line: &str) -> String {
+    match line.split_once("last pass ").and_then(|(before, rest)| Some((before, rest.split_once(": ")?))) {
+        Some((before, (_, rest))) => format!("{before}last pass [AGO]: {rest}"),
+        None => line.to_owned(),
+    }
 }
 
 /// A word without what tells time or machine: durations keep their unit, URLs lose their number.

@@ -10,6 +10,7 @@ use std::process::Command;
 use dato_mirror::sandbox::Settings;
 
 use super::support::{TestEnv, bytes};
+use super::when;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 /// Where the README's sandbox listens.
@@ -47,6 +48,7 @@ fn still(text: &str, home: &Path) -> String {
     let text = text.replace(&home.display().to_string(), "/home/me");
     let mut out = String::new();
     for line in text.lines() {
+        let line = when(line);
         let mut words: Vec<String> = line.split_whitespace().map(word).collect();
         // How often a job had to be asked for depends on the moment.
         for at in 1..words.len() {

@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dato_mirror::sandbox::{Fault, FaultKind};
 
-use crate::support::{TestEnv, bytes};
+use crate::support::{TestEnv, bytes, wait_until};
 
 /// A folder with a good file in it.
 fn with_a_good_file() -> TestEnv {
@@ -60,10 +60,14 @@ fn one_mirror_without_its_root_does_not_stop_the_other() {
 fn a_file_over_1_gb_is_told_and_not_read() {
     let env = with_a_good_file();
     File::create(env.at("huge.mp4")).unwrap().set_len(1_000_000_001).unwrap();
+    // Whoever began to read this one would not be through within the hour.
+    File::create(env.at("endless.mp4")).unwrap().set_len(4_000_000_000_000).unwrap();
     let run = env.sync().exits(1);
-    assert!(run.problem("huge.mp4").contains("1 GB"), "{run:#?}");
-    assert_eq!(run.changes(), "created 1, failed 1");
-    assert!(run.took < Duration::from_secs(5), "{run:#?}");
+    for path in ["huge.mp4", "endless.mp4"] {
+        assert!(run.problem(path).contains("1 GB"), "{run:#?}");
+    }
+    assert_eq!(run.changes(), "created 1, failed 2");
+    env.remove("endless.mp4");
     good_is_mirrored(&env);
     let again = env.assert_still().exits(1);
     assert!(again.problem("huge.mp4").contains("1 GB"), "it is told each time: {again:#?}");
@@ -138,19 +142,21 @@ fn a_file_that_vanishes_or_changes_in_mid_upload_costs_nobody_else() {
     for change in ["vanish", "change"] {
         let env = with_a_good_file();
         env.write("slow.bin", bytes(1, 8_000_000));
-        let slow =
-            Fault { route: "POST /upload-requests".into(), skip: 0, times: None, kind: FaultKind::Delay { ms: 700 } };
+        let slow = Fault {
+            route: "POST /upload-requests".into(),
+            skip: 0,
+            times: None,
+            kind: FaultKind::Delay { ms: 600_000 },
+        };
         env.sandbox.add_fault(slow);
         let run = env.start(&["--root", "brand", "--sync-once", "--format", "json"], b"");
-        let until = Instant::now() + Duration::from_secs(20);
-        while env.sandbox.count("POST /upload-requests") < 2 && Instant::now() < until {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("both are under way", || env.sandbox.count("POST /upload-requests") >= 2);
         if change == "vanish" {
             env.remove("slow.bin");
         } else {
             env.write("slow.bin", bytes(2, 7_000_000));
         }
+        env.sandbox.clear_faults();
         let run = run.end();
         good_is_mirrored(&env);
         assert_eq!(run.code, 0, "{run:#?}");
@@ -158,7 +164,6 @@ fn a_file_that_vanishes_or_changes_in_mid_upload_costs_nobody_else() {
             "vanish" => assert_eq!(env.assets().len(), 1, "{run:#?}"),
             _ => assert_eq!(env.content(&env.asset("slow.bin").id), bytes(2, 7_000_000), "{run:#?}"),
         }
-        env.sandbox.clear_faults();
         env.assert_still().exits(0);
     }
 }
@@ -296,8 +301,8 @@ fn pipes_sockets_and_devices_are_skipped_and_never_waited_for() {
     let env = with_a_good_file();
     assert!(Command::new("mkfifo").arg(env.at("pipe.png")).status().unwrap().success());
     let _socket = std::os::unix::net::UnixListener::bind(env.at("socket.png")).unwrap();
+    // A pipe that was opened would be waited for for ever.
     let run = env.sync().exits(0);
-    assert!(run.took < Duration::from_secs(10), "{run:#?}");
     assert!(run.problem("pipe.png").contains("pipe"), "{run:#?}");
     assert!(run.problem("socket.png").contains("socket"), "{run:#?}");
     assert_eq!(run.changes(), "created 1, skipped 2");
@@ -328,7 +333,8 @@ fn half_saved_and_lock_files_are_no_assets() {
 #[test]
 fn a_file_that_never_rests_is_told_and_holds_nothing_up_for_long() {
     let mut env = with_a_good_file();
-    env.set("DATO_MIRROR_SETTLE", "1500ms");
+    // A hundred times what lies between two writes: a writer that is kept waiting by a busy machine makes no rest.
+    env.set("DATO_MIRROR_SETTLE", "5s");
     env.write("log.txt", "0");
     let path = env.at("log.txt");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -342,7 +348,6 @@ fn a_file_that_never_rests_is_told_and_holds_nothing_up_for_long() {
     let run = env.sync();
     stop.send(()).unwrap();
     writer.join().unwrap();
-    assert!(run.took < Duration::from_secs(30), "{run:#?}");
     assert!(run.problem("log.txt").contains("still being written"), "{run:#?}");
     good_is_mirrored(&env);
     assert_eq!((run.code, run.count("failed"), env.assets().len()), (1, 1, 1), "{run:#?}");

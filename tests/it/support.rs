@@ -17,8 +17,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Longer than any run here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(90);
+/// Longer than any run here takes on a busy machine: only a failure uses it up.
+const LONG: Duration = Duration::from_secs(600);
 
 /// A folder, a media area and the way to the binary.
 pub struct TestEnv {
@@ -344,6 +344,23 @@ pub fn bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut content = vec![0; len];
     random.fill(&mut content);
     content
+}
+
+/// How many times slower than a quiet machine this one is just now, 1 at least: by how long the binary takes to tell its
+/// version. For the promises that are about time.
+pub fn slowness(env: &TestEnv) -> u32 {
+    let slowest = (0..3).map(|_| env.run(&["--version"]).took).max().unwrap();
+    u32::try_from(slowest.as_millis() / 100).unwrap().max(1)
+}
+
+/// Waits until `happened`, with a patience that only a failure uses up.
+#[track_caller]
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !happened() {
+        assert!(started.elapsed() < LONG, "it never comes to this: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// What the media area serves at a URL.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use dato_mirror::model::{Md5, MirrorStamp, RelPath, STAMP_KEY, Stamp, UploadId};
-use dato_mirror::sandbox::Planted;
+use dato_mirror::sandbox::{Fault, FaultKind, Planted};
 use serde_json::json;
 
 use crate::support::Env;
@@ -50,13 +50,18 @@ fn five_thousand_assets_get_a_tag_with_few_calls_and_a_kill_costs_no_more() {
     env.configure("tags = [\"brand\", \"new\"]");
     // Killed in the middle; jobs take a while, so some of what was begun is not known to have ended.
     env.sandbox.set(|settings| (settings.job_min_ms, settings.job_max_ms) = (200, 600));
+    // And none goes on from there, however late the kill comes.
+    let held =
+        Fault { route: "POST /uploads/bulk/tag".into(), skip: 14, times: None, kind: FaultKind::Delay { ms: 600_000 } };
+    env.sandbox.add_fault(held);
     let mut child = env.start("index.sqlite");
     let started = Instant::now();
-    while env.sandbox.count("POST /uploads/bulk/tag") < 12 && started.elapsed() < Duration::from_secs(60) {
+    while env.sandbox.count("POST /uploads/bulk/tag") < 12 && started.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    env.sandbox.clear_faults();
     let begun = env.changes();
     assert!((12..25).contains(&begun), "{begun}");
     let run = env.sync();

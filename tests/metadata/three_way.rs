@@ -117,7 +117,7 @@ fn what_an_editor_typed_during_a_run_stays() {
     env.sandbox.clear_log();
     let child = env.start("index.sqlite");
     let started = Instant::now();
-    while env.sandbox.count("GET /uploads") == 0 && started.elapsed() < Duration::from_secs(30) {
+    while env.sandbox.count("GET /uploads") == 0 && started.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(2));
     }
     let last = env.asset("39.png");

@@ -75,10 +75,12 @@ const situations = {
     // Thumbnails are seen, not only asked for.
     await page.waitForFunction(() => [...document.querySelectorAll("#changes img")].some((image) => image.naturalWidth > 0));
     // Focus stays on a link although rows come above it.
-    const link = page.locator("#changes a").first();
-    await link.focus();
-    const href = await link.getAttribute("href");
-    const rows = await page.locator("#changes li").first().getAttribute("data-key");
+    // In one go: rows come all the time.
+    const [href, rows] = await page.evaluate(() => {
+      const link = document.querySelector("#changes a");
+      link.focus();
+      return [link.getAttribute("href"), document.querySelector("#changes li").dataset.key];
+    });
     await page.waitForFunction((first) => document.querySelector("#changes li").dataset.key !== first, rows);
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), href);
     await accessible();

@@ -171,7 +171,7 @@ async fn cell(action: Action, fault: Fault, golden: Arc<Golden>) -> Option<Resul
         return None;
     }
     world.sandbox.clear_faults();
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while world.sandbox.running_jobs() > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

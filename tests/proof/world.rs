@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dato_mirror::config::{Api, Config, Mirror};
 use dato_mirror::error::RunError;
@@ -56,14 +56,16 @@ pub fn config(root: &Path, state: &Path, api: &str) -> Config {
 /// One `--sync-once`.
 pub async fn run(config: &Config) -> Result<OnceEnd, RunError> {
     let options = OnceOptions { waits: short(), ..OnceOptions::default() };
-    for _ in 0..400 {
+    let given_up = Instant::now() + Duration::from_secs(120);
+    loop {
         match run_once(config, &options, &CancellationToken::new()).await {
             // A run that crashed in this process lets go of its index a moment later, and so does a child just forked.
-            Err(RunError::Index(IndexError::Locked { .. })) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(RunError::Index(IndexError::Locked { .. })) if Instant::now() < given_up => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             end => return end,
         }
     }
-    run_once(config, &options, &CancellationToken::new()).await
 }
 
 /// An asset without what differs between two worlds.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::{Pass, PassError, WAIT, touches};
-use crate::index::Problem;
+use crate::index::{FileRow, Problem};
 use crate::model::UploadId;
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::refresh::{self, RefreshError};
@@ -33,6 +33,10 @@ impl Pass<'_> {
                 self.urgent_page(urgent).await?
             };
             self.tick();
+            // These were planned while their asset was worked on. That may be over when their turn comes, and done then what
+            // they were planned for: a file that was saved again while it was sent would be created twice.
+            let late: HashSet<i64> =
+                page.iter().filter(|(row, plan)| self.is_busy(row, plan)).map(|(row, _)| row.id).collect();
             let mut touched: HashSet<UploadId> = HashSet::new();
             let mut done = before;
             for (row, plan) in page {
@@ -57,7 +61,10 @@ impl Pass<'_> {
                     continue;
                 }
                 // The plan may rest on an asset that changed since this page was planned.
-                if touches(&row, &plan).any(|id| touched.contains(id) || self.busy.contains(id)) {
+                if late.contains(&row.id)
+                    || self.is_busy(&row, &plan)
+                    || touches(&row, &plan).any(|id| touched.contains(id))
+                {
                     continue;
                 }
                 if let Some(problem) = held_up(&plan) {
@@ -75,6 +82,10 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_busy(&self, row: &FileRow, plan: &Plan) -> bool {
+        touches(row, plan).any(|id| self.busy.contains(id))
     }
 
     fn is_stale(&self) -> bool {
