@@ -29,7 +29,8 @@ fn a_read_only_state_folder_is_said_at_once_and_before_any_call() {
             command.args(args);
             let (code, _, log) = Daemon::spawn(&env, command).end();
             let story = format!("index: {with_index}, {args:?}: {log:#?}");
-            assert_eq!(code, 2, "{story}");
+            // What may pass, as a disk in trouble does: whoever keeps it running tries again.
+            assert_eq!(code, 1, "{story}");
             let place = env.index().display().to_string();
             let says = |line: &&String| line.contains(&place) && line.to_lowercase().contains("read-only file system");
             assert_eq!(log.iter().filter(says).count(), 1, "{story}");
