@@ -13,6 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{IndexError, schema};
 
+/// Statements kept ready: all there are, or each use of one more would parse it anew.
+const STATEMENTS: usize = 128;
+
 /// `look_through`: reads all of the file for damage, which takes as long as a walk of the tree.
 pub(super) fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Connection> {
     let mut conn = Connection::open(path)?;
@@ -32,7 +35,7 @@ pub(super) fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Conne
         }
     }
     schema::migrate(&mut conn)?;
-    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
 }
 
@@ -43,7 +46,9 @@ pub(super) fn nameless() -> rusqlite::Result<Connection> {
         conn.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;")?;
         Ok(conn)
     });
-    on_disk.or_else(|_| Connection::open_in_memory())
+    let conn = on_disk.or_else(|_| Connection::open_in_memory())?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(conn)
 }
 
 pub(super) fn must_exist(path: &Path) -> Result<(), IndexError> {
