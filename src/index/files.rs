@@ -9,7 +9,7 @@ mod find;
 mod known;
 mod problems;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::companions;
 use crate::disk::Fingerprint;
@@ -169,6 +169,28 @@ pub fn vanished(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
 /// SQLite's.
 pub fn forget(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM file WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+/// Gives a file the asset that was made for it, as content `md5`; tells the mirror's row and the asset it had before, if
+/// that was another.
+///
+/// # Errors
+/// SQLite's.
+pub fn made(
+    conn: &Connection,
+    id: i64,
+    asset: &UploadId,
+    md5: Option<Md5>,
+) -> rusqlite::Result<Option<(i64, UploadId)>> {
+    let before = conn
+        .prepare_cached("SELECT mirror, asset FROM file WHERE id = ?1 AND asset <> ?2")?
+        .query_row(params![id, asset.as_str()], |row| Ok((row.get(0)?, UploadId::new(row.get::<_, String>(1)?))))
+        .optional()?;
+    conn.prepare_cached(
+        "UPDATE file SET asset = ?2, base_md5 = ?3, dirty = 1, retry_at = NULL WHERE id = ?1 AND asset IS NOT ?2",
+    )?
+    .execute(params![id, asset.as_str(), bytes(md5.as_ref())])?;
+    Ok(before)
 }
 
 /// Drops the row if its file is not on disk.

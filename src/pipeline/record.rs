@@ -1,7 +1,8 @@
 //! Writes outcomes to the index.
 //!
 //! Owns: what each finished action means for the rows of its path and its asset, one transaction an outcome. The
-//! only writer of outcomes. Never does: calls, decisions. Called by: `pipeline::pass`.
+//! only writer of outcomes. Never does: calls, decisions. Called by: `pipeline::pass`; `session`, for what an earlier process
+//! began.
 
 use rusqlite::Connection;
 
@@ -69,6 +70,21 @@ pub fn record(
             files::forget(conn, row.id)
         }
     }
+}
+
+/// Writes that a creation begun by an earlier process came true: the file has the asset made for it. If it was leaving one
+/// that others share, it has left that, and its name is theirs no more.
+///
+/// # Errors
+/// SQLite's.
+pub fn record_creation(conn: &Connection, file: i64, asset: &Asset) -> rusqlite::Result<()> {
+    let Some((mirror, left)) = files::made(conn, file, &asset.id, asset.md5)? else { return Ok(()) };
+    let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
+    if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
+        entry.paths.retain(|name| !names.contains(name));
+        assets::set_pushed(conn, mirror, &left, &entry)?;
+    }
+    files::mark_owners_dirty(conn, &left)
 }
 
 /// Whether the path has another asset, or none, after it.

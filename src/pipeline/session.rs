@@ -20,6 +20,7 @@ use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote,
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
+use super::record::record_creation;
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
 use super::waits::Waits;
@@ -154,7 +155,13 @@ impl Session {
         let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
         match tokio::time::timeout(self.waits.for_left_open(intent.at_ms, Timestamp::now()), wait).await {
             Ok(Ok(Some(asset))) => {
-                self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
+                let made = (intent.kind == IntentKind::Create).then_some(intent.file);
+                self.index
+                    .call(move |conn| {
+                        assets::upsert(conn, &asset, None)?;
+                        made.map_or(Ok(()), |file| record_creation(conn, file, &asset))
+                    })
+                    .await?;
             }
             Ok(Ok(None)) if intent.kind == IntentKind::Delete => {
                 // Deleted by us: nothing an editor did.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dato_mirror::model::Md5;
-use dato_mirror::sandbox::Settings;
+use dato_mirror::sandbox::{LogEntry, Settings};
 use tokio::task::JoinSet;
 
 use crate::world::{World, config, run};
@@ -132,4 +132,35 @@ async fn kill_at_any_moment_and_the_next_run_converges() {
     }
     eprintln!("kill -9: {killed} of {kills} while running, {files} files in step at the end, in {:?}", begun.elapsed());
     assert!(killed * 2 > kills, "most kills come while it runs");
+}
+
+#[tokio::test]
+async fn a_path_killed_while_it_left_a_shared_asset_has_the_one_made_for_it() {
+    let world = World::new(Settings { job_min_ms: 300, job_max_ms: 300, ..Settings::fast() }).await;
+    world.write("a.png", "one");
+    world.write("b.png", "one");
+    world.run().await.unwrap();
+    assert_eq!(world.assets().len(), 1, "one asset for both");
+    world.sandbox.clear_log();
+    world.write("b.png", "two");
+    let mut process = real(&world).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let accepted = |entry: &LogEntry| entry.method == "POST" && entry.path == "/uploads" && entry.status == 202;
+    while !world.sandbox.log().iter().any(accepted) {
+        assert!(process.try_wait().unwrap().is_none(), "it was to make an asset for b.png");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    // Both could share the old asset again, and the new one would be left to nobody.
+    world.write("a.png", "two");
+    assert_eq!(world.run().await.unwrap().exit, dato_mirror::error::Exit::Done);
+    for path in ["a.png", "b.png"] {
+        let named = format!("{path:?}");
+        let two = Md5::of(b"two").to_string();
+        let own: Vec<_> = world.assets().into_iter().filter(|one| one.metadata.to_string().contains(&named)).collect();
+        assert!(own.len() == 1 && own[0].md5 == two, "{path} has {own:#?}");
+    }
+    world.sandbox.clear_log();
+    world.run().await.unwrap();
+    assert!(world.changes().is_empty(), "a second run changed something: {:?}", world.changes());
 }
