@@ -113,7 +113,7 @@ fn together(
     met
 }
 
-/// Does the one of `group` and the `more` that comes, which joins the group.
+/// Does the work in `group`, and what `more` gives, which joins the group.
 fn transact(
     conn: &mut Connection,
     behavior: TransactionBehavior,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::index::files::Outcome;
 use crate::index::{FileRow, assets, files};
-use crate::model::{Asset, MirrorStamp};
+use crate::model::{Asset, Md5, MirrorStamp};
 
 use super::plan::Action;
 
@@ -72,13 +72,14 @@ pub fn record(
     }
 }
 
-/// Writes that a creation begun by an earlier process came true: the file has the asset made for it. If it was leaving one
-/// that others share, it has left that, and its name is theirs no more.
+/// Writes that a creation begun by an earlier process came true: the file has the asset made for it, in step as it was
+/// `sent`: an editor may have replaced it since. If it was leaving one that others share, it has left that, and its name is
+/// theirs no more.
 ///
 /// # Errors
 /// SQLite's.
-pub fn record_creation(conn: &Connection, file: i64, asset: &Asset) -> rusqlite::Result<()> {
-    let Some((mirror, left)) = files::made(conn, file, &asset.id, asset.md5)? else { return Ok(()) };
+pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &Asset) -> rusqlite::Result<()> {
+    let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
     let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
     if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
         entry.paths.retain(|name| !names.contains(name));

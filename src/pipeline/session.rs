@@ -155,11 +155,11 @@ impl Session {
         let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
         match tokio::time::timeout(self.waits.for_left_open(intent.at_ms, Timestamp::now()), wait).await {
             Ok(Ok(Some(asset))) => {
-                let made = (intent.kind == IntentKind::Create).then_some(intent.file);
+                let made = (intent.kind == IntentKind::Create).then_some((intent.file, intent.md5));
                 self.index
                     .call(move |conn| {
                         assets::upsert(conn, &asset, None)?;
-                        made.map_or(Ok(()), |file| record_creation(conn, file, &asset))
+                        made.map_or(Ok(()), |(file, sent)| record_creation(conn, file, sent, &asset))
                     })
                     .await?;
             }
