@@ -18,6 +18,7 @@ mod editor;
 mod entity;
 mod fault;
 mod filter;
+mod hold;
 mod job;
 mod journal;
 mod line;
@@ -46,6 +47,7 @@ use tokio::task::JoinHandle;
 
 pub use editor::{AssetView, Edit, Planted, TrackView};
 pub use fault::{Fault, FaultKind};
+pub use hold::Held;
 pub use log::LogEntry;
 pub use settings::{Answers, Settings};
 
@@ -179,6 +181,12 @@ impl Sandbox {
     /// Scripts a fault for the first matching call.
     pub fn fault(&self, route: &str, kind: FaultKind) {
         self.add_fault(Fault { route: route.to_owned(), skip: 0, times: Some(1), kind });
+    }
+
+    /// Holds the next call of a route (as in a fault) from its arrival until it is released: time to act in between.
+    #[must_use]
+    pub fn hold(&self, route: &str) -> Held {
+        self.shared.world().holds.add(route)
     }
 
     /// Forgets all faults.

@@ -56,6 +56,11 @@ pub(super) async fn enter(
         Met::Person => return page::enter(&shared, &path, request.uri().query().unwrap_or_default()).await,
         Met::Client(seq, fault, cleared) => (seq, fault, cleared),
     };
+    let (holds, label, named) = {
+        let (label, named) = named(&path);
+        (shared.world().holds.clone(), label, named.to_owned())
+    };
+    holds.pass(request.method().as_str(), &label, &named).await;
     if let Some(FaultKind::Delay { ms }) = fault {
         // Over, or forgotten: either way the call goes on.
         let _ = tokio::time::timeout(Duration::from_millis(ms), cleared.changed()).await;
@@ -93,6 +98,11 @@ enum Met {
     Client(u64, Option<FaultKind>, watch::Receiver<()>),
 }
 
+/// How routes name a path: with ids replaced, and as it is.
+fn named(path: &str) -> (String, &str) {
+    if bucket::is(path) { ("bucket".to_owned(), "bucket") } else { (api::label(path), path) }
+}
+
 fn meet(shared: &Shared, request: &Request) -> Met {
     let path = request.uri().path();
     let mut world = shared.world();
@@ -101,7 +111,7 @@ fn meet(shared: &Shared, request: &Request) -> Met {
         return Met::Down;
     }
     let Some(seq) = seq else { return Met::Person };
-    let (label, named) = if bucket::is(path) { ("bucket".to_owned(), "bucket") } else { (api::label(path), path) };
+    let (label, named) = named(path);
     let fault = world.script.take(request.method().as_str(), &label, named);
     if let Some(fault) = &fault {
         world.log.amend(seq, |entry| entry.fault = serde_json::to_value(fault).ok());
