@@ -21,7 +21,7 @@ pub use dirty::{
     settled, waiting, withheld,
 };
 pub(super) use find::beside;
-pub use find::{any_present, below, by_path, owners, path_of, related, with_content};
+pub use find::{any_present, below, by_path, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
 
@@ -188,6 +188,20 @@ pub fn forget(conn: &Connection, planned: &FileRow) -> rusqlite::Result<()> {
 pub fn release(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     forget_gone(conn, id)?;
     detach(conn, id)
+}
+
+/// An asset's file was replaced by content `md5`: the row `id`, and all others of its mirror that have the asset and this
+/// content, are in step with that.
+///
+/// # Errors
+/// SQLite's.
+pub fn replaced(conn: &Connection, mirror: i64, id: i64, asset: &UploadId, md5: Md5) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET base_md5 = ?4, news = news + 1, retry_at = NULL
+         WHERE mirror = ?1 AND asset = ?3 AND (id = ?2 OR md5 = ?4)",
+    )?
+    .execute(params![mirror, id, asset.as_str(), bytes(Some(&md5))])
+    .map(drop)
 }
 
 /// Gives a file the asset that was made for it, as content `md5`; tells the mirror's row and the asset it had before, if

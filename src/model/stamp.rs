@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FieldKey, Fields, Md5, Md5Hasher};
+use super::{Asset, FieldKey, Fields, Md5, Md5Hasher};
 
 /// The custom data key that holds the stamp.
 pub const STAMP_KEY: &str = "dato-mirror";
@@ -109,6 +109,20 @@ impl MirrorStamp {
         let mut hasher = Md5Hasher::new();
         hasher.update(value.to_string().as_bytes());
         hasher.finish().to_string()[..12].to_owned()
+    }
+
+    /// Whether a write that was to make `before` into this had its effect: the asset has all that it would have pushed anew,
+    /// and nothing that it would have emptied.
+    #[must_use]
+    pub fn shows_on(&self, before: Option<&Self>, asset: &Asset) -> bool {
+        let nothing = Self::default();
+        let before = before.unwrap_or(&nothing);
+        let has: BTreeMap<String, String> = Self::digests_of(&asset.fields);
+        let names: BTreeSet<&String> = self.fields.keys().chain(before.fields.keys()).collect();
+        let fields = names.into_iter().filter(|name| self.fields.get(*name) != before.fields.get(*name));
+        fields.into_iter().all(|name| has.get(name) == self.fields.get(name))
+            && self.tags.difference(&before.tags).all(|tag| asset.tags.contains(tag))
+            && before.tags.difference(&self.tags).all(|tag| !asset.tags.contains(tag))
     }
 
     /// Whether `value` is what this mirror last pushed into `key`.
