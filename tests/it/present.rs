@@ -154,18 +154,22 @@ fn typed_during_a_replacement(route: &str, by_field: bool, settings: Settings, s
 
 #[test]
 fn what_is_typed_after_the_plan_and_before_the_upload_survives() {
-    BOTH_SHAPES.map(|by_field| typed_during_a_replacement("POST /upload-requests", by_field, fast(), &[]));
+    BOTH_SHAPES
+        .into_iter()
+        .for_each(|by_field| typed_during_a_replacement("POST /upload-requests", by_field, fast(), &[]));
 }
 
 #[test]
 fn what_is_typed_while_the_bytes_are_on_the_way_survives() {
-    BOTH_SHAPES.map(|by_field| typed_during_a_replacement("PUT bucket", by_field, fast(), &[]));
+    BOTH_SHAPES.into_iter().for_each(|by_field| typed_during_a_replacement("PUT bucket", by_field, fast(), &[]));
 }
 
 #[test]
 fn what_is_typed_within_the_last_round_trip_survives_but_for_whole_values() {
     // As the README says: custom data of the main locale are one value, and so is the list of tags where it changes.
-    BOTH_SHAPES.map(|by_field| typed_during_a_replacement("PUT /uploads/:id", by_field, fast(), &["custom data"]));
+    BOTH_SHAPES
+        .into_iter()
+        .for_each(|by_field| typed_during_a_replacement("PUT /uploads/:id", by_field, fast(), &["custom data"]));
 }
 
 #[test]
@@ -322,7 +326,7 @@ fn a_rule_while_an_editor_types(more: &str, by_field: bool) {
     let lost: Vec<_> = typed.iter().filter(is_lost).collect();
     println!("{more:?}, by field {by_field}: {} of {} lost", lost.len(), typed.len());
     assert!(lost.is_empty(), "{} of {} lost: {lost:#?}", lost.len(), typed.len());
-    assert!(env.sandbox.log().iter().all(|entry| entry.status != 429), "{:#?}", calls(&env));
+    assert_no_refusals(&env.sandbox.log());
     env.sandbox.set(|settings| *settings = fast());
     env.sandbox.set(|settings| settings.by_field = by_field);
     env.sync().exits(0);
@@ -440,7 +444,7 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
 
     let (env, run) = ten_to_be_deleted(|env, asset| {
         let mut data = stored(asset, false, "custom_data");
-        data["dato-mirror"]["brand"]["paths"] = json!(["00.png", "on another machine.png"]);
+        data["dato-mirror"]["another"] = json!({"paths": ["on another machine.png"], "md5": asset.md5});
         let edit = Edit { metadata: Some(localized(false, "custom_data", &data)), ..Edit::default() };
         env.sandbox.edit_metadata(None, &asset.id, edit).unwrap();
     });
@@ -606,9 +610,14 @@ fn a_process_killed_after_a_change_of_metadata_blames_no_editor() {
     env.assert_still().exits(0);
 }
 
+/// No call met a 429, but for the very first: what was done under another limit counts against it.
+#[track_caller]
+fn assert_no_refusals(log: &[LogEntry]) {
+    let refused: Vec<_> = log.iter().filter(|entry| entry.status == 429 && !entry.is("GET /site")).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
 fn looks(log: &[LogEntry]) -> Vec<&LogEntry> {
-    let after_first_write = log.iter().position(|entry| entry.is("PUT /uploads/:id"));
-    let _ = after_first_write;
     log.iter()
         .filter(|entry| entry.is("GET /uploads/:id") || (entry.is("GET /uploads") && entry.query.contains("ids")))
         .collect()
@@ -678,7 +687,7 @@ fn the_window_between_look_and_write_is_one_round_trip() {
     let slow = i64::from(slowness(&env));
     assert!(median <= 50 * slow && worst <= 500 * slow, "{windows:?}");
     assert!(all.len() <= usize::try_from(files).unwrap() / 8 + 2, "{}", all.len());
-    assert!(log.iter().all(|entry| entry.status != 429));
+    assert_no_refusals(&log);
 }
 
 #[test]

@@ -27,10 +27,7 @@ impl Executor {
             self.still_gone(execution)?;
             let seen = self.last_look.at(&asset, Purpose::Delete).await.map_err(|error| failed("delete", error))?;
             let Some(now) = seen.asset else { return self.delete_what_does_not_show(execution, asset, intent).await };
-            if *now != asset {
-                // Another content or another stamp is another plan.
-                self.plan_again(execution, *now, None).await?;
-            }
+            self.plan_deletion_again(execution, &asset, *now).await?;
             self.still_gone(execution)?;
             match self.remote.destroy_in(seen.permit, &asset.id).await {
                 Ok(accepted) => return self.deleted(Ok(accepted), &asset, intent).await,
@@ -40,6 +37,15 @@ impl Executor {
                 },
             }
         }
+    }
+
+    /// Another content or another stamp than planned for: whatever the plan is then, this deletion is over.
+    async fn plan_deletion_again(&self, execution: &mut Execution, planned: &Asset, now: Asset) -> Result<(), Failure> {
+        let is_as_planned = (now.md5, &now.stamp) == (planned.md5, &planned.stamp);
+        if now != *planned {
+            self.plan_again(execution, now, None).await?;
+        }
+        if is_as_planned { Ok(()) } else { Err(Failure::Replan) }
     }
 
     /// The file may have come back since it was looked for.
@@ -64,9 +70,7 @@ impl Executor {
             self.index.call(move |conn| assets::remove(conn, &asset.id)).await?;
             return Err(Failure::Replan);
         };
-        if now != asset {
-            self.plan_again(execution, now, None).await?;
-        }
+        self.plan_deletion_again(execution, &asset, now).await?;
         let references = self.remote.references(&asset.id).await.map_err(failed)?;
         if references.is_empty() && lags {
             self.still_gone(execution)?;
