@@ -161,6 +161,40 @@ mod tests {
     }
 
     #[test]
+    fn a_write_shows_when_the_asset_has_what_was_to_be_new_and_lacks_what_was_to_go() {
+        let (author, alt) = (FieldKey::Author, FieldKey::Alt("en".into()));
+        let entry = |author_is: &str, tags: &[&str]| MirrorStamp {
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            fields: MirrorStamp::digests_of(&Fields::from([(author.clone(), json!(author_is))])),
+            ..MirrorStamp::default()
+        };
+        let (before, after) = (entry("one", &["old", "both"]), entry("two", &["new", "both"]));
+        let asset = |author_is: &str, tags: &[&str]| Asset {
+            id: crate::model::UploadId::new("u"),
+            md5: None,
+            size: 0,
+            path: String::new(),
+            url: String::new(),
+            filename: String::new(),
+            format: None,
+            mime_type: None,
+            width: None,
+            height: None,
+            blurhash: None,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            fields: Fields::from([(author.clone(), json!(author_is)), (alt.clone(), json!("an editor's"))]),
+            stamp: Stamp::default(),
+            created_at: String::new(),
+            updated_at: String::new(),
+        };
+        assert!(after.shows_on(Some(&before), &asset("two", &["new", "theirs"])));
+        for not_yet in [asset("one", &["new"]), asset("two", &["both"]), asset("two", &["new", "old"])] {
+            assert!(!after.shows_on(Some(&before), &not_yet), "{not_yet:?}");
+        }
+        assert!(after.shows_on(None, &asset("two", &["new", "both"])));
+    }
+
+    #[test]
     fn what_is_no_stamp_is_an_empty_one() {
         for value in [json!(null), json!("x"), json!([1]), json!({"brand": 3}), json!({"brand": {"paths": "a"}})] {
             assert_eq!(Stamp::from_json(&value), Stamp::default(), "{value}");

@@ -40,8 +40,93 @@ pub fn changed_since(action: &Action, confirmed: &Asset, by_field: bool) -> Vec<
             changed.push(key.to_string());
         }
     }
-    if edit.stamp != confirmed.stamp {
+    // A bulk call leaves the stamp as it was.
+    let in_bulk = action.before().filter(|_| edit.in_bulk().is_some());
+    if edit.stamp != confirmed.stamp && in_bulk.is_none_or(|before| before.stamp != confirmed.stamp) {
         changed.push("the mirror's stamp".to_owned());
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{Fields, Md5, MirrorStamp, Stamp, UploadId};
+    use crate::pipeline::edit::Edit;
+
+    fn before() -> Asset {
+        Asset {
+            id: UploadId::new("u"),
+            md5: Some(Md5::of(b"x")),
+            size: 1,
+            path: "/1/a.png".into(),
+            url: String::new(),
+            filename: "a.png".into(),
+            format: None,
+            mime_type: None,
+            width: None,
+            height: None,
+            blurhash: None,
+            tags: vec!["theirs".into()],
+            fields: Fields::from([(FieldKey::Notes, json!("theirs"))]),
+            stamp: Stamp::default(),
+            created_at: String::new(),
+            updated_at: String::new(),
+        }
+    }
+
+    /// Writes an author, a tag and a stamp; and the asset as that leaves it.
+    fn written() -> (Action, Asset) {
+        let stamp = Stamp([("brand".to_owned(), MirrorStamp { made: true, ..MirrorStamp::default() })].into());
+        let mut fields = before().fields;
+        fields.insert(FieldKey::Author, json!("ours"));
+        let tags = vec!["theirs".to_owned(), "ours".to_owned()];
+        let edit = Edit {
+            tags: Some(tags.clone()),
+            added_tags: BTreeSet::from(["ours".to_owned()]),
+            removes_tags: false,
+            fields: fields.clone(),
+            write: BTreeSet::from([FieldKey::Author]),
+            entry: MirrorStamp::default(),
+            stamp: stamp.clone(),
+            stamp_due: true,
+            conflicts: Vec::new(),
+            unfinished: false,
+        };
+        (Action::Retag { asset: Box::new(before()), edit }, Asset { tags, fields, stamp, ..before() })
+    }
+
+    #[test]
+    fn what_our_write_left_is_no_change_and_whatever_else_is_one() {
+        let (action, left) = written();
+        assert_eq!(changed_since(&action, &left, true), Vec::<String>::new());
+        let by_the_service = Fields::from([
+            (FieldKey::Creator, json!({"type": "user", "id": "1"})),
+            (FieldKey::FocalPoint, json!({"x": 0.5, "y": 0.5})),
+        ]);
+        let mut filled_in = left.clone();
+        filled_in.fields.extend(by_the_service);
+        filled_in.tags.reverse();
+        assert_eq!(changed_since(&action, &filled_in, true), Vec::<String>::new());
+        let mut edited = left.clone();
+        edited.fields.remove(&FieldKey::Notes);
+        edited.fields.insert(FieldKey::Alt("en".into()), json!("theirs"));
+        edited.tags.pop();
+        (edited.stamp, edited.md5) = (Stamp::default(), Some(Md5::of(b"y")));
+        let all = ["the file", "tags", "notes", "alt.en", "the mirror's stamp"];
+        let found = changed_since(&action, &edited, true);
+        assert!(all.iter().all(|name| found.contains(&(*name).to_owned())) && found.len() == 5, "{found:?}");
+    }
+
+    #[test]
+    fn a_bulk_call_leaves_the_stamp_behind() {
+        let (action, left) = written();
+        let Action::Retag { asset, mut edit } = action else { panic!() };
+        edit.stamp_due = false;
+        edit.write.clear();
+        let action = Action::Retag { asset, edit };
+        assert_eq!(changed_since(&action, &Asset { stamp: before().stamp, ..left }, true), Vec::<String>::new());
+    }
 }

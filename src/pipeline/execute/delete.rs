@@ -14,6 +14,10 @@ use crate::remote::{Accepted, ApiError, Expect, ListQuery};
 impl Executor {
     pub(super) async fn delete(&self, execution: &mut Execution) -> Result<(), Failure> {
         let Some(asset) = execution.plan.action.before() else { return Err(Failure::Replan) };
+        if execution.row.failures > 0 {
+            // It was in use before, as a rule: one call tells that it still is.
+            self.not_referenced(asset).await?;
+        }
         let intent = self.begin(&execution.row, &asset.id, IntentKind::Delete, None, None).await?;
         let deleted = self.delete_unused(execution, intent).await;
         self.end(intent).await?;
@@ -63,6 +67,7 @@ impl Executor {
         asset: Asset,
         intent: i64,
     ) -> Result<(), Failure> {
+        self.not_referenced(&asset).await?;
         let failed = |error| failed("delete", error);
         let listed = self.remote.list(&ListQuery::ids(vec![asset.id.clone()])).await.map_err(failed)?;
         let lags = listed.assets.first().is_none_or(|listed| listed.updated_at < asset.updated_at);
@@ -71,34 +76,34 @@ impl Executor {
             return Err(Failure::Replan);
         };
         self.plan_deletion_again(execution, &asset, now).await?;
-        let references = self.remote.references(&asset.id).await.map_err(failed)?;
-        if references.is_empty() && lags {
+        if lags {
             self.still_gone(execution)?;
             return self.deleted(self.remote.destroy(&asset.id).await, &asset, intent).await;
+        }
+        Err(in_use(
+            &asset,
+            "in use, though by no published record (an older version of one, or the project's own settings)",
+            "look in the CMS where the asset is used, take it out there, or put the file back",
+        ))
+    }
+
+    /// Fails, with the records, when records use the asset.
+    async fn not_referenced(&self, asset: &Asset) -> Result<(), Failure> {
+        let references = match self.remote.references(&asset.id).await {
+            Ok(references) => references,
+            Err(error) => return self.refused("delete", &asset.id, error).await,
+        };
+        if references.is_empty() {
+            return Ok(());
         }
         let records: Vec<&str> = references.iter().take(5).map(|record| record.id.as_str()).collect();
         let more = references.len().saturating_sub(records.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (use_, advice) = if records.is_empty() {
-            (
-                "in use, though by no published record (an older version of one, or the project's own settings)"
-                    .to_owned(),
-                "look in the CMS where the asset is used, take it out there, or put the file back",
-            )
-        } else {
-            (
-                format!("used by records {}{more}", records.join(", ")),
-                "take the asset out of these records, or put the file back",
-            )
-        };
-        Err(Failure::Path {
-            problem: Problem {
-                action: "delete".into(),
-                cause: format!("the file is gone, but its asset {} is {use_}: it is not deleted", asset.url),
-                advice: advice.into(),
-            },
-            retry: true,
-        })
+        Err(in_use(
+            asset,
+            &format!("used by records {}{more}", records.join(", ")),
+            "take the asset out of these records, or put the file back",
+        ))
     }
 
     async fn deleted(&self, accepted: Result<Accepted, ApiError>, asset: &Asset, intent: i64) -> Result<(), Failure> {
@@ -117,5 +122,16 @@ impl Executor {
             Err(error) => Err(error),
         };
         deleted.map_err(|error| failed("delete", error))
+    }
+}
+
+fn in_use(asset: &Asset, how: &str, advice: &str) -> Failure {
+    Failure::Path {
+        problem: Problem {
+            action: "delete".into(),
+            cause: format!("the file is gone, but its asset {} is {how}: it is not deleted", asset.url),
+            advice: advice.into(),
+        },
+        retry: true,
     }
 }
