@@ -62,6 +62,9 @@ async fn seed(seed: u64, visited: Arc<Mutex<BTreeMap<&'static str, u64>>>) -> Op
     });
     match task.await {
         Ok(seen) => {
+            if std::env::var_os("STORY").is_some() {
+                eprintln!("seed {seed}: {:#?}", history.lock().unwrap());
+            }
             let mut visited = visited.lock().unwrap();
             for (what, times) in seen {
                 *visited.entry(what).or_default() += times;

@@ -336,6 +336,8 @@ impl History {
                 self.meddled.insert(id.to_owned());
                 self.foreign.remove(id);
                 self.typed.remove(id);
+                // Its records use nothing any more, also when it is made again under its id.
+                self.referenced.remove(id);
                 self.visit("editor deletes");
             }
             _ => {
