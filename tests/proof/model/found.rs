@@ -60,6 +60,26 @@ async fn a_path_that_another_machine_gave_an_asset_of_its_own_does_not_replace_t
     .await;
 }
 
+/// What the stamp taught the planner is written down: else the next change of the file looks like an editor's work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_in_step_after_an_old_index_is_replaced_when_it_changes_back() {
+    for policy in [OnRemoteChange::Accept, OnRemoteChange::Report] {
+        live(&[
+            Op::Policy(OnDelete::Keep, policy, OnRemoteDelete::Report, Duplicates::Separate),
+            Op::Write("f/c.png", "three"),
+            Op::Run,
+            Op::Backup,
+            Op::Write("f/c.png", "four"),
+            Op::Run,
+            Op::OldIndex,
+            Op::Run,
+            Op::Write("f/c.png", "three"),
+            Op::Run,
+        ])
+        .await;
+    }
+}
+
 /// The record lost it with the deletion: what is made anew under the same id is in nobody's use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_asset_made_again_after_an_editor_deleted_it_is_in_use_by_nobody() {
