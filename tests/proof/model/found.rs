@@ -2,6 +2,7 @@
 
 use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange, OnRemoteDelete};
 
+use super::editor::Act;
 use super::history::{History, Op};
 
 async fn live(ops: &[Op]) {
@@ -20,8 +21,8 @@ async fn another_machines_asset_for_a_path_is_not_made_again_where_duplicates_ar
         Op::Policy(OnDelete::Keep, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Separate),
         Op::Write("d/b.png", "three"),
         Op::Run,
-        Op::EditorDeletes(0),
-        Op::Foreign("two"),
+        Op::Editor(Act::Delete(0)),
+        Op::Editor(Act::Foreign("two")),
         Op::Write("d/b.png", "two"),
         Op::OtherMachine,
         Op::Run,
@@ -36,7 +37,7 @@ async fn a_path_whose_shared_asset_another_machine_made_anew_for_others_has_the_
         Op::Write("a.png", "three"),
         Op::Write("f/a.png", "three"),
         Op::Run,
-        Op::EditorDeletes(0),
+        Op::Editor(Act::Delete(0)),
         Op::Run,
         Op::Policy(OnDelete::Keep, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Separate),
         Op::OtherMachine,
@@ -87,8 +88,8 @@ async fn an_asset_made_again_after_an_editor_deleted_it_is_in_use_by_nobody() {
         Op::Policy(OnDelete::Delete, OnRemoteChange::Report, OnRemoteDelete::Recreate, Duplicates::Share),
         Op::Write("b.png", "five"),
         Op::Run,
-        Op::Reference(0),
-        Op::EditorDeletes(0),
+        Op::Editor(Act::Reference(0)),
+        Op::Editor(Act::Delete(0)),
         Op::Run,
         Op::Write("a.png", "two"),
         Op::Delete("b.png"),
@@ -103,7 +104,7 @@ async fn an_accepted_file_stands_also_under_another_policy() {
         Op::Policy(OnDelete::Keep, OnRemoteChange::Accept, OnRemoteDelete::Report, Duplicates::Separate),
         Op::Write("a.png", "five"),
         Op::Run,
-        Op::Replace(0),
+        Op::Editor(Act::Replace(0)),
         Op::Run,
         Op::Policy(OnDelete::Tag, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Share),
         Op::Run,
