@@ -110,6 +110,7 @@ pub fn observe(
         local,
         base: row.base_md5,
         known,
+        behind: false,
         pushed: None,
         sharers: Vec::new(),
         foreign_sharers: 0,
@@ -122,6 +123,7 @@ pub fn observe(
     if let Known::There(asset) = &seen.known {
         seen.pushed = scope.pushed(conn, asset)?;
         seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
+        seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
         for (mirror, owner) in files::owners(conn, &asset.id)? {
             if !owner.present || owner.id == row.id {
                 continue;
