@@ -685,7 +685,7 @@ fn the_window_between_look_and_write_is_one_round_trip() {
     let (median, worst) = (windows[windows.len() / 2], windows[windows.len() - 1]);
     println!("between look and write: median {median} ms, worst {worst} ms, {} looks for {files} writes", all.len());
     let slow = i64::from(slowness(&env));
-    assert!(median <= 50 * slow && worst <= 500 * slow, "{windows:?}");
+    assert!(median <= 200 * slow && worst <= 700 * slow, "{windows:?}");
     assert!(all.len() <= usize::try_from(files).unwrap() / 8 + 2, "{}", all.len());
     assert_no_refusals(&log);
 }
