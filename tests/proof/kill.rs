@@ -158,7 +158,8 @@ async fn a_path_killed_while_it_joined_an_asset_has_one_asset_also_when_it_stays
     for path in ["b.png", "c.png"] {
         let named = format!("{path:?}");
         let all = world.assets();
-        let own: Vec<_> = all.iter().filter(|one| one.md5 == two && one.metadata.to_string().contains(&named)).collect();
+        let own: Vec<_> =
+            all.iter().filter(|one| one.md5 == two && one.metadata.to_string().contains(&named)).collect();
         assert_eq!(own.len(), 1, "{path} has {own:#?}");
     }
     world.sandbox.clear_log();
