@@ -376,6 +376,31 @@ mod tests {
     }
 
     #[test]
+    fn our_own_call_s_outcome_does_not_hide_what_an_editor_did_after_it() {
+        let at = |second: u32, content: &str| Asset {
+            updated_at: format!("2026-01-01T00:00:0{second}.000Z"),
+            ..asset("u1", content, &["a.png", "b.png"])
+        };
+        let (before, ours, theirs) = (at(0, "x"), at(1, "x"), at(2, "theirs"));
+        // (known when our outcome comes, what is known after it, whether our own row is looked at again)
+        let cases = [
+            ("nothing came between", before.clone(), ours.clone(), false),
+            ("a look saw our change first", ours.clone(), ours.clone(), false),
+            ("a look saw an editor's change after ours", theirs.clone(), theirs.clone(), true),
+        ];
+        for (what, known, after, again) in cases {
+            let (conn, mirror) = index();
+            upsert(&conn, &known, None).unwrap();
+            conn.execute("UPDATE file SET handled = news", []).unwrap();
+            let actor = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            upsert_own(&conn, &ours, Some(&before), actor.id).unwrap();
+            assert_eq!(by_id(&conn, &ours.id).unwrap().as_ref(), Some(&after), "{what}");
+            let now = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            assert_eq!(now.news > actor.news, again, "{what}");
+        }
+    }
+
+    #[test]
     fn what_another_writer_pushed_becomes_the_base_and_what_we_pushed_by_bulk_stays() {
         let (conn, mirror) = index();
         let id = UploadId::new("u1");

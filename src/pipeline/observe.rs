@@ -30,6 +30,8 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
+    /// [`crate::index::sidecars::changes`] when the metadata files behind `desires` were read.
+    pub sidecar_changes: u64,
     /// Sees videos that are still being written; `None` where only the index counts.
     pub sight: Option<Sight>,
 }
