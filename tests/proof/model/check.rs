@@ -132,7 +132,7 @@ impl History {
             }
         }
         for (id, content) in &left.foreign {
-            let asset = &after[id];
+            let Some(asset) = after.get(id) else { panic!("{id} was not ours to delete") };
             assert_eq!(asset.filename, "theirs.png");
             if stamped(asset, "brand").is_empty() && stamped(asset, "web").is_empty() || left.forged.contains(id) {
                 assert_eq!(asset.md5, Md5::of(content.as_bytes()).to_string(), "{id} is another's");
