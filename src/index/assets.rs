@@ -68,17 +68,6 @@ pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
         .collect()
 }
 
-/// The assets with this content, but `own`, whose stamp mentions `name`, of whatever mirror.
-///
-/// # Errors
-/// SQLite's.
-pub fn also_naming(conn: &Connection, md5: Md5, name: &str, own: &UploadId) -> rusqlite::Result<Vec<UploadId>> {
-    let quoted = serde_json::to_string(name).unwrap_or_default();
-    conn.prepare_cached("SELECT id FROM asset WHERE md5 = ?1 AND id <> ?2 AND instr(stamp, ?3) ORDER BY id")?
-        .query_map(params![bytes(Some(&md5)), own.as_str(), quoted], |row| row.get::<_, String>(0).map(UploadId::new))?
-        .collect()
-}
-
 /// All assets whose stamp mentions `name`, of whatever mirror: it goes through all assets.
 pub(super) fn mentioning(conn: &Connection, name: &str) -> rusqlite::Result<Vec<Asset>> {
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE instr(stamp, ?1) ORDER BY id"))?
@@ -210,7 +199,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
         set_pushed(conn, mirror.id, &asset.id, entry)?;
         let base = entry.digest();
         for path in &entry.paths {
-            claims::follow(conn, mirror, path, asset)?;
+            claims::named(conn, mirror, path, asset)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
                  ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::index::files::Outcome;
 use crate::index::{FileRow, assets, files};
-use crate::model::{Asset, Md5, MirrorStamp, UploadId};
+use crate::model::{Asset, Md5, MirrorStamp};
 
 use super::plan::Action;
 
@@ -37,7 +37,7 @@ pub fn record(
         }
         files::mark_owners_dirty(conn, left)?;
     }
-    let in_step = |asset: &UploadId, entry: &MirrorStamp| {
+    let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
         assets::set_pushed(conn, mirror, asset, entry)?;
         files::settled(conn, row, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
     };
@@ -59,10 +59,7 @@ pub fn record(
             files::release(conn, *from_row)?;
             in_step(&asset.id, &edit.entry)
         }
-        Action::Replace { asset, edit, .. } => {
-            in_step(&asset.id, &edit.entry)?;
-            unclaim(conn, mirror, row, name, &asset.id)
-        }
+        Action::Replace { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } if row.present => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } => {
             assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
@@ -89,20 +86,6 @@ pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &
         assets::set_pushed(conn, mirror, &left, &entry)?;
     }
     files::mark_owners_dirty(conn, &left)
-}
-
-/// A path that stays with its own asset is named by no other with its content: a process that was killed while the path
-/// left for one has told that one's stamp already, and no row knows. Its paths are looked at, and write it anew.
-fn unclaim(conn: &Connection, mirror: i64, row: &FileRow, name: &str, own: &UploadId) -> rusqlite::Result<()> {
-    let Some(content) = row.md5 else { return Ok(()) };
-    for other in assets::also_naming(conn, content, name, own)? {
-        if let Some(mut entry) = assets::pushed(conn, mirror, &other)?.filter(|entry| entry.paths.contains(name)) {
-            entry.paths.remove(name);
-            assets::set_pushed(conn, mirror, &other, &entry)?;
-            files::mark_owners_dirty(conn, &other)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether the path has another asset, or none, after it.
