@@ -68,6 +68,19 @@ pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
         .collect()
 }
 
+/// The assets with this content that no path on disk of the mirror has, in id order.
+///
+/// # Errors
+/// SQLite's.
+pub fn unowned(conn: &Connection, mirror: i64, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM asset WHERE md5 = ?1 AND NOT EXISTS
+            (SELECT 1 FROM file WHERE file.asset = asset.id AND +file.mirror = ?2 AND file.present = 1) ORDER BY id"
+    ))?
+    .query_map(params![bytes(Some(&md5)), mirror], asset_of)?
+    .collect()
+}
+
 /// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order.
 ///
 /// # Errors

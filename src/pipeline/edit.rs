@@ -151,8 +151,8 @@ pub struct EditInput<'a> {
     pub asset: &'a Asset,
     /// What the mirror last pushed to it.
     pub pushed: Option<&'a MirrorStamp>,
-    /// A path that leaves the asset, as stamps name it.
-    pub leaving: Option<&'a str>,
+    /// Paths that leave the asset, as stamps name them.
+    pub leaving: Vec<&'a str>,
     /// New content that goes along.
     pub content: Option<Md5>,
     /// The file is gone: only add the tag that says so.
@@ -169,13 +169,13 @@ impl<'a> EditInput<'a> {
         asset: &'a Asset,
         pushed: Option<&'a MirrorStamp>,
     ) -> Self {
-        Self { mirror, me, sharers, asset, pushed, leaving: None, content: None, gone: false }
+        Self { mirror, me, sharers, asset, pushed, leaving: Vec::new(), content: None, gone: false }
     }
 
     /// `path` no longer shares the asset.
     #[must_use]
-    pub const fn leaving(mut self, stamp_name: &'a str) -> Self {
-        self.leaving = Some(stamp_name);
+    pub fn leaving(mut self, stamp_name: &'a str) -> Self {
+        self.leaving.push(stamp_name);
         self
     }
 
@@ -225,8 +225,8 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         tracks: tracks_after(base, input.content.is_some()),
         ..entry_of(merged.pushed)
     };
-    if let Some(leaving) = input.leaving {
-        entry.paths.remove(leaving);
+    for leaving in &input.leaving {
+        entry.paths.remove(*leaving);
     }
     if entry.accepted.is_some() {
         entry.md5.clone_from(&base.md5);
@@ -280,7 +280,9 @@ fn without_collection(base: &MirrorStamp, wanted: Wanted<'_>, remote: Remote<'_>
 fn united(me: &Sharer, others: &[Sharer]) -> Desired {
     let mut all: Vec<&Sharer> = others.iter().chain([me]).collect();
     all.sort_by(|a, b| a.path.key().cmp(b.path.key()));
-    unite(all.into_iter().map(|sharer| sharer.desired.clone()))
+    // What could not be used is told of each path by itself.
+    let wanted = |sharer: &Sharer| Desired { problems: Vec::new(), ..sharer.desired.clone() };
+    unite(all.into_iter().map(wanted))
 }
 
 fn entry_of(base: Base) -> MirrorStamp {
