@@ -81,12 +81,14 @@ pub fn unowned(conn: &Connection, mirror: i64, md5: Md5) -> rusqlite::Result<Vec
     .collect()
 }
 
-/// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order.
+/// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order. The stamps are left
+/// out: one that many paths share would be read for each of them.
 ///
 /// # Errors
 /// SQLite's.
 pub fn of_paths(conn: &Connection, mirror: i64, after: &str, limit: u32) -> rusqlite::Result<Vec<(String, Asset)>> {
-    let columns = COLUMNS.split(", ").map(|column| format!("asset.{column}")).collect::<Vec<_>>().join(", ");
+    let column = |name: &str| if name == "stamp" { "'{}' AS stamp".to_owned() } else { format!("asset.{name}") };
+    let columns = COLUMNS.split(", ").map(column).collect::<Vec<_>>().join(", ");
     conn.prepare_cached(&format!(
         "SELECT {columns}, file.path AS file_path FROM file JOIN asset ON asset.id = file.asset
          WHERE mirror = ?1 AND file.path > ?2 AND present = 1 ORDER BY file.path LIMIT ?3"

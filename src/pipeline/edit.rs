@@ -15,6 +15,10 @@ use super::plan::Sharer;
 /// The tag that `on_delete = "tag"` puts on the asset of a vanished file.
 pub const GONE_TAG: &str = "gone-from-folder";
 
+/// Names of paths on a stamp at most. A stamp travels with each call about its asset, so it must not grow with the copies
+/// of a file. One that is not named is found by its content all the same, also when the index is lost.
+pub const STAMP_PATHS: usize = 1000;
+
 /// A change of an asset's metadata, complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
@@ -70,7 +74,7 @@ impl Edit {
         // The service takes a creator for an asset that is there, not for a new one.
         let unfinished = desired.fields.remove(&FieldKey::Creator).is_some();
         let entry = MirrorStamp {
-            paths: stamp_names(me, followers),
+            paths: bounded(stamp_names(me, followers)),
             md5: content.to_string(),
             accepted: None,
             made: true,
@@ -228,6 +232,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
     for leaving in &input.leaving {
         entry.paths.remove(*leaving);
     }
+    entry.paths = bounded(entry.paths);
     if entry.accepted.is_some() {
         entry.md5.clone_from(&base.md5);
     }
@@ -300,6 +305,14 @@ fn tracks_after(base: &MirrorStamp, new_file: bool) -> BTreeMap<String, TrackSta
 
 fn stamp_names(me: &Sharer, others: &[Sharer]) -> BTreeSet<String> {
     others.iter().chain([me]).map(|sharer| sharer.stamp_name.clone()).collect()
+}
+
+/// The first so many: the same on every machine.
+fn bounded(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    if let Some(first_left_out) = names.iter().nth(STAMP_PATHS).cloned() {
+        drop(names.split_off(&first_left_out));
+    }
+    names
 }
 
 /// For a vanished file: what was pushed stays, and the tag that says so joins it.

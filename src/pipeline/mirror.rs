@@ -180,11 +180,7 @@ impl MirrorRun {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
         let rows = index
             .call(move |conn| {
-                let mut related = Vec::new();
-                for path in &paths {
-                    related.extend(files::related(conn, mirror, path.key())?);
-                }
-                Ok(related)
+                files::related(conn, mirror, paths.iter().map(RelPath::key))
             })
             .await?;
         let look = tokio::task::spawn_blocking(move || {

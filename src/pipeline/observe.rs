@@ -10,7 +10,7 @@ mod twins;
 use rusqlite::Connection;
 
 use crate::index::FileRow;
-use crate::index::{assets, files};
+use crate::index::assets;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
 use super::desire::Desires;

@@ -132,7 +132,7 @@ fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
         .then(|| seen.me.path.stem().to_owned());
     let part = |follower: &Follower| match &follower.from {
         Some(from) => {
-            (Part::Move { from_row: from.row, from_name: from.stamp_name.clone() }, moved_from(&from.path))
+            (Part::Move { from_row: from.row }, moved_from(&from.path))
         }
         None => (Part::Alias, same_as(&seen.me.path)),
     };

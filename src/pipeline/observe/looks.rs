@@ -24,8 +24,10 @@ pub struct Company {
     pub failed: Arc<HashSet<i64>>,
     /// Rows that an action is under way for: whoever has their content waits for them.
     pub under_way: Arc<HashSet<i64>>,
-    /// Rows that this pass is done with, or that a plan of this round speaks for: no other plan does.
-    pub apart: Arc<HashSet<i64>>,
+    /// Rows that this pass is done with.
+    pub tried: Arc<HashSet<i64>>,
+    /// Rows that a plan of this round speaks for: no other plan does.
+    pub spoken: Arc<HashSet<i64>>,
     /// Only these paths; `None`: all.
     pub only: Option<Arc<Only>>,
     /// What is to be tried again at this time, in milliseconds since 1970, or before, may join.
@@ -88,6 +90,30 @@ impl<'a> Looks<'a> {
         }
     }
 
+    /// The index.
+    #[must_use]
+    pub const fn conn(&self) -> &'a Connection {
+        self.conn
+    }
+
+    /// What observing needs beside the index.
+    #[must_use]
+    pub const fn scope(&self) -> &'a Scope {
+        self.scope
+    }
+
+    /// Whether this pass is about the row's path.
+    #[must_use]
+    pub fn is_wanted(&self, row: &FileRow) -> bool {
+        self.company.only.as_ref().is_none_or(|only| only.contains(row.path.key()))
+    }
+
+    /// Whether this pass is done with the row.
+    #[must_use]
+    pub fn is_tried(&self, row: i64) -> bool {
+        self.company.tried.contains(&row)
+    }
+
     /// A plan speaks for these rows.
     pub fn speak_for(&mut self, rows: impl IntoIterator<Item = i64>) {
         self.spoken.extend(rows);
@@ -96,7 +122,7 @@ impl<'a> Looks<'a> {
     /// Whether a plan of this page, or of this round, speaks for the row already, or an action for it is under way.
     #[must_use]
     pub fn is_spoken_for(&self, row: i64) -> bool {
-        self.spoken.contains(&row) || self.company.under_way.contains(&row)
+        self.spoken.contains(&row) || self.company.spoken.contains(&row) || self.company.under_way.contains(&row)
     }
 
     /// What of the metadata of a row that was seen beside others could not be used, a line each.
@@ -115,9 +141,9 @@ impl<'a> Looks<'a> {
     pub(super) fn may_join(&self, row: &FileRow) -> bool {
         let company = self.company;
         !self.is_spoken_for(row.id)
-            && !company.apart.contains(&row.id)
+            && !company.tried.contains(&row.id)
             && !company.failed.contains(&row.id)
-            && company.only.as_ref().is_none_or(|only| only.contains(row.path.key()))
+            && self.is_wanted(row)
     }
 
     /// One asset by id.

@@ -207,18 +207,16 @@ impl Action {
 }
 
 /// What an action means for a path beside the one that asked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The same as for the path that asked, and nothing of its own is told.
     Same,
     /// It shares the asset from now on.
     Alias,
-    /// It moved, with the asset, from this row, which stamps name so.
+    /// It moved, with the asset, from this row.
     Move {
         /// The row of the old path.
         from_row: i64,
-        /// How stamps name the old path.
-        from_name: String,
     },
 }
 
@@ -279,16 +277,15 @@ impl Plan {
         }
     }
 
+    /// All rows that the plan is about, when `row` is the one that asked.
+    pub fn rows<'a>(&'a self, row: &'a FileRow) -> impl Iterator<Item = &'a FileRow> {
+        std::iter::once(row).chain(self.members.iter().map(|member| &member.row))
+    }
+
     /// The same plan, for these as well.
     #[must_use]
     pub(super) fn with(self, members: Vec<Member>) -> Self {
         Self { members, ..self }
-    }
-
-    /// Nothing is planned for the path: it is another stage's.
-    #[must_use]
-    pub(in crate::pipeline) fn of_another_stage() -> Self {
-        decide(Action::Nothing, "")
     }
 }
 
