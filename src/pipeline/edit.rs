@@ -8,16 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp, TrackStamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, STAMP_PATHS, Stamp, TrackStamp};
 
 use super::plan::Sharer;
 
 /// The tag that `on_delete = "tag"` puts on the asset of a vanished file.
 pub const GONE_TAG: &str = "gone-from-folder";
-
-/// Names of paths on a stamp at most. A stamp travels with each call about its asset, so it must not grow with the copies
-/// of a file. One that is not named is found by its content all the same, also when the index is lost.
-pub const STAMP_PATHS: usize = 1000;
 
 /// A change of an asset's metadata, complete.
 #[derive(Debug, Clone, PartialEq)]

@@ -93,6 +93,8 @@ pub struct PassEnd {
     pub uncollected: BTreeSet<String>,
     /// Files that the pass did not come to the end with, without a problem of their own, in path order.
     pub left: Vec<String>,
+    /// A metadata file was saved meanwhile: what is left is planned by what it says now.
+    pub outdated: bool,
 }
 
 /// The pass could not go on.
@@ -209,7 +211,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn goes_on(&self) -> bool {
-        self.end.fatal.is_none() && !self.context.stop.is_cancelled()
+        self.end.fatal.is_none() && !self.end.outdated && !self.context.stop.is_cancelled()
     }
 
     fn set_flush(&self, flush: bool) {

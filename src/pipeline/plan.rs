@@ -22,8 +22,10 @@ pub use observation::{Candidate, Follower, GoneTwin, Known, LiveTwin, Observatio
 pub fn plan(seen: &Observation, policy: &Policy) -> Plan {
     let mut plan = decide_alone(seen, policy);
     // Who gets an asset has its followers; whoever has one already has those that are like it.
-    let gets =
-        matches!(plan.action, Action::Create { .. } | Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. });
+    let gets = matches!(
+        plan.action,
+        Action::Create { .. } | Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. }
+    );
     if plan.members.is_empty() && !gets {
         let same = |row: &FileRow| Member { row: row.clone(), part: Part::Same, why: plan.why.clone() };
         plan.members = seen.alike.iter().map(same).collect();
@@ -131,9 +133,7 @@ fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
     let basename = (policy.on_rename == OnRename::Rename && renamed && made && gone.sharers.is_empty())
         .then(|| seen.me.path.stem().to_owned());
     let part = |follower: &Follower| match &follower.from {
-        Some(from) => {
-            (Part::Move { from_row: from.row }, moved_from(&from.path))
-        }
+        Some(from) => (Part::Move { from_row: from.row }, moved_from(&from.path)),
         None => (Part::Alias, same_as(&seen.me.path)),
     };
     decide(
@@ -192,7 +192,7 @@ fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool,
         let why = edit.summary();
         return decide(Action::Retag { asset: Box::new(asset.clone()), edit }, why);
     }
-    if index_behind || seen.pushed.as_ref() != Some(&edit.entry) {
+    if index_behind || seen.behind || seen.pushed.as_ref() != Some(&edit.entry) {
         let quiet_conflicts = edit.conflicts;
         return Plan { quiet_conflicts, ..decide(Action::Record { asset: asset.id.clone(), entry: edit.entry }, why) };
     }

@@ -47,12 +47,7 @@ struct Gone {
 }
 
 impl Looks<'_> {
-    pub(super) fn find_twins(
-        &mut self,
-        row: &FileRow,
-        content: Md5,
-        seen: &mut Observation,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn find_twins(&mut self, row: &FileRow, content: Md5, seen: &mut Observation) -> rusqlite::Result<()> {
         let twins = self.of_content(content)?;
         let mut gone = Vec::new();
         for twin in twins.gone.iter().filter(|twin| twin.id != row.id) {
@@ -109,7 +104,8 @@ impl Looks<'_> {
         };
         let first = waiting.first().filter(|first| self.rank(first.row) < self.rank(row)).map(|first| first.row);
         if is_awaited {
-            let several_vanished = gone.iter().any(|one| gone.first().is_some_and(|first| first.asset.id != one.asset.id));
+            let several_vanished =
+                gone.iter().any(|one| gone.first().is_some_and(|first| first.asset.id != one.asset.id));
             for Waiting { row: twin, is_certain } in &waiting {
                 let twin_name = self.scope.stamp_name(&twin.path);
                 let its_from = from.get(&twin.id).map(|place| &gone[*place]);

@@ -125,8 +125,7 @@ impl Pass<'_> {
                     files::mark_dirty(conn, row.id)?;
                 }
                 let asked = action.name().map(|action| (&row, action, &plan.why));
-                let joined =
-                    plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?, &one.why)));
+                let joined = plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?, &one.why)));
                 for (row, action, why) in asked.into_iter().chain(joined) {
                     let done = Done { at_ms: now, action: action.into(), why: why.clone() };
                     told::add_history(conn, row.id, &done)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Pass, PassError};
-use crate::index::{FileRow, assets, files};
+use crate::index::{FileRow, assets, files, sidecars};
 use crate::pipeline::observe::{Company, Looks};
 use crate::pipeline::plan::{Action, Known, Observation, Plan, Policy, plan};
 use crate::pipeline::tracks::claim;
@@ -39,22 +39,28 @@ impl Pass<'_> {
         let (scope, policy, company) = (self.context.scope.clone(), self.context.policy.clone(), self.company());
         let after = after.to_owned();
         let page = self.context.index.call(move |conn| {
+            if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+                return Ok(None);
+            }
             let mut looks = Looks::new(conn, &scope, &company);
             let mut page = Page::default();
             for row in files::dirty(conn, scope.mirror, present, &after, company.now_ms, PAGE)? {
                 page.last = Some(row.path.key().to_owned());
                 page.add(&mut looks, &policy, row)?;
             }
-            Ok(page)
+            Ok(Some(page))
         });
         let page = page.await?;
-        Ok(self.turned(page))
+        Ok(self.taken(page))
     }
 
     /// The rows of paths that changed while the pass runs, with their plans.
     pub(super) async fn urgent_page(&mut self, paths: Vec<String>) -> Result<Page, PassError> {
         let (scope, policy, company) = (self.context.scope.clone(), self.context.policy.clone(), self.company());
         let page = self.context.index.call(move |conn| {
+            if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+                return Ok(None);
+            }
             let mut rows = Vec::new();
             for path in paths {
                 rows.extend(files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present));
@@ -68,14 +74,15 @@ impl Pass<'_> {
             let mut looks = Looks::new(conn, &scope, &company);
             let mut page = Page::default();
             rows.into_iter().try_for_each(|row| page.add(&mut looks, &policy, row))?;
-            Ok(page)
+            Ok(Some(page))
         });
         let page = page.await?;
+        let page = self.taken(page);
         let tried = Arc::make_mut(&mut self.tried);
         for (row, _) in &page.plans {
             tried.remove(&row.id);
         }
-        Ok(self.turned(page))
+        Ok(page)
     }
 
     /// Who is under way, failed, or spoken for, as of now.
@@ -90,8 +97,13 @@ impl Pass<'_> {
         }
     }
 
-    /// Tracks have their turn later; who waited for one that is not in this pass need not.
-    fn turned(&mut self, mut page: Page) -> Page {
+    /// Tracks have their turn later; who waited for one that is not in this pass need not. Nothing when a metadata file was
+    /// saved since this pass read them: to plan by what it said before would be to take the new word for heard.
+    fn taken(&mut self, page: Option<Page>) -> Page {
+        let Some(mut page) = page else {
+            self.end.outdated = true;
+            return Page::default();
+        };
         let new = page.tracks.drain(..).filter(|row| !self.failed.contains(&row.id));
         self.companions.extend(new.map(|row| (row.id, row)).collect::<Vec<_>>());
         for row in page.unwanted.drain(..) {

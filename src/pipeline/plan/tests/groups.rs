@@ -62,9 +62,8 @@ fn paths_that_moved_together_are_one_move_and_new_copies_go_along() {
     let gone = seen.gone_twin.as_mut().unwrap();
     gone.candidate.pushed = Some(entry(&["old/b0.png", "old/b4.png", "old/logo.png", "stays.png"], "a", true));
     let made = plan(&seen, &default_policy());
-    let wanted: Vec<_> = (0..9)
-        .map(|id| (id, if id < 5 { Part::Move { from_row: 100 + id } } else { Part::Alias }))
-        .collect();
+    let wanted: Vec<_> =
+        (0..9).map(|id| (id, if id < 5 { Part::Move { from_row: 100 + id } } else { Part::Alias })).collect();
     assert_eq!(parts(&made), wanted);
     let Action::Move { edit, .. } = &made.action else { panic!("{made:?}") };
     assert!(!names(edit).iter().any(|name| name.starts_with("old/")), "{:?}", names(edit));
@@ -91,7 +90,7 @@ fn a_stamp_does_not_grow_with_the_copies_and_is_the_same_again() {
     seen.followers = (0..5000).map(|n| follower(&format!("b{n:04}.png"), "a", Some(n))).collect();
     let made = plan(&seen, &default_policy());
     let Action::Create { edit, .. } = made.action else { panic!("{made:?}") };
-    assert_eq!((edit.entry.paths.len(), made.members.len()), (crate::pipeline::edit::STAMP_PATHS, 5000));
+    assert_eq!((edit.entry.paths.len(), made.members.len()), (crate::model::STAMP_PATHS, 5000));
     let mut again = lonely("a.png", "a");
     again.base = maybe("a");
     again.known = Known::There(Box::new(asset("new", "a", Some(&edit.entry))));
