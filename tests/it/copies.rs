@@ -1,5 +1,8 @@
 //! Many copies of one file: they share one asset, and cost what one does.
 
+use dato_mirror::sandbox::FaultKind;
+use serde_json::Value;
+
 use crate::support::{Run, TestEnv, bytes, fast, stamped_paths};
 
 fn copies(env: &TestEnv, folder: &str, count: usize, seed: u64) {
@@ -203,6 +206,24 @@ fn copies_with_assets_of_their_own_each_get_one() {
     env.sync().exits(0);
     assert_eq!(env.assets().len(), 100);
     assert_unchanged(&env, 100);
+}
+
+#[test]
+fn a_content_that_the_service_refuses_is_told_of_every_copy_and_one_bad_file_spoils_no_other() {
+    for (refusals, told) in [(1, "created 1, aliased 58, failed 1"), (3, "failed 60")] {
+        let env = TestEnv::new();
+        copies(&env, "a", 60, 1);
+        for _ in 0..refusals {
+            let code = "INVALID_FIELD".into();
+            let refusal = FaultKind::Status { status: 422, code, transient: false, details: Value::Null };
+            env.sandbox.fault("POST /uploads", refusal);
+        }
+        let run = env.sync().exits(1).did(told);
+        assert_eq!(run.count("unchanged"), 0, "{run:#?}");
+        env.sync().exits(0).did(if refusals == 1 { "aliased 1" } else { "created 1, aliased 59" });
+        assert_eq!(env.assets().len(), 1);
+        assert_unchanged(&env, 60);
+    }
 }
 
 #[test]
