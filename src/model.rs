@@ -21,5 +21,5 @@ pub use field::{FieldKey, Fields};
 pub use month::Month;
 pub use path::{PathError, RelPath};
 pub use sidecar::{SidecarKind, sidecar_kind};
-pub use stamp::{MirrorStamp, STAMP_KEY, Stamp, TrackStamp};
+pub use stamp::{MirrorStamp, STAMP_KEY, STAMP_PATHS, Stamp, TrackStamp};
 pub use upload_id::{PathDigest, UploadId};

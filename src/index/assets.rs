@@ -75,12 +75,27 @@ pub(super) fn mentioning(conn: &Connection, name: &str) -> rusqlite::Result<Vec<
         .collect()
 }
 
-/// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order.
+/// The assets with this content that no path on disk of the mirror has, in id order.
+///
+/// # Errors
+/// SQLite's.
+pub fn unowned(conn: &Connection, mirror: i64, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM asset WHERE md5 = ?1 AND NOT EXISTS
+            (SELECT 1 FROM file WHERE file.asset = asset.id AND +file.mirror = ?2 AND file.present = 1) ORDER BY id"
+    ))?
+    .query_map(params![bytes(Some(&md5)), mirror], asset_of)?
+    .collect()
+}
+
+/// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order. The stamps are left
+/// out: one that many paths share would be read for each of them.
 ///
 /// # Errors
 /// SQLite's.
 pub fn of_paths(conn: &Connection, mirror: i64, after: &str, limit: u32) -> rusqlite::Result<Vec<(String, Asset)>> {
-    let columns = COLUMNS.split(", ").map(|column| format!("asset.{column}")).collect::<Vec<_>>().join(", ");
+    let column = |name: &str| if name == "stamp" { "'{}' AS stamp".to_owned() } else { format!("asset.{name}") };
+    let columns = COLUMNS.split(", ").map(column).collect::<Vec<_>>().join(", ");
     conn.prepare_cached(&format!(
         "SELECT {columns}, file.path AS file_path FROM file JOIN asset ON asset.id = file.asset
          WHERE mirror = ?1 AND file.path > ?2 AND present = 1 ORDER BY file.path LIMIT ?3"
@@ -208,7 +223,8 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .execute(params![mirror.id, path, asset.id.as_str(), bytes(base.as_ref())])?;
         }
         let named = before.and_then(|before| before.stamp.0.get(mirror.name));
-        for path in named.iter().flat_map(|named| named.paths.difference(&entry.paths)) {
+        let gone = named.iter().flat_map(|named| named.paths.difference(&entry.paths));
+        for path in gone.filter(|path| entry.leaves_out(path)) {
             claims::lost(conn, mirror, path, &asset.id)?;
         }
         // A path's digest is no path.

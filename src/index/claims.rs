@@ -57,7 +57,7 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
 
 /// Whether the stamp names others of the mirror and not this path. One that says nothing of the mirror leaves nobody out.
 fn leaves_out(mirror: &str, name: &str, asset: &Asset) -> bool {
-    asset.stamp.0.get(mirror).is_some_and(|entry| !entry.paths.contains(name))
+    asset.stamp.0.get(mirror).is_some_and(|entry| entry.leaves_out(name))
 }
 
 fn hand_over(conn: &Connection, mirror: Mirror<'_>, row: &FileRow, name: &str, asset: &Asset) -> rusqlite::Result<()> {

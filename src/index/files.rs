@@ -17,8 +17,8 @@ use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
 pub use dirty::{
-    clean, count_dirty, detach, dirty, failed, is_due, look_again, mark_dirty, mark_others_dirty, mark_owners_dirty,
-    settled, waiting, withheld,
+    clean, count_dirty, detach, dirty, due_of_asset, due_of_content, failed, is_due, left_due, look_again, mark_dirty,
+    mark_others_dirty, mark_owners_dirty, settled, waiting, withheld,
 };
 pub(super) use find::beside;
 pub use find::{any_present, below, by_path, mirror_of, owners, path_of, related, with_content};

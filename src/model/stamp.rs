@@ -14,6 +14,10 @@ use super::{Asset, FieldKey, Fields, Md5, Md5Hasher};
 /// The custom data key that holds the stamp.
 pub const STAMP_KEY: &str = "dato-mirror";
 
+/// Paths of a mirror that a stamp names at most. A stamp travels with each call about its asset, so it must not grow with
+/// the copies of a file. A path that is not named is found by its content all the same, also when the index is lost.
+pub const STAMP_PATHS: usize = 1000;
+
 /// The stamp of one asset: one entry for each mirror that uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -85,6 +89,12 @@ impl Stamp {
 }
 
 impl MirrorStamp {
+    /// Whether the asset is not `path`'s, as stamps name it; one that names as many as it can says nothing of the others.
+    #[must_use]
+    pub fn leaves_out(&self, path: &str) -> bool {
+        self.paths.len() < STAMP_PATHS && !self.paths.contains(path)
+    }
+
     /// The content last pushed; `None` when the stamp is damaged.
     #[must_use]
     pub fn digest(&self) -> Option<Md5> {

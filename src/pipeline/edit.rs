@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, Stamp, TrackStamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, STAMP_PATHS, Stamp, TrackStamp};
 
 use super::plan::Sharer;
 
@@ -70,7 +70,7 @@ impl Edit {
         // The service takes a creator for an asset that is there, not for a new one.
         let unfinished = desired.fields.remove(&FieldKey::Creator).is_some();
         let entry = MirrorStamp {
-            paths: stamp_names(me, followers),
+            paths: bounded(stamp_names(me, followers)),
             md5: content.to_string(),
             accepted: None,
             made: true,
@@ -151,8 +151,8 @@ pub struct EditInput<'a> {
     pub asset: &'a Asset,
     /// What the mirror last pushed to it.
     pub pushed: Option<&'a MirrorStamp>,
-    /// A path that leaves the asset, as stamps name it.
-    pub leaving: Option<&'a str>,
+    /// Paths that leave the asset, as stamps name them.
+    pub leaving: Vec<&'a str>,
     /// New content that goes along.
     pub content: Option<Md5>,
     /// The file is gone: only add the tag that says so.
@@ -169,13 +169,13 @@ impl<'a> EditInput<'a> {
         asset: &'a Asset,
         pushed: Option<&'a MirrorStamp>,
     ) -> Self {
-        Self { mirror, me, sharers, asset, pushed, leaving: None, content: None, gone: false }
+        Self { mirror, me, sharers, asset, pushed, leaving: Vec::new(), content: None, gone: false }
     }
 
     /// `path` no longer shares the asset.
     #[must_use]
-    pub const fn leaving(mut self, stamp_name: &'a str) -> Self {
-        self.leaving = Some(stamp_name);
+    pub fn leaving(mut self, stamp_name: &'a str) -> Self {
+        self.leaving.push(stamp_name);
         self
     }
 
@@ -225,9 +225,10 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         tracks: tracks_after(base, input.content.is_some()),
         ..entry_of(merged.pushed)
     };
-    if let Some(leaving) = input.leaving {
-        entry.paths.remove(leaving);
+    for leaving in &input.leaving {
+        entry.paths.remove(*leaving);
     }
+    entry.paths = bounded(entry.paths);
     if entry.accepted.is_some() {
         entry.md5.clone_from(&base.md5);
     }
@@ -280,7 +281,9 @@ fn without_collection(base: &MirrorStamp, wanted: Wanted<'_>, remote: Remote<'_>
 fn united(me: &Sharer, others: &[Sharer]) -> Desired {
     let mut all: Vec<&Sharer> = others.iter().chain([me]).collect();
     all.sort_by(|a, b| a.path.key().cmp(b.path.key()));
-    unite(all.into_iter().map(|sharer| sharer.desired.clone()))
+    // What could not be used is told of each path by itself.
+    let wanted = |sharer: &Sharer| Desired { problems: Vec::new(), ..sharer.desired.clone() };
+    unite(all.into_iter().map(wanted))
 }
 
 fn entry_of(base: Base) -> MirrorStamp {
@@ -298,6 +301,14 @@ fn tracks_after(base: &MirrorStamp, new_file: bool) -> BTreeMap<String, TrackSta
 
 fn stamp_names(me: &Sharer, others: &[Sharer]) -> BTreeSet<String> {
     others.iter().chain([me]).map(|sharer| sharer.stamp_name.clone()).collect()
+}
+
+/// The first so many: the same on every machine.
+fn bounded(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    if let Some(first_left_out) = names.iter().nth(STAMP_PATHS).cloned() {
+        drop(names.split_off(&first_left_out));
+    }
+    names
 }
 
 /// For a vanished file: what was pushed stays, and the tag that says so joins it.

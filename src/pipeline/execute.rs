@@ -109,6 +109,8 @@ pub struct Executed {
     pub row: FileRow,
     /// The plan that was carried out.
     pub plan: Plan,
+    /// Rows that the plan at the beginning spoke for and this one does not.
+    pub dropped: Vec<i64>,
     /// Conflicts that the plan at the beginning did not know.
     pub conflicts: Vec<Conflict>,
     /// The asset as confirmed, or nothing where none is left or none was touched.
@@ -120,16 +122,17 @@ pub struct Executed {
 pub(super) struct Execution {
     pub row: FileRow,
     pub plan: Plan,
+    pub dropped: Vec<i64>,
     pub conflicts: Vec<Conflict>,
 }
 
 impl Execution {
     pub(super) const fn new(row: FileRow, plan: Plan) -> Self {
-        Self { row, plan, conflicts: Vec::new() }
+        Self { row, plan, dropped: Vec::new(), conflicts: Vec::new() }
     }
 
     pub(super) fn ended(self, result: Result<Option<Box<Asset>>, Failure>) -> Executed {
-        Executed { row: self.row, plan: self.plan, conflicts: self.conflicts, result }
+        Executed { row: self.row, plan: self.plan, dropped: self.dropped, conflicts: self.conflicts, result }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: gathering it from disk and index, without a call and without a change: what the index has not seen yet is scanned
 //! into a throw-away copy. Never does: deciding (that is `plan`), printing. Called by: the `explain` command. Blocks.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -279,7 +279,7 @@ fn fill(
         told.asset = claim.asset.as_ref().map(|asset| AssetView::of(asset, Some(&claim.entry)));
         return Ok(());
     }
-    let seen = observe(conn, &scope, row, &HashSet::new())?;
+    let seen = observe(conn, &scope, row)?;
     let plan = plan(&seen, &policy);
     told.action = Some(plan.action.name().unwrap_or("nothing").to_owned());
     told.why = plan.why;

@@ -178,15 +178,7 @@ impl MirrorRun {
     /// The index's.
     pub async fn related(&self, index: &Index, paths: &[RelPath]) -> Result<Vec<RelPath>, RunError> {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
-        let rows = index
-            .call(move |conn| {
-                let mut related = Vec::new();
-                for path in &paths {
-                    related.extend(files::related(conn, mirror, path.key())?);
-                }
-                Ok(related)
-            })
-            .await?;
+        let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
         let look = tokio::task::spawn_blocking(move || {
             let is_as_known = |row: &FileRow| {
                 let now = std::fs::metadata(row.path.below(&root)).ok().map(|metadata| Fingerprint::from(&metadata));

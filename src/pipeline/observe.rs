@@ -1,19 +1,23 @@
 //! Gathers all that is known of one path.
 //!
-//! Owns: the rules which asset is a path's own, what counts as its base, and who its twins are. Reads the index;
-//! never the network, never decides. Called by: `pipeline::pass`, inside one index transaction a page.
+//! Owns: the rules which asset is a path's own and what counts as its base; in `observe/` who its twins are, and what is
+//! read once for all rows of a page. Reads the index; never the network, never decides.
+//! Called by: `pipeline::pass`, inside one index transaction a page, and `explain`.
 
-use std::collections::HashSet;
+mod looks;
+mod twins;
 
 use rusqlite::Connection;
 
 use crate::index::FileRow;
-use crate::index::{assets, files};
+use crate::index::assets;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
 use super::desire::Desires;
-use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
-use super::tracks::{Sight, claim};
+use super::plan::{Candidate, Known, Observation, Sharer};
+use super::tracks::Sight;
+
+pub use looks::{Company, Looks};
 
 /// What observing needs beside the index.
 #[derive(Debug)]
@@ -89,63 +93,134 @@ fn has_come_true(intended: &MirrorStamp, entry: &MirrorStamp, asset: &Asset) -> 
     moved && intended.tags.difference(&entry.tags).all(|tag| asset.tags.contains(tag))
 }
 
-/// Observes the path of `row`. Rows in `failed` could not be mirrored in this pass: nobody waits for them.
+/// Observes the path of `row` by itself, for whoever looks at one path: nobody is taken along.
 ///
 /// # Errors
 /// SQLite's.
-pub fn observe(
-    conn: &Connection,
-    scope: &Scope,
-    row: &FileRow,
-    failed: &HashSet<i64>,
-) -> rusqlite::Result<Observation> {
-    let local = row.md5.filter(|_| row.present);
-    let (known, new_id) = own_asset(conn, scope, row)?;
-    let own = match &known {
-        Known::There(asset) => Some(&**asset),
-        Known::Never | Known::Gone(_) => None,
-    };
-    let mut seen = Observation {
-        me: scope.sharer(conn, row, own)?,
-        local,
-        base: row.base_md5,
-        known,
-        behind: false,
-        pushed: None,
-        sharers: Vec::new(),
-        foreign_sharers: 0,
-        gone_twin: None,
-        live_twin: None,
-        remote_twin: None,
-        followers: Vec::new(),
-        new_id,
-    };
-    if let Known::There(asset) = &seen.known {
-        seen.pushed = scope.pushed(conn, asset)?;
-        seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
-        seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
-        for (mirror, owner) in files::owners(conn, &asset.id)? {
-            if !owner.present || owner.id == row.id {
-                continue;
+pub fn observe(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<Observation> {
+    Looks::new(conn, scope, &Company::default()).observe(row)
+}
+
+impl Looks<'_> {
+    /// Observes the path of `row`, and who has the same to be done.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn observe(&mut self, row: &FileRow) -> rusqlite::Result<Observation> {
+        let (conn, scope) = (self.conn, self.scope);
+        let local = row.md5.filter(|_| row.present);
+        let (known, new_id) = self.own_asset(row)?;
+        let own = match &known {
+            Known::There(asset) => Some(&**asset),
+            Known::Never | Known::Gone(_) => None,
+        };
+        let mut seen = Observation {
+            me: scope.sharer(conn, row, own)?,
+            local,
+            base: row.base_md5,
+            known,
+            behind: false,
+            pushed: None,
+            sharers: Vec::new(),
+            foreign_sharers: 0,
+            gone_twin: None,
+            live_twin: None,
+            remote_twin: None,
+            followers: Vec::new(),
+            alike: Vec::new(),
+            new_id,
+        };
+        if let Known::There(asset) = &seen.known {
+            seen.pushed = scope.pushed(conn, asset)?;
+            seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
+            seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
+            for (mirror, owner) in &self.owners(&asset.id)?.rows {
+                if !owner.present || owner.id == row.id {
+                    continue;
+                }
+                if *mirror == scope.name {
+                    let sharer = scope.sharer(conn, owner, Some(asset))?;
+                    self.note(owner, &sharer.desired);
+                    seen.sharers.push(sharer);
+                } else {
+                    seen.foreign_sharers += 1;
+                }
             }
-            if mirror == scope.name {
-                seen.sharers.push(scope.sharer(conn, &owner, Some(asset))?);
-            } else {
-                seen.foreign_sharers += 1;
-            }
+            seen.foreign_sharers += unknown_sharers(conn, scope, asset)?;
         }
-        seen.foreign_sharers += unknown_sharers(conn, scope, asset)?;
-    }
-    if let Some(content) = local {
-        let placed = matches!(seen.known, Known::There(_)) && seen.sharers.is_empty() && seen.foreign_sharers == 0;
-        if !placed {
-            find_twins(conn, scope, row, content, failed, &mut seen)?;
+        seen.alike = match &seen.known {
+            Known::Never => Vec::new(),
+            Known::Gone(id) => self.alike(row, id)?,
+            Known::There(asset) => self.alike(row, &asset.id)?,
+        };
+        if let Some(content) = local.filter(|_| self.is_to_be_placed(&seen)) {
+            self.find_twins(row, content, &mut seen)?;
             if let (Known::Never | Known::Gone(_), Some(asset)) = (&seen.known, to_take(&seen, scope.share)) {
                 seen.me = scope.sharer(conn, row, Some(asset))?;
             }
         }
+        Ok(seen)
     }
-    Ok(seen)
+
+    /// Whether the path may need another asset than the one that is known.
+    fn is_to_be_placed(&self, seen: &Observation) -> bool {
+        match &seen.known {
+            Known::Never => true,
+            Known::Gone(_) => self.scope.desires.recreates(),
+            Known::There(_) => !seen.sharers.is_empty() || seen.foreign_sharers > 0,
+        }
+    }
+
+    /// The asset of a path, by index (which stamps have filled) or by derived id; and the id for a new one.
+    fn own_asset(&mut self, row: &FileRow) -> rusqlite::Result<(Known, UploadId)> {
+        let mut known = match &row.asset {
+            Some(id) => Some(match self.asset(id)? {
+                Some(asset) => Known::There(Box::new((*asset).clone())),
+                None => Known::Gone(id.clone()),
+            }),
+            None => None,
+        };
+        let mut generation = 0;
+        loop {
+            let id = self.derived(row, generation);
+            generation += 1;
+            let Some(asset) = self.asset(&id)? else {
+                // An id that went with another path stays that path's, also when its asset was deleted.
+                let is_taken = self.owners(&id)?.rows.iter().any(|(_, owner)| owner.id != row.id);
+                if is_taken || assets::is_spent(self.conn, &id)? {
+                    continue;
+                }
+                return Ok((known.unwrap_or(Known::Never), id));
+            };
+            if known.is_none() && self.is_own(row, &asset)? {
+                known = Some(Known::There(Box::new((*asset).clone())));
+            }
+        }
+    }
+
+    fn derived(&self, row: &FileRow, generation: u32) -> UploadId {
+        UploadId::derived(&self.scope.site.id, &self.scope.name, &row.path, generation)
+    }
+
+    /// Whether an asset with an id derived from this path, which the index knows none for, is its own.
+    pub(super) fn has_own(&mut self, row: &FileRow) -> rusqlite::Result<bool> {
+        let mut generation = 0;
+        while let Some(asset) = self.asset(&self.derived(row, generation))? {
+            if self.is_own(row, &asset)? {
+                return Ok(true);
+            }
+            generation += 1;
+        }
+        Ok(false)
+    }
+
+    /// Whether the asset with an id derived from this path still belongs to it: it may have moved on to another path.
+    fn is_own(&mut self, row: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
+        if let Some(entry) = asset.stamp.0.get(&self.scope.name) {
+            return Ok(entry.paths.contains(&self.scope.stamp_name(&row.path)));
+        }
+        Ok(self.owners(&asset.id)?.rows.is_empty())
+    }
 }
 
 /// The asset that the planner gives a path without one, if there is any: what its year is.
@@ -168,41 +243,6 @@ fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: O
     }
 }
 
-/// The asset of a path, by index (which stamps have filled) or by derived id; and the id for a new one.
-fn own_asset(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<(Known, UploadId)> {
-    let mut known = match &row.asset {
-        Some(id) => Some(match assets::by_id(conn, id)? {
-            Some(asset) => Known::There(Box::new(asset)),
-            None => Known::Gone(id.clone()),
-        }),
-        None => None,
-    };
-    let mut generation = 0;
-    loop {
-        let id = UploadId::derived(&scope.site.id, &scope.name, &row.path, generation);
-        let Some(asset) = assets::by_id(conn, &id)? else {
-            // An id that went with another path stays that path's, also when its asset was deleted.
-            if assets::is_spent(conn, &id)? || files::owners(conn, &id)?.iter().any(|(_, owner)| owner.id != row.id) {
-                generation += 1;
-                continue;
-            }
-            return Ok((known.unwrap_or(Known::Never), id));
-        };
-        if known.is_none() && is_own(conn, scope, row, &asset)? {
-            known = Some(Known::There(Box::new(asset)));
-        }
-        generation += 1;
-    }
-}
-
-/// Whether the asset with an id derived from this path still belongs to it: it may have moved on to another path.
-fn is_own(conn: &Connection, scope: &Scope, row: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
-    if let Some(entry) = asset.stamp.0.get(&scope.name) {
-        return Ok(entry.paths.contains(&scope.stamp_name(&row.path)));
-    }
-    Ok(files::owners(conn, &asset.id)?.is_empty())
-}
-
 /// Paths of mirrors that this index does not have: only the stamp tells of them.
 fn unknown_sharers(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<usize> {
     let mut count = 0;
@@ -214,135 +254,6 @@ fn unknown_sharers(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite:
         }
     }
     Ok(count)
-}
-
-fn find_twins(
-    conn: &Connection,
-    scope: &Scope,
-    row: &FileRow,
-    content: Md5,
-    failed: &HashSet<i64>,
-    seen: &mut Observation,
-) -> rusqlite::Result<()> {
-    let mut waiting: Vec<FileRow> = Vec::new();
-    let mut live: Option<(FileRow, Candidate)> = None;
-    let mut gone: Option<(FileRow, Candidate)> = None;
-    for twin in files::with_content(conn, scope.mirror, content)? {
-        // A track of a video is no asset that others could share.
-        if twin.id == row.id || claim(conn, scope, &twin)?.is_some() {
-            continue;
-        }
-        let known = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten();
-        let unplaced = match &known {
-            None => twin.asset.is_none() || scope.desires.recreates(),
-            Some(asset) => leaves(conn, &twin, asset)?,
-        };
-        let asset = known.filter(|asset| asset.md5 == Some(content));
-        match (twin.present, asset) {
-            (true, Some(asset)) => {
-                let candidate = scope.candidate(conn, asset)?;
-                // One that was made with this path in mind comes first.
-                let names_me = |candidate: &Candidate| {
-                    candidate.pushed.as_ref().is_some_and(|entry| entry.paths.contains(&seen.me.stamp_name))
-                };
-                if live.as_ref().is_none_or(|(_, first)| names_me(&candidate) && !names_me(first)) {
-                    live = Some((twin, candidate));
-                }
-            }
-            // Nobody waits for a path that could not be mirrored.
-            (true, None) if unplaced && twin.failures == 0 && !failed.contains(&twin.id) => waiting.push(twin),
-            (false, Some(asset)) => {
-                // Of several vanished paths, the one with the same file name is the likeliest origin.
-                let same_name = twin.path.file_name() == row.path.file_name();
-                if (gone.is_none() || same_name) && movable(conn, scope, &asset)? {
-                    gone = Some((twin, scope.candidate(conn, asset)?));
-                }
-            }
-            _ => {}
-        }
-    }
-    if let Some((twin, candidate)) = gone {
-        let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
-        seen.gone_twin = Some(GoneTwin {
-            row: twin.id,
-            stamp_name: scope.stamp_name(&twin.path),
-            path: twin.path,
-            candidate,
-            sharers,
-        });
-    }
-    if let Some((twin, candidate)) = live {
-        let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
-        seen.live_twin = Some(LiveTwin { path: twin.path, candidate: Some(candidate), sharers });
-    } else if let Some(first) = waiting.first().filter(|first| first.path.key() < row.path.key()) {
-        seen.live_twin = Some(LiveTwin { path: first.path.clone(), candidate: None, sharers: Vec::new() });
-    }
-    // They wait for nobody who keeps an asset.
-    let awaited = match &seen.known {
-        Known::There(asset) => leaves(conn, row, asset)?,
-        Known::Never | Known::Gone(_) => true,
-    };
-    // Nor for one that could not be mirrored before: as above.
-    if awaited && row.failures == 0 && !failed.contains(&row.id) {
-        seen.followers = waiting
-            .iter()
-            .filter(|twin| twin.path.key() > row.path.key())
-            .map(|twin| scope.sharer(conn, twin, None))
-            .collect::<rusqlite::Result<_>>()?;
-    }
-    seen.remote_twin = remote_twin(conn, scope, row, content)?;
-    Ok(())
-}
-
-/// Whether a changed path is about to leave its asset to others that still have the old content.
-fn leaves(conn: &Connection, twin: &FileRow, asset: &Asset) -> rusqlite::Result<bool> {
-    let stays = |owner: &FileRow| owner.id != twin.id && owner.present && owner.md5 == asset.md5;
-    // One that did not change itself stays too: an editor's file is there, and that is accepted or reported.
-    let changed = twin.base_md5 != twin.md5;
-    Ok(changed && twin.md5 != asset.md5 && files::owners(conn, &asset.id)?.iter().any(|(_, owner)| stays(owner)))
-}
-
-/// Whether a vanished path's asset may go to another path: with assets of their own, not while others have it.
-fn movable(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<bool> {
-    Ok(scope.share || files::owners(conn, &asset.id)?.iter().all(|(_, owner)| !owner.present))
-}
-
-fn present_sharers(conn: &Connection, scope: &Scope, asset: &Asset, me: i64) -> rusqlite::Result<Vec<Sharer>> {
-    files::owners(conn, &asset.id)?
-        .into_iter()
-        .filter(|(mirror, owner)| *mirror == scope.name && owner.present && owner.id != me)
-        .map(|(_, owner)| scope.sharer(conn, &owner, Some(asset)))
-        .collect()
-}
-
-/// Whether the stamp of an asset names no other path, of whatever mirror.
-fn is_for_nobody_else(scope: &Scope, row: &FileRow, asset: &Asset) -> bool {
-    let name = scope.stamp_name(&row.path);
-    asset.stamp.0.iter().all(|(mirror, entry)| *mirror == scope.name && entry.paths.iter().all(|path| *path == name))
-}
-
-/// An asset with this content that no path on disk of this mirror has: one that has it is about to be replaced, or
-/// is a live twin.
-fn remote_twin(conn: &Connection, scope: &Scope, row: &FileRow, content: Md5) -> rusqlite::Result<Option<Candidate>> {
-    let mut best: Option<(bool, Asset)> = None;
-    for asset in assets::by_content(conn, content)? {
-        let owners = files::owners(conn, &asset.id)?;
-        if owners.iter().any(|(mirror, owner)| *mirror == scope.name && owner.present) {
-            continue;
-        }
-        // With assets of their own, not one that has another owner; one that another machine made for this very path is
-        // its own.
-        if !scope.share
-            && (owners.iter().any(|(_, owner)| owner.id != row.id) || !is_for_nobody_else(scope, row, &asset))
-        {
-            continue;
-        }
-        let same_name = asset.filename == row.path.file_name();
-        if best.as_ref().is_none_or(|(named, _)| same_name && !named) {
-            best = Some((same_name, asset));
-        }
-    }
-    best.map(|(_, asset)| scope.candidate(conn, asset)).transpose()
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ impl Once<'_> {
             counted = usage;
             report.counts.unchanged =
                 report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
-            if report.failed > 0 {
+            if report.failed > 0 || report.waiting > 0 {
                 exit = worst(exit, Exit::Incomplete);
             }
             if believed && !self.options.dry_run && !mirror.close_pass(index, started.elapsed(), &mut report).await? {

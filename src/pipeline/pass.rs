@@ -15,13 +15,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::MaxDelete;
-use crate::index::{FileRow, Index, IndexError, Problem, told};
+use crate::index::{FileRow, Index, IndexError, Problem, files, told};
 use crate::live::Live;
-use crate::model::UploadId;
+use crate::model::{Md5, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -37,8 +38,10 @@ use finish::next_try;
 
 pub use urgent::Urgent;
 
-/// Rounds a pass takes at most; each settles what waited for the one before.
-const ROUNDS: u32 = 20;
+/// Rounds a phase takes at most; each settles what waited for the one before.
+const ROUNDS: u32 = 1000;
+/// Rounds of a phase at most that begin nothing.
+const IDLE_ROUNDS: u32 = 20;
 
 /// What a pass is made of.
 #[derive(Debug, Clone)]
@@ -86,6 +89,8 @@ pub struct PassEnd {
     pub changed: BTreeSet<String>,
     /// Files whose collection went away meanwhile: find or make it anew.
     pub uncollected: BTreeSet<String>,
+    /// Files that the pass did not come to the end with, without a problem of their own, in path order.
+    pub left: Vec<String>,
     /// A metadata file was saved meanwhile: what is left is planned by what it says now.
     pub outdated: bool,
 }
@@ -107,9 +112,12 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         context,
         report,
         end: PassEnd::default(),
-        tried: HashSet::new(),
+        tried: Arc::default(),
+        under_way: Arc::default(),
+        spoken: Arc::default(),
         unfinished: HashSet::new(),
-        failed: HashSet::new(),
+        failed: Arc::default(),
+        refused: HashMap::new(),
         replans: HashMap::new(),
         turns: HashMap::new(),
         begun: 0,
@@ -147,6 +155,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         pass.phase(true).await?;
     }
     pass.give_up().await?;
+    pass.left_due().await?;
     Ok(pass.end)
 }
 
@@ -155,11 +164,17 @@ struct Pass<'a> {
     report: &'a mut MirrorReport,
     end: PassEnd,
     /// Rows under way, and rows this pass is done with although they are dirty.
-    tried: HashSet<i64>,
+    tried: Arc<HashSet<i64>>,
+    /// Rows under way.
+    under_way: Arc<HashSet<i64>>,
+    /// Rows that another row's plan of this round speaks for.
+    spoken: Arc<HashSet<i64>>,
     /// Rows whose new asset needs a second call; it counts as one action.
     unfinished: HashSet<i64>,
     /// Rows nobody should wait for.
-    failed: HashSet<i64>,
+    failed: Arc<HashSet<i64>>,
+    /// Paths that could not send a content, by the content.
+    refused: HashMap<Md5, u32>,
     replans: HashMap<i64, u32>,
     /// Actions done for each row.
     turns: HashMap<i64, u32>,
@@ -195,6 +210,7 @@ impl Pass<'_> {
 
     /// All rows on disk, or all that are gone, in rounds until a round has nothing left to do.
     async fn phase(&mut self, present: bool) -> Result<(), PassError> {
+        let mut idle = 0;
         for _ in 0..ROUNDS {
             self.refreshed = false;
             self.waiting.clear();
@@ -206,7 +222,8 @@ impl Pass<'_> {
             while let Some(finished) = self.flight.join_next().await {
                 self.take(finished).await?;
             }
-            if !self.goes_on() || (self.begun == before && !self.refreshed) {
+            idle += u32::from(self.begun == before);
+            if !self.goes_on() || (self.begun == before && !self.refreshed) || idle >= IDLE_ROUNDS {
                 break;
             }
         }
@@ -230,13 +247,33 @@ impl Pass<'_> {
             // Cut short: what they wait for may well come in the next pass.
             return Ok(());
         }
+        let mut failures = Vec::new();
         for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
-            self.tried.insert(row.id);
+            Arc::make_mut(&mut self.tried).insert(row.id);
             if self.context.executor.is_none() && problem.action != WAIT {
                 self.tell(&row, &problem.action, &problem.cause);
             }
-            self.fail(&row, &problem, next_try(&row, problem.action == WAIT)).await?;
+            let retry_at = next_try(&row, problem.action == WAIT);
+            failures.push((row, problem, retry_at));
         }
+        self.fail_all(failures).await
+    }
+
+    /// What has something to look at and no problem that says why nothing came of it: rounds or turns ran out.
+    async fn left_due(&mut self) -> Result<(), PassError> {
+        if !self.goes_on() || self.end.guard.is_some() {
+            return Ok(());
+        }
+        let (mirror, now) = (self.context.scope.mirror, Timestamp::now().as_millisecond());
+        let due = self.context.index.call(move |conn| files::left_due(conn, mirror, now)).await?;
+        let is_left = |(id, path): &(i64, String)| {
+            !self.failed.contains(id)
+                && !self.companions.contains_key(id)
+                && !self.end.changed.contains(path)
+                && !self.end.uncollected.contains(path)
+                && self.context.only.as_ref().is_none_or(|only| only.contains(path))
+        };
+        self.end.left = due.into_iter().filter(is_left).map(|(_, path)| path).collect();
         Ok(())
     }
 
@@ -257,9 +294,11 @@ impl Pass<'_> {
     }
 }
 
-/// The assets about which nothing else may be planned meanwhile: the one that is worked on, and the one the path leaves.
+/// The assets about which nothing else may be planned meanwhile: the one that is worked on, and those the paths leave.
 fn touches<'a>(row: &'a FileRow, plan: &'a Plan) -> impl Iterator<Item = &'a UploadId> {
-    plan.action.asset().into_iter().chain(&row.asset)
+    let assets: HashSet<&UploadId> =
+        plan.action.asset().into_iter().chain(plan.rows(row).filter_map(|row| row.asset.as_ref())).collect();
+    assets.into_iter()
 }
 
 /// The action in the problem of a path that waits.

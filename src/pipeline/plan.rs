@@ -8,17 +8,32 @@ mod action;
 mod observation;
 
 use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
+use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
 
-pub use action::{Action, KeepUrl, Plan};
-pub use observation::{Candidate, GoneTwin, Known, LiveTwin, Observation, Policy, Sharer};
+pub use action::{Action, KeepUrl, Member, Part, Plan};
+pub use observation::{Candidate, Follower, GoneTwin, Known, LiveTwin, Observation, Origin, Policy, Sharer};
 
-/// Decides what to do about one path.
+/// Decides what to do about one path, and about those for which the same action does what is to be done.
 #[must_use]
 pub fn plan(seen: &Observation, policy: &Policy) -> Plan {
+    let mut plan = decide_alone(seen, policy);
+    // Who gets an asset has its followers; whoever has one already has those that are like it.
+    let gets = matches!(
+        plan.action,
+        Action::Create { .. } | Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. }
+    );
+    if plan.members.is_empty() && !gets {
+        let same = |row: &FileRow| Member { row: row.clone(), part: Part::Same, why: plan.why.clone() };
+        plan.members = seen.alike.iter().map(same).collect();
+    }
+    plan
+}
+
+fn decide_alone(seen: &Observation, policy: &Policy) -> Plan {
     match (&seen.known, seen.local) {
         (Known::Never, None) => decide(Action::Forget, "the file is gone and had no asset"),
         (Known::Never, Some(content)) => place(seen, policy, content),
@@ -37,44 +52,90 @@ fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
     if let Some(gone) = seen.gone_twin.as_ref().filter(|_| !awaited) {
         return moved(seen, policy, gone);
     }
-    if policy.duplicates == Duplicates::Share
-        && let Some(twin) = &seen.live_twin
-    {
+    let shares = policy.duplicates == Duplicates::Share;
+    if shares && let Some(twin) = &seen.live_twin {
         let Some(Candidate { asset, pushed }) = &twin.candidate else {
-            return decide(Action::Wait, format!("the same content as {}, which is being created", twin.path));
+            let why = format!("the same content as {}, which is being created", twin.path);
+            return decide(Action::Wait, why.clone()).with(members(seen, |_| (Part::Same, why.clone())));
         };
-        let input = EditInput::new(&policy.mirror, &seen.me, &twin.sharers, asset, pushed.as_ref());
+        let sharers = with_followers(&twin.sharers, seen);
+        let input = EditInput::new(&policy.mirror, &seen.me, &sharers, asset, pushed.as_ref());
         return decide(
             Action::Alias { of: twin.path.clone(), asset: asset.clone(), edit: edit(&input) },
-            format!("the same content as {}: both share one asset", twin.path),
-        );
+            same_as(&twin.path),
+        )
+        .with(members(seen, |_| (Part::Alias, same_as(&twin.path))));
     }
+    let aliased = |_: &Follower| (Part::Alias, same_as(&seen.me.path));
     if let Some(Candidate { asset, pushed }) = &seen.remote_twin {
-        let mut edit = edit(&EditInput::new(&policy.mirror, &seen.me, &[], asset, pushed.as_ref()));
+        let sharers = if shares { with_followers(&[], seen) } else { Vec::new() };
+        let mut edit = edit(&EditInput::new(&policy.mirror, &seen.me, &sharers, asset, pushed.as_ref()));
         // What is on the asset was there before the mirror: no disagreement, only lacks are filled.
         edit.conflicts.clear();
-        return decide(
+        let plan = decide(
             Action::Adopt { asset: asset.clone(), edit },
             format!("the media area already has this content as {}", asset.filename),
         );
+        return if shares { plan.with(members(seen, aliased)) } else { plan };
     }
     create(seen, policy, content, "the file is new".into())
 }
 
 fn create(seen: &Observation, policy: &Policy, content: Md5, why: String) -> Plan {
-    let followers: &[Sharer] = if policy.duplicates == Duplicates::Share { &seen.followers } else { &[] };
-    let edit = Edit::of_new(&policy.mirror, &seen.me, followers, content);
+    if policy.duplicates == Duplicates::Separate {
+        let edit = Edit::of_new(&policy.mirror, &seen.me, &[], content);
+        return decide(Action::Create { id: seen.new_id.clone(), content, edit }, why);
+    }
+    // On the stamp are all that will share it; one that is not certain yet has the stamp's word for it.
+    let followers: Vec<Sharer> = seen.followers.iter().map(|follower| follower.sharer.clone()).collect();
+    let edit = Edit::of_new(&policy.mirror, &seen.me, &followers, content);
     decide(Action::Create { id: seen.new_id.clone(), content, edit }, why)
+        .with(members(seen, |_| (Part::Alias, same_as(&seen.me.path))))
+}
+
+fn same_as(path: &RelPath) -> String {
+    format!("the same content as {path}: both share one asset")
+}
+
+fn moved_from(path: &RelPath) -> String {
+    format!("moved from {path}: the same content, so the same asset")
+}
+
+/// The paths that are certain to share the asset, beside those that do.
+fn with_followers(sharers: &[Sharer], seen: &Observation) -> Vec<Sharer> {
+    let joining = seen.followers.iter().filter(|follower| follower.row.is_some());
+    sharers.iter().chain(joining.map(|follower| &follower.sharer)).cloned().collect()
+}
+
+/// Those that are certain to share the asset, each with its part and the reason.
+fn members(seen: &Observation, part: impl Fn(&Follower) -> (Part, String)) -> Vec<Member> {
+    let member = |follower: &Follower| {
+        let row = follower.row.as_deref()?.clone();
+        let (part, mut why) = part(follower);
+        if row.asset.is_some() && part == Part::Alias {
+            why = format!("it does not keep the asset it had: {why}");
+        }
+        Some(Member { row, part, why })
+    };
+    seen.followers.iter().filter_map(member).collect()
 }
 
 fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
     let Candidate { asset, pushed } = &gone.candidate;
     let made = pushed.as_ref().is_some_and(|entry| entry.made);
-    let input =
-        EditInput::new(&policy.mirror, &seen.me, &gone.sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
+    let sharers = with_followers(&gone.sharers, seen);
+    let mut input =
+        EditInput::new(&policy.mirror, &seen.me, &sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
+    for from in seen.followers.iter().filter(|follower| follower.row.is_some()).filter_map(|one| one.from.as_ref()) {
+        input = input.leaving(&from.stamp_name);
+    }
     let renamed = gone.path.stem() != seen.me.path.stem();
     let basename = (policy.on_rename == OnRename::Rename && renamed && made && gone.sharers.is_empty())
         .then(|| seen.me.path.stem().to_owned());
+    let part = |follower: &Follower| match &follower.from {
+        Some(from) => (Part::Move { from_row: from.row }, moved_from(&from.path)),
+        None => (Part::Alias, same_as(&seen.me.path)),
+    };
     decide(
         Action::Move {
             from: gone.path.clone(),
@@ -83,8 +144,9 @@ fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
             basename,
             edit: edit(&input),
         },
-        format!("moved from {}: the same content, so the same asset", gone.path),
+        moved_from(&gone.path),
     )
+    .with(if policy.duplicates == Duplicates::Share { members(seen, part) } else { Vec::new() })
 }
 
 fn deleted_by_editor(seen: &Observation, policy: &Policy, id: &UploadId, content: Md5) -> Plan {

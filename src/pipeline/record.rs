@@ -1,19 +1,22 @@
 //! Writes outcomes to the index.
 //!
-//! Owns: what each finished action means for the rows of its path and its asset, one transaction an outcome. The
+//! Owns: what each finished action means for the rows of its paths and its asset, one transaction an outcome. The
 //! only writer of outcomes. Never does: calls, decisions. Called by: `pipeline::pass`; `session`, for what an earlier process
 //! began.
+
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
 use crate::index::files::Outcome;
 use crate::index::{FileRow, assets, files};
-use crate::model::{Asset, Md5, MirrorStamp};
+use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
-use super::plan::Action;
+use super::plan::{Action, Member, Part, Plan};
 
-/// Writes the outcome of `action` on `row`. `asset` is the asset as the service confirmed it; `None` for actions
-/// without one; `name` is how stamps name the row's path.
+/// Writes the outcome of `plan` on `row` and on its members. `asset` is the asset as the service confirmed it; `None` for
+/// actions without one; `name_of` tells how stamps name a path. A row of which there was news since it was planned stays
+/// due.
 ///
 /// # Errors
 /// SQLite's.
@@ -21,25 +24,42 @@ pub fn record(
     conn: &Connection,
     mirror: i64,
     row: &FileRow,
-    name: &str,
-    action: &Action,
+    name_of: impl Fn(&RelPath) -> String,
+    plan: &Plan,
     asset: Option<&Asset>,
     now_ms: i64,
 ) -> rusqlite::Result<()> {
+    let action = &plan.action;
     if let Some(asset) = asset {
         assets::upsert_own(conn, asset, action.before(), row.id)?;
     }
-    // A path that leaves an asset to others: they have less to say about it now.
-    if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left) && leaves(action)) {
-        if let Some(mut entry) = assets::pushed(conn, mirror, left)?.filter(|entry| entry.paths.contains(name)) {
-            entry.paths.remove(name);
+    outcome(conn, mirror, row, action, now_ms)?;
+    for member in &plan.members {
+        outcome_of_member(conn, member, action, now_ms)?;
+    }
+    let mut left: BTreeMap<&UploadId, Vec<String>> = BTreeMap::new();
+    for row in plan.rows(row).filter(|_| leaves(action)) {
+        if let Some(asset) = row.asset.as_ref().filter(|left| action.asset() != Some(*left)) {
+            left.entry(asset).or_default().push(name_of(&row.path));
+        }
+    }
+    // Paths that leave an asset to others: they have less to say about it now.
+    for (left, names) in left {
+        if let Some(mut entry) = assets::pushed(conn, mirror, left)?
+            && names.iter().filter(|name| entry.paths.remove(*name)).count() > 0
+        {
             assets::set_pushed(conn, mirror, left, &entry)?;
         }
         files::mark_owners_dirty(conn, left)?;
     }
-    let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
+    Ok(())
+}
+
+/// What the action means for the path that asked, and for the asset.
+fn outcome(conn: &Connection, mirror: i64, row: &FileRow, action: &Action, now_ms: i64) -> rusqlite::Result<()> {
+    let in_step = |asset: &UploadId, entry: &MirrorStamp| {
         assets::set_pushed(conn, mirror, asset, entry)?;
-        files::settled(conn, row, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
+        has_asset(conn, row, asset, now_ms)
     };
     match action {
         Action::Nothing => files::clean(conn, row),
@@ -70,6 +90,30 @@ pub fn record(
             files::release(conn, row.id)
         }
     }
+}
+
+fn outcome_of_member(conn: &Connection, member: &Member, action: &Action, now_ms: i64) -> rusqlite::Result<()> {
+    let row = &member.row;
+    if let Part::Move { from_row, .. } = member.part {
+        files::release(conn, from_row)?;
+    }
+    match (action, action.asset()) {
+        (Action::Create { .. } | Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. }, Some(asset))
+        | (Action::Record { .. } | Action::Replace { .. }, Some(asset)) => has_asset(conn, row, asset, now_ms),
+        (Action::Retag { .. }, Some(asset)) if row.present && row.base_md5 != row.md5 => {
+            has_asset(conn, row, asset, now_ms)
+        }
+        (Action::Nothing | Action::Retag { .. }, _) => files::clean(conn, row),
+        (Action::Forget, _) => files::forget(conn, row),
+        (Action::Delete { .. }, _) => files::release(conn, row.id),
+        // All that share an accepted file are looked at again; who waits or is reported has no outcome yet.
+        _ => Ok(()),
+    }
+}
+
+/// The path is in step with the asset.
+fn has_asset(conn: &Connection, row: &FileRow, asset: &UploadId, now_ms: i64) -> rusqlite::Result<()> {
+    files::settled(conn, row, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
 }
 
 /// Writes that a creation begun by an earlier process came true: the file has the asset made for it, in step as it was

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cli;
+mod copies;
 mod cost;
 mod layout;
 mod mirror;

@@ -6,10 +6,12 @@
 //! when to try again.
 //! Called by: `pipeline`, and the parts of the index that make rows dirty.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, params};
 
 use super::{COLUMNS, FileRow, Outcome, Problem, bytes, rows};
-use crate::model::UploadId;
+use crate::model::{Md5, UploadId};
 
 /// The next dirty rows after `after` in path order whose time has come.
 ///
@@ -42,6 +44,44 @@ pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<b
         "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2))",
     )?
     .query_row(params![mirror, now_ms], |row| row.get(0))
+}
+
+/// The rows of a mirror that have this asset and whose time has come.
+///
+/// # Errors
+/// SQLite's.
+pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
+    conn.prepare_cached(
+        "SELECT id FROM file WHERE asset = ?1 AND +mirror = ?2 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?3)",
+    )?
+    .query_map(params![asset.as_str(), mirror, now_ms], |row| row.get(0))?
+    .collect()
+}
+
+/// The rows of a mirror on disk with this content whose time has come.
+///
+/// # Errors
+/// SQLite's.
+pub fn due_of_content(conn: &Connection, mirror: i64, md5: Md5, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
+    conn.prepare_cached(
+        "SELECT id FROM file WHERE md5 = ?1 AND +mirror = ?2 AND present = 1 AND dirty = 1
+         AND (retry_at IS NULL OR retry_at <= ?3)",
+    )?
+    .query_map(params![bytes(Some(&md5)), mirror, now_ms], |row| row.get(0))?
+    .collect()
+}
+
+/// The paths of due rows without a known problem: what a pass that is over did not come to.
+///
+/// # Errors
+/// SQLite's.
+pub fn left_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<Vec<(i64, String)>> {
+    conn.prepare_cached(
+        "SELECT id, path FROM file WHERE mirror = ?1 AND dirty = 1 AND problem IS NULL
+         AND (retry_at IS NULL OR retry_at <= ?2) ORDER BY path",
+    )?
+    .query_map(params![mirror, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
 }
 
 /// How many rows the planner has something to look at in.

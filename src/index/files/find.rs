@@ -3,6 +3,8 @@
 //! Owns: the queries and that each goes by an index. Writes nothing.
 //! Called by: `pipeline` (`observe` most of all) and other parts of the index.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{COLUMNS, FileRow, bytes, row_of, rows};
@@ -77,30 +79,37 @@ pub(in crate::index) fn beside(conn: &Connection, mirror: i64, stem: &str) -> ru
     rows(conn, &sql, params![mirror, stem])
 }
 
-/// Rows on disk that a change of the rows of `path` (and below) may have changed too, without an event of their own: those
-/// with the same content now (one of them may be where a moved file came from), and those that share its asset (they may
-/// be links to it).
+/// Rows on disk that a change of the rows of `paths` (and below) may have changed too, without an event of their own: those
+/// with the same content now (one of them may be where a moved file came from), and those that share an asset with them
+/// (they may be links). Each content and each asset is looked for once, however many of the rows have it.
 ///
 /// # Errors
 /// SQLite's.
-pub fn related(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<Vec<FileRow>> {
-    let mut found = Vec::new();
-    let mut changed = below(conn, mirror, path)?;
-    changed.extend(by_path(conn, mirror, path)?.filter(|row| row.present));
-    for row in changed.iter().filter(|row| row.md5 != row.base_md5 || row.asset.is_none()) {
-        if let Some(md5) = row.md5 {
-            found.extend(with_content(conn, mirror, md5)?);
-        }
-        if let Some(asset) = &row.asset {
-            let columns = rows(
-                conn,
-                &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND asset = ?2"),
-                params![mirror, asset.as_str()],
-            )?;
-            found.extend(columns);
+pub fn related<'a>(
+    conn: &Connection,
+    mirror: i64,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> rusqlite::Result<Vec<FileRow>> {
+    let (mut changed, mut contents, mut assets) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for path in paths {
+        let own = by_path(conn, mirror, path)?.filter(|row| row.present);
+        for row in below(conn, mirror, path)?.into_iter().chain(own) {
+            if row.md5 != row.base_md5 || row.asset.is_none() {
+                contents.extend(row.md5);
+                assets.extend(row.asset);
+            }
+            changed.insert(row.id);
         }
     }
-    found.retain(|row| row.present && !changed.iter().any(|changed| changed.id == row.id));
+    let mut found = Vec::new();
+    for md5 in contents {
+        found.extend(with_content(conn, mirror, md5)?);
+    }
+    let of_asset = format!("SELECT {COLUMNS} FROM file WHERE asset = ?2 AND +mirror = ?1");
+    for asset in assets {
+        found.extend(rows(conn, &of_asset, params![mirror, asset.as_str()])?);
+    }
+    found.retain(|row| row.present && !changed.contains(&row.id));
     found.sort_by_key(|row| row.id);
     found.dedup_by_key(|row| row.id);
     Ok(found)

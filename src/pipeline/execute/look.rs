@@ -4,12 +4,13 @@
 //! goes on with what was begun is carried out. Chooses nothing itself: planning is `plan`'s.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{Execution, Executor, Failure, failed};
 use crate::index::{assets, files, intents};
 use crate::model::Asset;
 use crate::pipeline::last_look::Purpose;
-use crate::pipeline::observe::observe;
+use crate::pipeline::observe::{Company, Looks};
 use crate::pipeline::plan::plan;
 use crate::remote::{ApiError, CallPermit, NotDone};
 
@@ -71,6 +72,9 @@ impl Executor {
     ) -> Result<(), Failure> {
         let (scope, policy) = (self.scope.clone(), self.policy.clone());
         let (before, begun) = (execution.row.clone(), execution.plan.action.clone());
+        // Other rows may be under way in other actions.
+        let among: HashSet<i64> = execution.plan.members.iter().map(|member| member.row.id).collect();
+        let company = Company { among: Some(Arc::new(among.clone())), now_ms: i64::MAX, ..Company::default() };
         let again = self
             .index
             .call(move |conn| {
@@ -82,7 +86,7 @@ impl Executor {
                         && row.asset == before.asset
                 });
                 let Some(row) = row else { return Ok(None) };
-                let plan = plan(&observe(conn, &scope, &row, &HashSet::new())?, &policy);
+                let plan = plan(&Looks::new(conn, &scope, &company).observe(&row)?, &policy);
                 if !plan.action.goes_on_with(&begun) {
                     return Ok(None);
                 }
@@ -101,6 +105,8 @@ impl Executor {
         let known = execution.plan.conflicts();
         let found = plan.conflicts().iter().filter(|conflict| !known.contains(conflict)).cloned();
         execution.conflicts.extend(found);
+        let kept: HashSet<i64> = plan.members.iter().map(|member| member.row.id).collect();
+        execution.dropped.extend(among.difference(&kept));
         execution.row = row;
         execution.plan = plan;
         Ok(())

@@ -9,21 +9,18 @@ use crate::model::RelPath;
 /// The paths a run is about.
 #[derive(Debug)]
 pub struct Only {
-    exact: HashSet<String>,
-    folders: Vec<String>,
+    paths: HashSet<String>,
 }
 
 impl Only {
     pub(super) fn new(paths: &[RelPath]) -> Self {
-        Self {
-            exact: paths.iter().map(|path| path.key().to_owned()).collect(),
-            folders: paths.iter().map(|path| format!("{}/", path.key())).collect(),
-        }
+        Self { paths: paths.iter().map(|path| path.key().to_owned()).collect() }
     }
 
     /// Whether `path` is one of them or below one.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
-        self.exact.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+        let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+        self.paths.contains(path) || above.into_iter().any(|folder| self.paths.contains(folder))
     }
 }

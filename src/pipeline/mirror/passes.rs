@@ -6,7 +6,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::tell::{is_told, tell_collections};
+use super::tell::{is_told, tell_collections, tell_left};
 use super::{MirrorRun, Only, RunRequest};
 use crate::error::RunError;
 use crate::index::{IndexError, Problem, settings};
@@ -77,6 +77,7 @@ impl MirrorRun {
     /// The index's and the disk's.
     pub async fn pass(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
         let end = self.passes(turn, report).await?;
+        tell_left(&end.left, report);
         // Also when nothing was to be done this time.
         let (row, only) = (self.row, turn.request.only.as_deref().map(Only::new));
         let wanted = move |path: &str| only.as_ref().is_none_or(|only| only.contains(path));

@@ -54,6 +54,20 @@ pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
     }
 }
 
+/// Says which files a run did not come to the end with, although nothing is wrong with them.
+pub(super) fn tell_left(left: &[String], report: &mut MirrorReport) {
+    let [first, rest @ ..] = left else { return };
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    report.waiting += left.len() as u64;
+    let are = if rest.is_empty() { "1 file is".to_owned() } else { format!("{} files are", left.len()) };
+    let problem = Problem {
+        action: "report".into(),
+        cause: format!("{are} still to be looked at: {first}{more}"),
+        advice: "run again: it goes on where this run ended; please report it when that lasts".into(),
+    };
+    report.problem("", &problem);
+}
+
 pub(super) fn is_told(report: &MirrorReport, path: &str) -> bool {
     report.problems.iter().any(|problem| problem.path == path)
 }

@@ -4,6 +4,8 @@
 //! Decides nothing: neither what is done (`plan`) nor when (`round`).
 //! Called by: `pass::round`, and `pipeline::pass` at the end of each.
 
+use std::sync::Arc;
+
 use super::{Pass, PassError, touches};
 use crate::index::{FileRow, Problem};
 use crate::metadata::merge::Conflict;
@@ -21,13 +23,20 @@ const IN_FLIGHT: usize = 400;
 impl Pass<'_> {
     /// Begins one action, or finishes it at once when it takes no call.
     pub(super) async fn begin(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
-        self.tried.insert(row.id);
+        let ids = || plan.rows(&row).map(|row| row.id);
+        Arc::make_mut(&mut self.tried).extend(ids());
+        Arc::make_mut(&mut self.under_way).extend(ids());
         self.begun += 1;
         for conflict in plan.conflicts() {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
         if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
             self.tell(&row, action, &plan.why);
+            for member in &plan.members {
+                if let Some(action) = member.part.name() {
+                    self.tell(&member.row, action, &member.why);
+                }
+            }
         }
         match &plan.action {
             action if !action.calls() => self.finish(at_once(row, plan, None)).await,
@@ -85,7 +94,7 @@ impl Pass<'_> {
 }
 
 fn at_once(row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Executed {
-    Executed { row, plan, conflicts: Vec::new(), result: Ok(asset) }
+    Executed { row, plan, dropped: Vec::new(), conflicts: Vec::new(), result: Ok(asset) }
 }
 
 pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {

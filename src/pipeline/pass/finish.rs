@@ -3,6 +3,8 @@
 //! Owns: what its outcome means for the row, the report and the rest of the pass, and when a failure is tried again.
 //! Makes no call. Called by: `pipeline::pass` and its parts, for whatever ends.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinError;
 
@@ -11,7 +13,7 @@ use super::{Pass, PassError, touches};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::live::Change;
-use crate::model::{Asset, MirrorStamp, UploadId};
+use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::execute::{Executed, Failure, changed_since};
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
@@ -19,6 +21,8 @@ use crate::pipeline::verify::Replacement;
 
 /// What failed is tried again after this, when trying again can help or when there is news of it.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// So many paths with one content that cannot be sent speak for all that have it.
+const REFUSALS: u32 = 3;
 /// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
@@ -40,7 +44,7 @@ impl Pass<'_> {
     }
 
     pub(super) async fn finish(&mut self, executed: Executed) -> Result<(), PassError> {
-        let Executed { row, plan, conflicts, result } = executed;
+        let Executed { row, plan, dropped, conflicts, result } = executed;
         self.tick();
         for conflict in &conflicts {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
@@ -48,18 +52,30 @@ impl Pass<'_> {
         for asset in touches(&row, &plan) {
             self.busy.remove(asset);
         }
+        let under_way = Arc::make_mut(&mut self.under_way);
+        for id in plan.rows(&row).map(|row| row.id).chain(dropped.iter().copied()) {
+            under_way.remove(&id);
+        }
+        let tried = Arc::make_mut(&mut self.tried);
+        for id in &dropped {
+            tried.remove(id);
+        }
+        self.refreshed |= !dropped.is_empty();
         match result {
             Ok(asset) => self.done(row, plan, asset).await,
             Err(Failure::Changed) => {
                 self.end.changed.insert(row.path.key().to_owned());
+                // It settles first. Those with the content that it had need not wait for that.
+                Arc::make_mut(&mut self.failed).insert(row.id);
+                self.free(&plan);
                 Ok(())
             }
             Err(Failure::Collection) => {
-                self.end.uncollected.insert(row.path.key().to_owned());
+                self.end.uncollected.extend(plan.rows(&row).map(|row| row.path.key().to_owned()));
                 Ok(())
             }
             Err(Failure::Replan) => {
-                if self.replan(row.id) {
+                if self.replan(&row, &plan) {
                     return Ok(());
                 }
                 let problem = Problem {
@@ -67,10 +83,10 @@ impl Pass<'_> {
                     cause: "the media area changed each time this file was to be mirrored".into(),
                     advice: "it is tried again; see whether another program works on the same assets".into(),
                 };
-                self.fail(&row, &problem, next_try(&row, true)).await
+                self.fail_together(&row, &plan, &problem, true).await
             }
             Err(Failure::Damaged { asset, problem }) => self.damaged(row, &plan, *asset, &problem).await,
-            Err(Failure::Path { problem, retry }) => self.fail(&row, &problem, next_try(&row, retry)).await,
+            Err(Failure::Path { problem, retry }) => self.fail_together(&row, &plan, &problem, retry).await,
             Err(Failure::All(error)) => {
                 self.end.fatal.get_or_insert(error);
                 Ok(())
@@ -81,66 +97,85 @@ impl Pass<'_> {
     }
 
     async fn done(&mut self, row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Result<(), PassError> {
-        if let Some(action) = plan.action.name().filter(|_| self.context.executor.is_some()) {
-            if !self.unfinished.contains(&row.id) {
-                self.report.counts.count(action);
-            }
-            tracing::debug!(path = %row.path, action, why = %plan.why, "done");
-            self.show(&row, action, asset.as_deref(), plan.action.asset());
-            if let Some(live) = &self.context.live {
-                let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
-                live.file_done(&self.context.scope.name, sent.unwrap_or(0));
-            }
+        if self.context.executor.is_some() {
+            self.count(&row, &plan, asset.as_deref());
         }
-        let mirror = self.context.scope.mirror;
-        let name = self.context.scope.stamp_name(&row.path);
+        let scope = self.context.scope.clone();
         let now = Timestamp::now().as_millisecond();
         let replaced = self.replacement(&row, &plan, asset.as_deref());
-        let turns = self.turns.entry(row.id).or_default();
-        *turns += 1;
-        if *turns < TURNS {
-            // Its row tells from now on whether there is more to do.
-            self.tried.remove(&row.id);
+        for row in plan.rows(&row) {
+            let turns = self.turns.entry(row.id).or_default();
+            *turns += 1;
+            if *turns < TURNS {
+                // Its row tells from now on whether there is more to do.
+                Arc::make_mut(&mut self.tried).remove(&row.id);
+            }
         }
-        let Plan { action, why, .. } = plan;
-        if action.sends() {
+        if plan.action.sends() {
             self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
         }
-        let id = row.id;
+        let done = 1 + plan.members.len() as u64;
         let made = self.context.executor.is_some();
         let by_field = self.context.scope.site.by_field;
-        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&action, asset, by_field));
+        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&plan.action, asset, by_field));
         let since = since.unwrap_or_default();
         if !since.is_empty() {
             let changed = since.join(", ");
             tracing::warn!(path = %row.path, changed, "its asset was changed in the CMS while it was written: it is looked at again");
         }
-        let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
+        let unfinished = made && matches!(&plan.action, Action::Create { edit, .. } if edit.unfinished);
         if unfinished {
-            self.unfinished.insert(id);
+            self.unfinished.insert(row.id);
         }
         self.context
             .index
             .call(move |conn| {
-                record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
-                let gone = matches!(action, Action::Delete { .. });
-                if gone || action.sends() || action.asset() != row.asset.as_ref() {
+                let mirror = scope.mirror;
+                record(conn, mirror, &row, |path| scope.stamp_name(path), &plan, asset.as_deref(), now)?;
+                let action = &plan.action;
+                let has_new_file = matches!(action, Action::Delete { .. }) || action.sends();
+                for row in plan.rows(&row).filter(|row| has_new_file || action.asset() != row.asset.as_ref()) {
                     companions::distrust(conn, mirror, &row.path)?;
                 }
                 if unfinished || !since.is_empty() {
-                    files::mark_dirty(conn, id)?;
+                    files::mark_dirty(conn, row.id)?;
                 }
-                match action.name() {
-                    Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
-                    None => Ok(()),
+                let asked = action.name().map(|action| (&row, action, &plan.why));
+                let joined = plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?, &one.why)));
+                for (row, action, why) in asked.into_iter().chain(joined) {
+                    let done = Done { at_ms: now, action: action.into(), why: why.clone() };
+                    told::add_history(conn, row.id, &done)?;
                 }
+                Ok(())
             })
             .await?;
-        self.context.progress.done(1);
+        self.context.progress.done(done);
         if let (Some(verifier), Some(replaced)) = (&self.context.verifier, replaced) {
             verifier.follow(replaced);
         }
         Ok(())
+    }
+
+    /// Counts and shows what was done, for each path as what it is.
+    fn count(&mut self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) {
+        let Some(action) = plan.action.name() else { return };
+        if !self.unfinished.contains(&row.id) {
+            self.report.counts.count(action);
+        }
+        tracing::debug!(path = %row.path, action, why = %plan.why, "done");
+        self.show(row, action, asset, plan.action.asset());
+        let Some(live) = &self.context.live else {
+            plan.members.iter().filter_map(|one| one.part.name()).for_each(|name| self.report.counts.count(name));
+            return;
+        };
+        let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
+        live.file_done(&self.context.scope.name, sent.unwrap_or(0));
+        for member in &plan.members {
+            let Some(action) = member.part.name() else { continue };
+            self.report.counts.count(action);
+            self.show(&member.row, action, asset, plan.action.asset());
+            live.file_done(&self.context.scope.name, 0);
+        }
     }
 
     /// Shows what was changed in the media area, and under which URL it is seen.
@@ -156,15 +191,48 @@ impl Pass<'_> {
         live.changed(&self.context.scope.name, change);
     }
 
-    /// Whether the path is planned anew in this pass.
-    fn replan(&mut self, row: i64) -> bool {
-        let count = self.replans.entry(row).or_default();
+    /// Whether the path, and those it spoke for, are planned anew in this pass.
+    fn replan(&mut self, row: &FileRow, plan: &Plan) -> bool {
+        let count = self.replans.entry(row.id).or_default();
         *count += 1;
         let again = *count < REPLANS;
         if again {
-            self.tried.remove(&row);
+            Arc::make_mut(&mut self.tried).remove(&row.id);
+            self.free(plan);
         }
         again
+    }
+
+    /// The plan's members are looked at again, by themselves or together.
+    fn free(&mut self, plan: &Plan) {
+        let tried = Arc::make_mut(&mut self.tried);
+        for member in &plan.members {
+            tried.remove(&member.row.id);
+        }
+        self.refreshed |= !plan.members.is_empty();
+    }
+
+    /// The action failed for the path that asked, and for those it spoke for when theirs would fail as well: what is wrong
+    /// is the asset, or the content, as several paths found out. A file that cannot be sent may have a copy that can.
+    async fn fail_together(
+        &mut self,
+        row: &FileRow,
+        plan: &Plan,
+        problem: &Problem,
+        heals: bool,
+    ) -> Result<(), PassError> {
+        let is_of_all = !plan.action.sends() || {
+            let refused = self.refused.entry(row.md5.unwrap_or_else(|| Md5::of(b""))).or_default();
+            *refused += 1;
+            *refused >= REFUSALS
+        };
+        if !is_of_all {
+            self.fail(row, problem, next_try(row, heals)).await?;
+            self.free(plan);
+            return Ok(());
+        }
+        let failures = plan.rows(row).map(|row| (row.clone(), problem.clone(), next_try(row, heals))).collect();
+        self.fail_all(failures).await
     }
 
     /// A replacement whose URL is to be followed.
@@ -196,20 +264,32 @@ impl Pass<'_> {
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
             .await?;
-        if self.replan(row.id) {
+        if self.replan(&row, plan) {
             return Ok(());
         }
-        self.fail(&row, problem, next_try(&row, true)).await
+        self.fail_together(&row, plan, problem, true).await
     }
 
     pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
-        self.failed.insert(row.id);
-        self.context.progress.failed();
-        self.report.fail(row.path.key(), problem);
-        tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
-        let (row, problem, soon) = (row.clone(), problem.clone(), in_ms(FIRST_RETRY));
-        self.context.index.call(move |conn| files::failed(conn, &row, &problem, retry_at, soon)).await?;
-        Ok(())
+        self.fail_all(vec![(row.clone(), problem.clone(), retry_at)]).await
+    }
+
+    /// These rows could not be mirrored: each with why, and when it is tried again, in milliseconds since 1970.
+    pub(super) async fn fail_all(&mut self, failures: Vec<(FileRow, Problem, i64)>) -> Result<(), PassError> {
+        for (row, problem, _) in &failures {
+            Arc::make_mut(&mut self.failed).insert(row.id);
+            self.context.progress.failed();
+            self.report.fail(row.path.key(), problem);
+            tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
+        }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let soon = in_ms(FIRST_RETRY);
+        let write = move |conn: &rusqlite::Connection| {
+            failures.iter().try_for_each(|(row, problem, at)| files::failed(conn, row, problem, *at, soon))
+        };
+        self.context.index.call(write).await.map_err(PassError::from)
     }
 }
 

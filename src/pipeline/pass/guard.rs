@@ -3,6 +3,8 @@
 //! Owns: how many deletions a pass may make, and what is said when they are too many. Deletes nothing itself.
 //! Called by: `pipeline::pass`, between the files on disk and those that are gone.
 
+use std::sync::Arc;
+
 use super::finish::next_try;
 use super::{Pass, PassError};
 use crate::config::policy::OnDelete;
@@ -27,16 +29,18 @@ impl Pass<'_> {
             .await?;
         let mut doomed = Vec::new();
         let mut after = String::new();
+        Arc::make_mut(&mut self.spoken).clear();
         loop {
             let page = self.page(false, &after).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = last.path.key().to_owned();
-            self.counted.extend(page.iter().map(|(row, _)| row.id));
-            doomed.extend(
-                page.into_iter()
-                    .filter(|(row, plan)| matches!(plan.action, Action::Delete { .. }) && self.wanted(row))
-                    .map(|(row, _)| row),
-            );
+            let Some(last) = page.last else { break };
+            after = last;
+            self.counted.extend(page.seen);
+            for (row, plan) in page.plans {
+                self.speak_for(&plan);
+                if matches!(plan.action, Action::Delete { .. }) {
+                    doomed.extend(plan.rows(&row).cloned());
+                }
+            }
         }
         doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
         let (now, lately) = (doomed.len() as u64, self.context.deleted_lately);

@@ -5,6 +5,7 @@
 //! Called by: `pipeline::pass`, until a round has nothing left to do.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{Pass, PassError, WAIT, touches};
 use crate::index::{FileRow, Problem};
@@ -14,18 +15,19 @@ use crate::pipeline::plan::{Action, Plan};
 impl Pass<'_> {
     pub(super) async fn round(&mut self, present: bool) -> Result<(), PassError> {
         let mut after = String::new();
+        Arc::make_mut(&mut self.spoken).clear();
         while self.goes_on() {
             let urgent = if present { self.context.urgent.take() } else { Vec::new() };
             let hurried = !urgent.is_empty();
             let before = after.clone();
             let page = if urgent.is_empty() {
                 let page = self.page(present, &after).await?;
-                let Some((last, _)) = page.last() else { break };
-                after = last.path.key().to_owned();
-                page
+                let Some(last) = page.last else { break };
+                after = last;
+                page.plans
             } else {
                 // Changed since this pass looked at them.
-                self.urgent_page(urgent).await?
+                self.urgent_page(urgent).await?.plans
             };
             self.tick();
             // These were planned while their asset was worked on. That may be over when their turn comes, and done then what
@@ -44,15 +46,9 @@ impl Pass<'_> {
                     break;
                 }
                 row.path.key().clone_into(&mut done);
-                if plan.action == Action::Nothing || self.tried.contains(&row.id) {
-                    continue;
-                }
+                // Whatever becomes of the plan: in this round nobody else speaks for them.
+                self.speak_for(&plan);
                 if matches!(plan.action, Action::Delete { .. }) && !self.counted.contains(&row.id) {
-                    continue;
-                }
-                if !self.wanted(&row) {
-                    // Not in this pass: who waited for it need not.
-                    self.refreshed |= self.failed.insert(row.id);
                     continue;
                 }
                 // The plan may rest on an asset that changed since this page was planned.
@@ -63,7 +59,9 @@ impl Pass<'_> {
                     continue;
                 }
                 if let Some(problem) = held_up(&plan) {
-                    self.waiting.insert(row.path.key().to_owned(), (row, problem));
+                    for row in plan.rows(&row) {
+                        self.waiting.insert(row.path.key().to_owned(), (row.clone(), problem.clone()));
+                    }
                     continue;
                 }
                 touched.extend(touches(&row, &plan).cloned());
@@ -71,6 +69,13 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nobody else plans the plan's members in this round.
+    pub(super) fn speak_for(&mut self, plan: &Plan) {
+        if !plan.members.is_empty() {
+            Arc::make_mut(&mut self.spoken).extend(plan.members.iter().map(|member| member.row.id));
+        }
     }
 
     fn is_busy(&self, row: &FileRow, plan: &Plan) -> bool {

@@ -4,6 +4,7 @@
 //! Decides nothing: that is `pipeline::tracks`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -92,7 +93,7 @@ impl Pass<'_> {
         let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
         if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
             self.unfinished.insert(row.id);
-            self.tried.remove(&row.id);
+            Arc::make_mut(&mut self.tried).remove(&row.id);
         }
         match result {
             Ok(due) => {
@@ -164,14 +165,14 @@ impl Pass<'_> {
     /// The service has not told yet whether it can use the track.
     async fn look_again(&mut self, claim: &Claim) -> Result<(), PassError> {
         // Not in this pass.
-        self.failed.insert(claim.row.id);
+        Arc::make_mut(&mut self.failed).insert(claim.row.id);
         let (id, at) = (claim.row.id, Timestamp::now().as_millisecond() + PREPARING_MS);
         self.context.index.call(move |conn| files::look_again(conn, id, at)).await.map_err(PassError::from)
     }
 
     fn plan_track(&mut self, claim: &Claim, due: Due) {
         // It stays dirty, and is told once.
-        self.failed.insert(claim.row.id);
+        Arc::make_mut(&mut self.failed).insert(claim.row.id);
         let Some(action) = due.name() else { return };
         self.tell(&claim.row, action, &claim.why(due));
     }

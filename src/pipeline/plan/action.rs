@@ -3,6 +3,7 @@
 //! Owns: the actions, each with all that its execution needs. Chooses none and executes none.
 //! Called by: `plan`, which makes them; the pass, the executor and `record`, which obey.
 
+use crate::index::FileRow;
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 use crate::pipeline::edit::Edit;
@@ -229,6 +230,43 @@ impl Action {
     }
 }
 
+/// What an action means for a path beside the one that asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The same as for the path that asked, and nothing of its own is told.
+    Same,
+    /// It shares the asset from now on.
+    Alias,
+    /// It moved, with the asset, from this row.
+    Move {
+        /// The row of the old path.
+        from_row: i64,
+    },
+}
+
+impl Part {
+    /// The name in reports; `None` where nothing is told.
+    #[must_use]
+    pub const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Same => None,
+            Self::Alias => Some("alias"),
+            Self::Move { .. } => Some("move"),
+        }
+    }
+}
+
+/// A path that the action of another path settles as well: all that share an asset are one plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its row as it was when the plan was made.
+    pub row: FileRow,
+    /// What the action means for it.
+    pub part: Part,
+    /// Why, in plain words.
+    pub why: String,
+}
+
 /// An action and the reason for it, for `--dry-run` and `explain`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -238,6 +276,8 @@ pub struct Plan {
     pub(super) quiet_conflicts: Vec<Conflict>,
     /// Why, in plain words.
     pub why: String,
+    /// Other paths that the action settles as well.
+    pub members: Vec<Member>,
 }
 
 impl Plan {
@@ -261,13 +301,18 @@ impl Plan {
         }
     }
 
-    /// Nothing is planned for the path: it is another stage's.
+    /// All rows that the plan is about, when `row` is the one that asked.
+    pub fn rows<'a>(&'a self, row: &'a FileRow) -> impl Iterator<Item = &'a FileRow> {
+        std::iter::once(row).chain(self.members.iter().map(|member| &member.row))
+    }
+
+    /// The same plan, for these as well.
     #[must_use]
-    pub(in crate::pipeline) fn of_another_stage() -> Self {
-        decide(Action::Nothing, "")
+    pub(super) fn with(self, members: Vec<Member>) -> Self {
+        Self { members, ..self }
     }
 }
 
 pub(super) fn decide(action: Action, why: impl Into<String>) -> Plan {
-    Plan { action, why: why.into(), quiet_conflicts: Vec::new() }
+    Plan { action, why: why.into(), quiet_conflicts: Vec::new(), members: Vec::new() }
 }

@@ -4,6 +4,7 @@
 //! Called by: `pipeline::observe`, which fills it, and `plan`.
 
 use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
+use crate::index::FileRow;
 use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
@@ -87,6 +88,28 @@ pub struct LiveTwin {
     pub sharers: Vec<Sharer>,
 }
 
+/// A path of this mirror that is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// Its row in the index.
+    pub row: i64,
+    /// How the stamp names it.
+    pub stamp_name: String,
+    /// Its path.
+    pub path: RelPath,
+}
+
+/// Another path on disk with the same content and without an asset for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Follower {
+    /// The path, and what the folder wants for it.
+    pub sharer: Sharer,
+    /// Its row, where it is certain that it will share the asset that the observed path gets, or wait for the same one.
+    pub row: Option<Box<FileRow>>,
+    /// The vanished path that it came from, which had the asset that the observed path gets.
+    pub from: Option<Origin>,
+}
+
 /// All that is known of one path: what the planner decides by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -113,8 +136,11 @@ pub struct Observation {
     pub live_twin: Option<LiveTwin>,
     /// For a path without an asset: an asset of the media area with its content.
     pub remote_twin: Option<Candidate>,
-    /// New paths with the same content, later in path order, that will share a created asset.
-    pub followers: Vec<Sharer>,
+    /// Other paths with the same content that will share the asset the path gets, or wait for the same one.
+    pub followers: Vec<Follower>,
+    /// Other due rows with the same asset about which nothing is known that is not known of this one: on disk or not, the
+    /// content, the content when last in step, the extension.
+    pub alike: Vec<FileRow>,
     /// The id for a new asset of this path.
     pub new_id: UploadId,
 }

@@ -1,6 +1,7 @@
 //! The decision table, cell by cell, against an expectation written without looking at the planner.
 
 mod fixpoint;
+mod groups;
 mod twins;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,28 @@ pub(super) fn path(key: &str) -> RelPath {
 
 pub(super) fn sharer(key: &str, content: &str) -> Sharer {
     Sharer { path: path(key), stamp_name: key.into(), content: maybe(content), desired: Desired::default() }
+}
+
+pub(super) fn row(id: i64, key: &str, content: &str) -> FileRow {
+    FileRow {
+        id,
+        path: path(key),
+        present: content != " ",
+        print: None,
+        md5: maybe(content),
+        embedded: None,
+        asset: None,
+        base_md5: None,
+        failures: 0,
+        cached: false,
+        news: 1,
+    }
+}
+
+/// A path with the same content; certain to share the asset when it has a row.
+pub(super) fn follower(key: &str, content: &str, id: Option<i64>) -> Follower {
+    let row = id.map(|id| Box::new(row(id, key, content)));
+    Follower { sharer: sharer(key, content), row, from: None }
 }
 
 pub(super) fn entry(paths: &[&str], content: &str, made: bool) -> MirrorStamp {
@@ -105,6 +128,7 @@ pub(super) fn lonely(key: &str, local: &str) -> Observation {
         live_twin: None,
         remote_twin: None,
         followers: Vec::new(),
+        alike: Vec::new(),
         new_id: UploadId::new("new"),
     }
 }

@@ -167,7 +167,10 @@ impl Work {
         let usage = self.session.remote.usage();
         report.api_requests = usage.api_requests - before.api_requests;
         report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
-        report.counts.unchanged = report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed);
+        // The next pass goes on with them.
+        report.waiting = end.left.len() as u64;
+        report.counts.unchanged =
+            report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
         self.run.close_pass(index, began.elapsed(), &mut report).await?;
         Ok(Worked { report, end, took: began.elapsed(), cut })
     }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::model::FieldKey;
 
-fn candidate(id: &str, content: &str, pushed: Option<MirrorStamp>) -> Candidate {
+pub(super) fn candidate(id: &str, content: &str, pushed: Option<MirrorStamp>) -> Candidate {
     Candidate { asset: Box::new(asset(id, content, pushed.as_ref())), pushed }
 }
 
-fn gone_twin(made: bool, sharers: Vec<Sharer>) -> GoneTwin {
+pub(super) fn gone_twin(made: bool, sharers: Vec<Sharer>) -> GoneTwin {
     GoneTwin {
         row: 7,
         stamp_name: "old/logo.png".into(),
@@ -17,7 +17,7 @@ fn gone_twin(made: bool, sharers: Vec<Sharer>) -> GoneTwin {
     }
 }
 
-fn live_twin(with_asset: bool) -> LiveTwin {
+pub(super) fn live_twin(with_asset: bool) -> LiveTwin {
     let candidate = with_asset.then(|| candidate("live", "a", Some(entry(&["live.png"], "a", true))));
     LiveTwin { path: path("live.png"), candidate, sharers: vec![sharer("live.png", "a")] }
 }
@@ -108,8 +108,8 @@ fn a_changed_file_that_leaves_a_shared_asset_finds_its_place_like_a_new_one() {
 fn followers_are_on_the_stamp_of_a_shared_creation_and_have_their_own_otherwise() {
     for policy in policies() {
         let mut seen = lonely("a.png", "a");
-        seen.followers = vec![sharer("b.png", "a"), sharer("c.png", "a")];
-        seen.followers[0].desired.tags.insert("b".into());
+        seen.followers = vec![follower("b.png", "a", Some(2)), follower("c.png", "a", None)];
+        seen.followers[0].sharer.desired.tags.insert("b".into());
         let action = plan(&seen, &policy).action;
         let Action::Create { edit, id, content } = action else { panic!("not a creation: {action:?}") };
         let all = policy.duplicates == Duplicates::Share;
