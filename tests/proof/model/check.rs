@@ -86,12 +86,7 @@ impl History {
     }
 
     /// Every text, tag, file and asset of an editor or a stranger is what they left, unless a policy names it.
-    pub fn nothing_is_lost(
-        &self,
-        who: Who,
-        before: &BTreeMap<String, AssetView>,
-        after: &BTreeMap<String, AssetView>,
-    ) {
+    pub fn nothing_is_lost(&self, who: Who, before: &BTreeMap<String, AssetView>, after: &BTreeMap<String, AssetView>) {
         let policies = &self.world.config.mirrors[0];
         let disk = who.disk(&self.world);
         for (id, old) in before {
@@ -99,7 +94,8 @@ impl History {
                 None => self.was_rightly_deleted(who, &disk, old),
                 Some(new) => {
                     assert_eq!((&old.path, &old.filename), (&new.path, &new.filename), "the URL of {id} changed");
-                    let tagged = new.tags.iter().any(|tag| tag == GONE_TAG) && !old.tags.iter().any(|tag| tag == GONE_TAG);
+                    let tagged =
+                        new.tags.iter().any(|tag| tag == GONE_TAG) && !old.tags.iter().any(|tag| tag == GONE_TAG);
                     let there = stamped(new, who.mirror()).into_iter().find(|path| disk.contains(path));
                     assert!(!tagged || there.is_none(), "{id} is tagged as gone, and {there:?} is there");
                 }

@@ -79,7 +79,8 @@ pub fn alt_of(metadata: &Value) -> Option<&str> {
 
 /// The paths that the stamp of an asset names for a mirror.
 pub fn stamped(asset: &AssetView, mirror: &str) -> BTreeSet<String> {
-    let paths = custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
+    let paths =
+        custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
     paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
 }
 
@@ -128,7 +129,8 @@ impl Left {
                 self.foreign.insert(id, content.to_owned());
             }
             Act::Forge(path) => {
-                let entry = json!({ "brand": { "paths": [path], "md5": Md5::of(text.as_bytes()).to_string(), "made": true } });
+                let entry =
+                    json!({ "brand": { "paths": [path], "md5": Md5::of(text.as_bytes()).to_string(), "made": true } });
                 let id = self.stamp_foreign(sandbox, &text, entry);
                 if FORGED[..3].contains(&path) {
                     self.forged.insert(id);
@@ -175,13 +177,15 @@ impl Left {
                 self.notes.insert(id.to_owned(), text);
             }
             Act::Custom(_) => {
-                let mut data = custom_of(&asset.metadata).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+                let mut data =
+                    custom_of(&asset.metadata).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
                 data[&text] = json!(1);
                 edit(Edit { metadata: Some(with(asset, "custom_data", data)), ..Edit::default() })?;
                 self.custom.entry(id.to_owned()).or_default().insert(text);
             }
             Act::Unstamp(_) => {
-                let mut data = custom_of(&asset.metadata).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+                let mut data =
+                    custom_of(&asset.metadata).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
                 if let Some(data) = data.as_object_mut() {
                     data.remove("dato-mirror");
                 }

@@ -506,9 +506,7 @@ impl History {
         self.sees(who);
         let after = self.by_id();
         if who == Who::Lagging {
-            let changed = |(id, asset): &(&String, &AssetView)| {
-                after.get(*id).is_some_and(|now| now.md5 != asset.md5)
-            };
+            let changed = |(id, asset): &(&String, &AssetView)| after.get(*id).is_some_and(|now| now.md5 != asset.md5);
             let ids: Vec<String> = before.iter().filter(changed).map(|(id, _)| id.clone()).collect();
             self.left().meddled.extend(ids);
         }
