@@ -12,7 +12,7 @@ mod problems;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{claims, companions};
+use super::{assets, claims, companions};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
@@ -279,7 +279,12 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
     for row in nameless {
         let digest = digest_of(&row.path);
         let Some(twin) = by_path(conn, mirror, &digest)?.filter(|twin| !twin.present) else { continue };
-        if row.asset.as_ref().map(|had| claims::has_left(conn, &name, &digest, had)).transpose()? == Some(false) {
+        if row.asset.is_some() {
+            // It follows the stamp or not; either way the twin has told what it knew.
+            if let Some(asset) = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten() {
+                claims::settle(conn, claims::Mirror { id: mirror, name: &name }, &row, &digest, &asset)?;
+            }
+            forget_gone(conn, twin.id)?;
             continue;
         }
         forget_gone(conn, twin.id)?;
