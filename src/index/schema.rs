@@ -147,6 +147,10 @@ ALTER TABLE file DROP COLUMN dirty;
 ALTER TABLE file ADD COLUMN dirty INTEGER NOT NULL GENERATED ALWAYS AS (news > handled) VIRTUAL;
 CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
 ",
+    r"
+-- JSON MirrorStamp: what the mirror will have pushed to the asset once the intent is done.
+ALTER TABLE intent ADD COLUMN entry TEXT;
+",
 ];
 
 /// The number of steps.
