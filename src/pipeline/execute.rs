@@ -109,8 +109,6 @@ pub struct Executed {
     pub row: FileRow,
     /// The plan that was carried out.
     pub plan: Plan,
-    /// Rows that the plan at the beginning spoke for and this one does not.
-    pub dropped: Vec<i64>,
     /// Conflicts that the plan at the beginning did not know.
     pub conflicts: Vec<Conflict>,
     /// The asset as confirmed, or nothing where none is left or none was touched.
@@ -122,17 +120,16 @@ pub struct Executed {
 pub(super) struct Execution {
     pub row: FileRow,
     pub plan: Plan,
-    pub dropped: Vec<i64>,
     pub conflicts: Vec<Conflict>,
 }
 
 impl Execution {
     pub(super) const fn new(row: FileRow, plan: Plan) -> Self {
-        Self { row, plan, dropped: Vec::new(), conflicts: Vec::new() }
+        Self { row, plan, conflicts: Vec::new() }
     }
 
     pub(super) fn ended(self, result: Result<Option<Box<Asset>>, Failure>) -> Executed {
-        Executed { row: self.row, plan: self.plan, dropped: self.dropped, conflicts: self.conflicts, result }
+        Executed { row: self.row, plan: self.plan, conflicts: self.conflicts, result }
     }
 }
 

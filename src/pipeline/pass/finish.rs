@@ -44,7 +44,7 @@ impl Pass<'_> {
     }
 
     pub(super) async fn finish(&mut self, executed: Executed) -> Result<(), PassError> {
-        let Executed { row, plan, dropped, conflicts, result } = executed;
+        let Executed { row, plan, conflicts, result } = executed;
         self.tick();
         for conflict in &conflicts {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
@@ -53,14 +53,9 @@ impl Pass<'_> {
             self.busy.remove(asset);
         }
         let under_way = Arc::make_mut(&mut self.under_way);
-        for id in plan.rows(&row).map(|row| row.id).chain(dropped.iter().copied()) {
-            under_way.remove(&id);
+        for row in plan.rows(&row) {
+            under_way.remove(&row.id);
         }
-        let tried = Arc::make_mut(&mut self.tried);
-        for id in &dropped {
-            tried.remove(id);
-        }
-        self.refreshed |= !dropped.is_empty();
         match result {
             Ok(asset) => self.done(row, plan, asset).await,
             Err(Failure::Changed) => {
