@@ -12,4 +12,5 @@ mod mirror;
 mod policies;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
+mod swapped;
 mod tracks;
