@@ -25,7 +25,7 @@ const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOC
 #[cfg(target_os = "linux")]
 const PLACE: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
-const PLACE: OFlags = OFlags::RDONLY;
+const PLACE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
 /// A mirror's root, held open. It stays the same folder even when its path comes to name another one, so it is opened
 /// for one scan or one upload and not for the life of a daemon.
@@ -94,7 +94,8 @@ impl RootDir {
     /// # Errors
     /// See [`OpenError`].
     pub fn metadata(&self, path: &RelPath) -> Result<Metadata, OpenError> {
-        let place = self.descriptor(path, PLACE | ALWAYS)?;
+        // No other flag: the kernel refuses those that mean nothing for a place.
+        let place = self.descriptor(path, PLACE | OFlags::CLOEXEC)?;
         File::from(place).metadata().map_err(OpenError::Refused)
     }
 
