@@ -14,7 +14,7 @@ use std::thread;
 use super::beneath::{OpenError, RootDir};
 use super::fingerprint::Fingerprint;
 use super::walk::SkipReason;
-use crate::model::{Md5, Md5Hasher, RelPath};
+use crate::model::{Md5, Md5Hasher, RelPath, index_file};
 
 /// How much of a file's beginning is looked at to tell its type; bytes.
 pub const HEAD_BYTES: usize = 8192;
@@ -84,15 +84,32 @@ fn digest_open(
     stop: &AtomicBool,
 ) -> Result<Digested, DigestError> {
     unchanged(&file.metadata().map_err(refused)?, expect)?;
+    if belongs_to_an_index(root, path) {
+        return Err(DigestError::Skipped(SkipReason::OwnIndex));
+    }
     read_ahead(&file);
     let (md5, head, bytes) = read_all(&file, expect.size, stop)?;
     unchanged(&file.metadata().map_err(refused)?, expect)?;
     // By name too: a link may have been pointed elsewhere, and not every share tells of a rename by the old file's ctime.
     unchanged(&root.metadata(path)?, expect)?;
+    if index_file::is_index(&head) {
+        return Err(DigestError::Skipped(SkipReason::OwnIndex));
+    }
     if bytes != expect.size {
         return Err(DigestError::Changed);
     }
     Ok(Digested { md5, mime: mime_of(Path::new(path.file_name()), &head), file })
+}
+
+/// Whether the file lies beside an index, as what SQLite keeps there does. Its own index is left out of a mirror by name;
+/// this knows those of other configurations, and links to them.
+fn belongs_to_an_index(root: &RootDir, path: &RelPath) -> bool {
+    let key = path.below(Path::new(""));
+    let index = path.file_name().is_ascii().then(|| index_file::index_of_companion(path.file_name())).flatten();
+    let Some(index) = index.and_then(|name| RelPath::new(&key.with_file_name(name)).ok()) else { return false };
+    let mut head = Vec::new();
+    let read = root.file(&index).map(|file| file.take(index_file::HEADER_BYTES as u64).read_to_end(&mut head));
+    matches!(read, Ok(Ok(_))) && index_file::is_index(&head)
 }
 
 /// Digests all `jobs` with `threads` threads (0: one for each core) and gives each outcome to `sink`, in no order and
@@ -264,6 +281,30 @@ mod tests {
         let print = print_of(Path::new("/etc/passwd"));
         let outcome = digest(&path, &print, &GO);
         assert!(matches!(outcome, Err(DigestError::Skipped(SkipReason::LinkOutside))), "{outcome:?}");
+    }
+
+    #[test]
+    fn an_index_and_what_lies_beside_it_have_no_digest_whatever_they_are_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = vec![0; 4096];
+        index[..16].copy_from_slice(index_file::SQLITE_MAGIC);
+        fs::write(dir.path().join("theirs.db"), &index).unwrap();
+        fs::write(dir.path().join("theirs.db-wal"), "x").unwrap();
+        index[68..72].copy_from_slice(&index_file::APPLICATION_ID.to_be_bytes());
+        fs::write(dir.path().join("photo.png"), &index).unwrap();
+        for beside in ["photo.png-wal", "photo.png-shm", "photo.png.lock", "other-wal", "Cargo.lock"] {
+            fs::write(dir.path().join(beside), "x").unwrap();
+        }
+        symlink("photo.png", dir.path().join("link.png")).unwrap();
+        for (name, is_ours) in [
+            ("photo.png", true), ("photo.png-wal", true), ("photo.png-shm", true), ("photo.png.lock", true), ("link.png", true),
+            ("theirs.db", false), ("theirs.db-wal", false), ("other-wal", false), ("Cargo.lock", false),
+        ] {
+            let path = dir.path().join(name);
+            let outcome = digest(&path, &print_of(&path), &GO);
+            let refused = matches!(outcome, Err(DigestError::Skipped(SkipReason::OwnIndex)));
+            assert_eq!(refused, is_ours, "{name}: {outcome:?}");
+        }
     }
 
     #[test]
