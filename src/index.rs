@@ -16,6 +16,7 @@ mod lock;
 mod mark;
 mod owner;
 mod place;
+pub mod relocate;
 mod schema;
 pub mod settings;
 pub mod sidecars;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::args::{Args, Format};
 use super::place::{places, working_directory};
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::{Exit, RunError};
 use crate::model::RelPath;
@@ -20,7 +20,7 @@ use crate::pipeline::explain::{Explanation, Slot, explain};
 
 /// Runs.
 pub async fn run(args: &Args, path: &Path) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

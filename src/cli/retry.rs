@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Args, Format};
 use super::place::{places, seen_from, working_directory};
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::{Config, Mirror};
 use crate::error::{Exit, RunError};
@@ -32,7 +32,7 @@ struct Retried {
 
 /// Runs.
 pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

@@ -22,6 +22,7 @@ use crate::error::{Exit, RunError};
 use crate::index::Problem;
 use crate::live::Live;
 use crate::model::RelPath;
+use crate::pipeline::old_index;
 use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
 use crate::pipeline::once::{OnceOptions, run_once};
 use crate::report::{MirrorReport, Report};
@@ -190,6 +191,17 @@ pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit>
             Err(Exit::Usage)
         }
     }
+}
+
+/// [`configuration`] for a command that shows state: its index is where it lies now, which may be the place that all
+/// configurations shared before.
+///
+/// # Errors
+/// The exit code.
+pub fn shown_configuration(global: &Global, needs_token: bool) -> Result<Config, Exit> {
+    let mut config = configuration(global, needs_token)?;
+    config.state_path = old_index::place_of(&config);
+    Ok(config)
 }
 
 fn read_configuration(global: &Global, needs_token: bool) -> Result<Config, Problems> {

@@ -55,6 +55,17 @@ impl InstanceLock {
     }
 }
 
+impl InstanceLock {
+    /// Takes over what the lock file beside the index at `from` says: that index is ours now.
+    pub(super) fn inherit(&self, from: &Path) {
+        use std::os::unix::fs::FileExt as _;
+        if let Ok(text) = std::fs::read(companion(from, ".lock")) {
+            // Without it the index is read through once, no more.
+            let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(&text, 0));
+        }
+    }
+}
+
 /// How a note in the lock file begins.
 const NOTE: &str = "dato-mirror: ";
 
