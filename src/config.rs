@@ -238,7 +238,8 @@ fn what_to_read(
         return (None, named(file, Place::Environment("DATO_MIRROR_CONFIG".to_owned())));
     }
     let Some(cwd) = request.cwd() else {
-        let message = "no configuration file is named, and the working directory cannot be told: it may have been deleted";
+        let message =
+            "no configuration file is named, and the working directory cannot be told: it may have been deleted";
         findings.add(Place::Everywhere, message, "change to a folder that is there, or name a file with --config");
         return (None, None);
     };

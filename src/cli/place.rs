@@ -34,11 +34,7 @@ pub fn seen_from(cwd: Option<&Path>, path: &Path) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// As [`seen_from`].
-pub fn places<'a>(
-    path: &Path,
-    cwd: Option<&Path>,
-    config: &'a Config,
-) -> Result<Vec<(&'a Mirror, RelPath)>, String> {
+pub fn places<'a>(path: &Path, cwd: Option<&Path>, config: &'a Config) -> Result<Vec<(&'a Mirror, RelPath)>, String> {
     let absolute = seen_from(cwd, path)?;
     // A link on the way must not hide the root: names are compared as given and as they really are. Where a way up leads,
     // only the system tells.

@@ -72,11 +72,7 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
 }
 
 /// The mirrors, and the paths in them, that `paths` mean; all mirrors for none.
-fn asked_for(
-    paths: &[PathBuf],
-    cwd: Option<&Path>,
-    config: &Config,
-) -> Result<Vec<(String, Option<String>)>, String> {
+fn asked_for(paths: &[PathBuf], cwd: Option<&Path>, config: &Config) -> Result<Vec<(String, Option<String>)>, String> {
     let whole = |mirror: &Mirror| (mirror.name.clone(), None);
     let mut asked = Vec::new();
     if paths.is_empty() {

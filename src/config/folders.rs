@@ -229,7 +229,13 @@ mod tests {
     fn what_cannot_be_looked_up_is_a_problem_and_no_other_folder() {
         let flag = |value: &str| Found { value: PathBuf::from(value), place: Place::Flag("--root") };
         let nothing = Folders { cwd: None, home: None, file: None };
-        for (value, told) in [(".", "working directory"), ("b", "working directory"), ("..", "working directory"), ("~/b", "no home"), ("~", "no home")] {
+        for (value, told) in [
+            (".", "working directory"),
+            ("b", "working directory"),
+            ("..", "working directory"),
+            ("~/b", "no home"),
+            ("~", "no home"),
+        ] {
             let findings = Findings::default();
             assert_eq!(nothing.absolute(&flag(value), &findings), None, "{value}");
             let problems = findings.into_parts().0.to_string();
@@ -252,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_to_where_it_was_written() {
-        let folders = Folders { cwd: Some(Path::new("/w")), home: Some(Path::new("/home/u")), file: Some("/etc/x".into()) };
+        let folders =
+            Folders { cwd: Some(Path::new("/w")), home: Some(Path::new("/home/u")), file: Some("/etc/x".into()) };
         let findings = Findings::default();
         let flag = |value: &str| Found { value: PathBuf::from(value), place: Place::Flag("--root") };
         assert_eq!(folders.absolute(&flag("a/./b/."), &findings), Some(PathBuf::from("/w/a/b")));

@@ -297,8 +297,15 @@ mod tests {
         }
         symlink("photo.png", dir.path().join("link.png")).unwrap();
         for (name, is_ours) in [
-            ("photo.png", true), ("photo.png-wal", true), ("photo.png-shm", true), ("photo.png.lock", true), ("link.png", true),
-            ("theirs.db", false), ("theirs.db-wal", false), ("other-wal", false), ("Cargo.lock", false),
+            ("photo.png", true),
+            ("photo.png-wal", true),
+            ("photo.png-shm", true),
+            ("photo.png.lock", true),
+            ("link.png", true),
+            ("theirs.db", false),
+            ("theirs.db-wal", false),
+            ("other-wal", false),
+            ("Cargo.lock", false),
         ] {
             let path = dir.path().join(name);
             let outcome = digest(&path, &print_of(&path), &GO);

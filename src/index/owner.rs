@@ -69,11 +69,7 @@ pub(super) fn check(path: &Path) -> Result<Owned, IndexError> {
             head.iter().all(|byte| *byte == 0) || SQLITE_MAGIC.starts_with(&head) || lock.inode() == Some(found.ino())
         }),
     };
-    if is_ours {
-        Ok(Owned::Ours)
-    } else {
-        Err(foreign("it is a file of yours or of another program".into()))
-    }
+    if is_ours { Ok(Owned::Ours) } else { Err(foreign("it is a file of yours or of another program".into())) }
 }
 
 /// An index made before indexes had an application id, or one that was only just begun.
@@ -94,8 +90,9 @@ fn has_our_tables(path: &Path, has_lock: bool) -> Result<bool, IndexError> {
 /// What our lock file beside the index says, if there is one.
 fn lock_of(path: &Path) -> Result<Option<LockText>, IndexError> {
     let lock = companion(path, ".lock");
-    let foreign = |what: &str| {
-        IndexError::Foreign { path: path.to_owned(), cause: format!("its lock file would be {}, which is {what}", lock.display()) }
+    let foreign = |what: &str| IndexError::Foreign {
+        path: path.to_owned(),
+        cause: format!("its lock file would be {}, which is {what}", lock.display()),
     };
     let Some(found) = look(path, &lock)? else { return Ok(None) };
     if !found.is_file() {
@@ -199,8 +196,19 @@ mod tests {
         made("fresh.sqlite", "CREATE TABLE t (a); DROP TABLE t;");
         made("claimed.sqlite", "PRAGMA application_id = 77; CREATE TABLE file (id INTEGER);");
         for name in [
-            "logo.svg", "dato-mirror.toml", "empty", "zeros", "Cargo", "log", "folder", "dangling", "linked", "linked-too",
-            "theirs.sqlite", "fresh.sqlite", "claimed.sqlite",
+            "logo.svg",
+            "dato-mirror.toml",
+            "empty",
+            "zeros",
+            "Cargo",
+            "log",
+            "folder",
+            "dangling",
+            "linked",
+            "linked-too",
+            "theirs.sqlite",
+            "fresh.sqlite",
+            "claimed.sqlite",
         ] {
             is_left_alone(dir.path(), name);
         }

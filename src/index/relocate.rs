@@ -32,9 +32,11 @@ pub fn belongs(path: &Path) -> Result<Option<Belongs>, IndexError> {
     }
     let read = || {
         let conn = read_only(path)?;
-        let project = conn.query_row("SELECT value FROM setting WHERE key = 'project'", [], |row| row.get(0)).optional()?;
+        let project =
+            conn.query_row("SELECT value FROM setting WHERE key = 'project'", [], |row| row.get(0)).optional()?;
         let mut statement = conn.prepare("SELECT name, root FROM mirror ORDER BY name")?;
-        let mirrors = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+        let mirrors =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
         Ok::<_, rusqlite::Error>(Belongs { project, mirrors })
     };
     read().map(Some).map_err(|error| cannot_open(path, &error))
@@ -85,7 +87,10 @@ mod tests {
     async fn an_index_is_moved_whole_and_a_broken_move_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         for closed in [true, false] {
-            let (from, to) = (dir.path().join(format!("{closed}/index.sqlite")), dir.path().join(format!("{closed}/own/index.sqlite")));
+            let (from, to) = (
+                dir.path().join(format!("{closed}/index.sqlite")),
+                dir.path().join(format!("{closed}/own/index.sqlite")),
+            );
             let index = Index::open(&from).unwrap().index;
             index.call(|conn| settings::mirror(conn, "brand").map(drop)).await.unwrap();
             fs::create_dir(companion(&from, ".remote")).unwrap();

@@ -153,7 +153,8 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
     let file = path.below(&mirror.root);
     let root = RootDir::open(&mirror.root).ok();
     // What a link out of the root leads to is none of the mirror's files.
-    let look = |path: &RelPath| root.as_ref()?.metadata(path).ok().map(|found| (found.is_file(), Fingerprint::from(&found)));
+    let look =
+        |path: &RelPath| root.as_ref()?.metadata(path).ok().map(|found| (found.is_file(), Fingerprint::from(&found)));
     let print = look(path).filter(|(is_file, _)| *is_file).map(|(_, print)| print);
     let mut told = Explanation {
         mirror: mirror.name.clone(),

@@ -119,7 +119,11 @@ mod tests {
         };
         let tell = |index: &Belongs, environment: &str| fits(index, &ours, environment, &now);
         assert_eq!(tell(&index(&[("brand", json(1))]), ""), Ok(()));
-        assert_eq!(tell(&index(&[("brand", json(1)), ("press", json(7))]), ""), Ok(()), "a share that is not mounted now");
+        assert_eq!(
+            tell(&index(&[("brand", json(1)), ("press", json(7))]), ""),
+            Ok(()),
+            "a share that is not mounted now"
+        );
         assert_eq!(tell(&index(&[("brand", None)]), ""), Ok(()));
         for (index, environment, why) in [
             (index(&[]), "", "nothing was mirrored"),

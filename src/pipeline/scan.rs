@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{Fingerprint, Found, Glance, Job, RootDir, Selection, WalkError, Walked, glance, walk};
+use crate::disk::{Fingerprint, Found, Glance, Job, OpenError, RootDir, Selection, WalkError, Walked, glance, walk};
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
 use crate::live::Live;
@@ -353,19 +353,31 @@ impl Scan {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(ScanError::Stopped);
             }
-            let now = now_ns();
+            let (now, settle) = (now_ns(), self.request.settle);
             let (quiet, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.restless)
                 .into_iter()
-                .filter_map(|(path, _)| {
-                    let metadata = self.root.metadata(&path).ok()?;
-                    Some((path, Fingerprint::from(&metadata)))
-                })
-                .partition(|(_, print)| is_quiet(print, now, self.request.settle));
+                .filter_map(|(path, _)| self.print_of(&path).map(|print| (path, print)))
+                .partition(|(_, print)| is_quiet(print, now, settle));
             self.restless = still;
             self.read_now(quiet)?;
         }
         self.totals.unsettled = std::mem::take(&mut self.restless).into_iter().map(|(path, _)| path).collect();
         Ok(())
+    }
+
+    /// What a file that was met before is like now; `None` when it is gone, or when something else took its name, which is
+    /// told.
+    fn print_of(&mut self, path: &RelPath) -> Option<Fingerprint> {
+        match self.root.metadata(path) {
+            Ok(metadata) => Some(Fingerprint::from(&metadata)),
+            Err(OpenError::Skipped(why)) => {
+                let advice = "exclude it, or put a regular file there".into();
+                let problem = Problem { action: "skip".into(), cause: why.to_string(), advice };
+                self.totals.problems.push((path.clone(), problem, Severity::Skipped));
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     fn read_now(&mut self, files: Vec<(RelPath, Fingerprint)>) -> Result<(), ScanError> {

@@ -9,6 +9,7 @@ mod cli;
 mod cost;
 mod layout;
 mod mirror;
+mod places;
 mod policies;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;

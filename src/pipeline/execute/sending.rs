@@ -103,13 +103,14 @@ impl Executor {
             }
             let ticket =
                 self.remote.upload_request(row.path.file_name()).await.map_err(|error| failed(action, error))?;
-            let error = match self.remote.put_file(&ticket, FileToSend { open: open.clone(), size, mime }, &upload.token).await
-            {
-                Ok(sent) if sent.md5 == content => return Ok(ticket.path),
-                Ok(_) | Err(SendError::Changed(_)) => return Err(Failure::Changed),
-                Err(SendError::Cancelled) => return Err(cut_short()),
-                Err(error) => error,
-            };
+            let error =
+                match self.remote.put_file(&ticket, FileToSend { open: open.clone(), size, mime }, &upload.token).await
+                {
+                    Ok(sent) if sent.md5 == content => return Ok(ticket.path),
+                    Ok(_) | Err(SendError::Changed(_)) => return Err(Failure::Changed),
+                    Err(SendError::Cancelled) => return Err(cut_short()),
+                    Err(error) => error,
+                };
             attempt += 1;
             if !error.retry_with_new_ticket() || attempt >= SEND_ATTEMPTS {
                 let problem =
