@@ -94,6 +94,8 @@ fn pipe(path: &Path) {
 fn while_reading(env: &TestEnv, swap: impl FnOnce()) -> Run {
     env.write("large.bin", "");
     fs::OpenOptions::new().write(true).open(env.at("large.bin")).unwrap().set_len(999_000_000).unwrap();
+    // Quiet for longer than `settle`, so that the first look reads it.
+    std::thread::sleep(Duration::from_millis(200));
     let run = env.start(&["--dry-run", "--root", "brand", "--format", "json"], b"");
     wait_until("it reads the large file", || reads(&run, "large.bin"));
     swap();
