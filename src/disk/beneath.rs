@@ -76,6 +76,14 @@ impl RootDir {
     /// # Errors
     /// See [`OpenError`].
     pub fn file(&self, path: &RelPath) -> Result<File, OpenError> {
+        self.file_and_metadata(path).map(|(file, _)| file)
+    }
+
+    /// [`RootDir::file`], with what the opened file is.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn file_and_metadata(&self, path: &RelPath) -> Result<(File, Metadata), OpenError> {
         let file = match self.descriptor(path, OFlags::RDONLY | ALWAYS) {
             Ok(opened) => File::from(opened),
             // A socket cannot be opened, nor can a device without a driver: what it is, is told by its place.
@@ -85,8 +93,17 @@ impl RootDir {
             }
             Err(trouble) => return Err(trouble.into()),
         };
-        let kind = file.metadata().map_err(OpenError::Refused)?.file_type();
-        not_a_file(kind).map_or(Ok(file), Err)
+        let metadata = file.metadata().map_err(OpenError::Refused)?;
+        not_a_file(metadata.file_type()).map_or(Ok((file, metadata)), Err)
+    }
+
+    /// What the name means now, wherever it leads: only good to tell whether that is still the file which was opened, for
+    /// which it is cheaper than [`RootDir::metadata`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn named(&self, path: &RelPath) -> Result<Metadata, OpenError> {
+        fs::metadata(path.below(&self.path)).map_err(|error| Trouble::Other(error).into())
     }
 
     /// What is at `path`, links followed; it may be anything.

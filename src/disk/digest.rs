@@ -73,7 +73,9 @@ pub fn digest_file(
     expect: &Fingerprint,
     stop: &AtomicBool,
 ) -> Result<Digested, DigestError> {
-    digest_open(root.file(path)?, root, path, expect, stop)
+    let (file, metadata) = root.file_and_metadata(path)?;
+    unchanged(&metadata, expect)?;
+    digest_open(file, root, path, expect, stop)
 }
 
 fn digest_open(
@@ -83,18 +85,18 @@ fn digest_open(
     expect: &Fingerprint,
     stop: &AtomicBool,
 ) -> Result<Digested, DigestError> {
-    unchanged(&file.metadata().map_err(refused)?, expect)?;
     if belongs_to_an_index(root, path) {
         return Err(DigestError::Skipped(SkipReason::OwnIndex));
     }
     read_ahead(&file);
     let (md5, head, bytes) = read_all(&file, expect.size, stop)?;
-    unchanged(&file.metadata().map_err(refused)?, expect)?;
-    // By name too: a link may have been pointed elsewhere, and not every share tells of a rename by the old file's ctime.
-    unchanged(&root.metadata(path)?, expect)?;
+    // Before all else: an index in use changes all the time.
     if index_file::is_index(&head) {
         return Err(DigestError::Skipped(SkipReason::OwnIndex));
     }
+    unchanged(&file.metadata().map_err(refused)?, expect)?;
+    // By name too: a link may have been pointed elsewhere, and not every share tells of a rename by the old file's ctime.
+    unchanged(&root.named(path)?, expect)?;
     if bytes != expect.size {
         return Err(DigestError::Changed);
     }

@@ -143,7 +143,12 @@ fn all_below(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let found = fs::symlink_metadata(&path).unwrap();
+        // What tries whether the watch works, and goes by itself.
+        if path.file_name().is_some_and(|name| name == dato_mirror::pipeline::watch::PROBE_NAME) {
+            continue;
+        }
+        // It may go between listing and looking.
+        let Ok(found) = fs::symlink_metadata(&path) else { continue };
         if found.is_dir() {
             all.extend(all_below(&path));
         }
