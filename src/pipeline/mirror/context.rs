@@ -33,13 +33,13 @@ impl MirrorRun {
         let hide_paths = config.stamp == StampMode::Digest;
         let policy = policy_of(&config, &site);
         let (name, site_id) = (config.name.clone(), site.id.clone());
-        let stored = session
+        let (stored, sidecar_changes) = session
             .index
             .call(move |conn| {
                 if hide_paths {
                     files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
                 }
-                sidecars::toml(conn, row)
+                Ok((sidecars::toml(conn, row)?, sidecars::changes(conn, row)?))
             })
             .await?;
         let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
@@ -61,12 +61,17 @@ impl MirrorRun {
             hide_paths,
             share: config.duplicates == Duplicates::Share,
             desires,
+            sidecar_changes,
             sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
         };
+        let (scope, policy) = (Arc::new(scope), Arc::new(policy));
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            last_look: session.last_look.clone(),
+            scope: scope.clone(),
+            policy: policy.clone(),
             waits: session.waits,
             root: Arc::new(config.root.clone()),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
@@ -74,8 +79,8 @@ impl MirrorRun {
             sending: request.sending.clone(),
         });
         Ok(PassContext {
-            scope: Arc::new(scope),
-            policy: Arc::new(policy),
+            scope,
+            policy,
             executor,
             index: session.index.clone(),
             remote: session.remote.clone(),
@@ -87,7 +92,6 @@ impl MirrorRun {
             urgent: request.urgent.clone(),
             live: request.live.clone(),
             deleted_lately: request.deleted_lately,
-            fresh: session.looked_at(),
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),
         })

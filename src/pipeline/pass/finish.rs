@@ -6,16 +6,19 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinError;
 
-use super::{Finished, Pass, PassError, touches};
+use super::begin::conflict_problem;
+use super::{Pass, PassError, touches};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::live::Change;
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::pipeline::execute::Failure;
+use crate::pipeline::execute::{Executed, Failure, changed_since};
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
 use crate::pipeline::verify::Replacement;
 
+/// What failed is tried again after this, when trying again can help or when there is news of it.
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
@@ -24,7 +27,7 @@ const TURNS: u32 = 6;
 const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
 impl Pass<'_> {
-    pub(super) async fn take(&mut self, joined: Result<Vec<Finished>, JoinError>) -> Result<(), PassError> {
+    pub(super) async fn take(&mut self, joined: Result<Vec<Executed>, JoinError>) -> Result<(), PassError> {
         match joined {
             Ok(all) => {
                 for finished in all {
@@ -36,9 +39,12 @@ impl Pass<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
-        let Finished { row, plan, result } = finished;
+    pub(super) async fn finish(&mut self, executed: Executed) -> Result<(), PassError> {
+        let Executed { row, plan, conflicts, result } = executed;
         self.tick();
+        for conflict in &conflicts {
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
+        }
         for asset in touches(&row, &plan) {
             self.busy.remove(asset);
         }
@@ -102,6 +108,13 @@ impl Pass<'_> {
         }
         let id = row.id;
         let made = self.context.executor.is_some();
+        let by_field = self.context.scope.site.by_field;
+        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&action, asset, by_field));
+        let since = since.unwrap_or_default();
+        if !since.is_empty() {
+            let changed = since.join(", ");
+            tracing::warn!(path = %row.path, changed, "its asset was changed in the CMS while it was written: it is looked at again");
+        }
         let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
         if unfinished {
             self.unfinished.insert(id);
@@ -114,7 +127,7 @@ impl Pass<'_> {
                 if gone || action.sends() || action.asset() != row.asset.as_ref() {
                     companions::distrust(conn, mirror, &row.path)?;
                 }
-                if unfinished {
+                if unfinished || !since.is_empty() {
                     files::mark_dirty(conn, id)?;
                 }
                 match action.name() {
@@ -175,10 +188,11 @@ impl Pass<'_> {
         let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
         let entry =
             MirrorStamp { md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()), ..edit.entry.clone() };
+        let (actor, before) = (row.id, plan.action.before().cloned());
         self.context
             .index
             .call(move |conn| {
-                assets::upsert_own(conn, &asset)?;
+                assets::upsert_own(conn, &asset, before.as_ref(), actor)?;
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
             .await?;
@@ -193,8 +207,8 @@ impl Pass<'_> {
         self.context.progress.failed();
         self.report.fail(row.path.key(), problem);
         tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
-        let (id, problem) = (row.id, problem.clone());
-        self.context.index.call(move |conn| files::failed(conn, id, &problem, retry_at)).await?;
+        let (row, problem, soon) = (row.clone(), problem.clone(), in_ms(FIRST_RETRY));
+        self.context.index.call(move |conn| files::failed(conn, &row, &problem, retry_at, soon)).await?;
         Ok(())
     }
 }
@@ -206,6 +220,9 @@ pub(super) fn next_try(row: &FileRow, heals: bool) -> i64 {
 
 /// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
 fn retry_at(failures: u32) -> i64 {
-    let seconds = 10_i64.saturating_mul(1 << failures.min(9)).min(3600);
-    (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
+    in_ms((FIRST_RETRY * (1 << failures.min(9))).min(SignedDuration::from_hours(1)))
+}
+
+fn in_ms(span: SignedDuration) -> i64 {
+    (Timestamp::now() + span).as_millisecond()
 }

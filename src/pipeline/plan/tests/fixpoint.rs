@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -99,6 +98,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         hide_paths: false,
         share: policy.duplicates == Duplicates::Share,
         desires,
+        sidecar_changes: 0,
         sight: None,
     }
 }
@@ -224,7 +224,6 @@ impl World {
             urgent: Urgent::default(),
             live: None,
             deleted_lately: 0,
-            fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -238,7 +237,7 @@ impl World {
         self.scan();
         let before = self.assets();
         let first = self.pass();
-        self.call(|conn| conn.execute("UPDATE file SET dirty = 1", []).map(drop));
+        self.call(|conn| conn.execute("UPDATE file SET news = news + 1", []).map(drop));
         assert_eq!(self.pass(), Vec::<String>::new(), "a second pass has nothing to do after {first:#?}");
         self.check(&before);
     }
