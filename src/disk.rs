@@ -1,10 +1,11 @@
 //! The mirrored folder as it is on disk.
 //!
 //! Owns: which files count (`selection`), how a file is told from its earlier self (`fingerprint`), listing the tree
-//! (`walk`), reading content (`digest`), the guard over the root (`root`) and what file system lies below (`mount`).
+//! (`walk`), opening what lies below the root (`beneath`), reading content (`digest`), the guard over the root (`root`) and what file system lies below (`mount`).
 //! Never does: writing into the mirrored folder, the index, the remote, deciding what to do about a difference.
 //! Called by: `pipeline` (scan, observe, watch) and the `explain` command. Imports `model` only.
 
+mod beneath;
 mod digest;
 mod fingerprint;
 mod mount;
@@ -12,6 +13,7 @@ mod root;
 mod selection;
 mod walk;
 
+pub use beneath::{OpenError, RootDir};
 pub use digest::{DigestError, Digested, HEAD_BYTES, Job, digest_all, digest_file, mime_of};
 pub use fingerprint::Fingerprint;
 pub use mount::{Mount, MountTable};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Args, Format};
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
@@ -71,7 +71,7 @@ struct Problem {
 
 /// Runs.
 pub async fn run(args: &Args) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

@@ -8,15 +8,16 @@ mod only;
 mod passes;
 mod tell;
 
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
+use crate::disk::{Fingerprint, RootDir, RootIdentity, Selection, check_root};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, assets, files, settings};
 use crate::live::Live;
@@ -180,8 +181,10 @@ impl MirrorRun {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
         let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
         let look = tokio::task::spawn_blocking(move || {
+            let root = RootDir::open(&root).ok();
             let is_as_known = |row: &FileRow| {
-                let now = std::fs::metadata(row.path.below(&root)).ok().map(|metadata| Fingerprint::from(&metadata));
+                let now = root.as_ref().and_then(|root| root.metadata(&row.path).ok());
+                let now = now.map(|metadata| Fingerprint::from(&metadata));
                 now.zip(row.print).is_some_and(|(now, known)| now.unchanged_since(&known))
             };
             rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
@@ -211,8 +214,10 @@ impl MirrorRun {
 ///
 /// # Errors
 /// When the disk fails.
-pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> io::Result<Option<String>> {
-    let mut reader = Heard { file: std::fs::File::open(file)?, failure: None };
+pub(super) fn embedded_of(mut file: File, path: &RelPath, size: u64) -> io::Result<Option<String>> {
+    // Whoever made a digest of it has read it to its end.
+    io::Seek::rewind(&mut file)?;
+    let mut reader = Heard { file, failure: None };
     let embedded = read_embedded(&mut reader, path.file_name(), size);
     if let Some(failure) = reader.failure {
         return Err(failure);
@@ -225,7 +230,7 @@ pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> io::Result<
 
 /// A file that remembers how reading it failed: readers of metadata never fail, they find less.
 struct Heard {
-    file: std::fs::File,
+    file: File,
     failure: Option<io::Error>,
 }
 

@@ -10,15 +10,16 @@ mod sidecars;
 mod walked;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, glance, walk};
+use crate::disk::{Fingerprint, Found, Glance, Job, OpenError, RootDir, Selection, WalkError, Walked, glance, walk};
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
 use crate::live::Live;
@@ -36,11 +37,11 @@ const AT_ONCE: usize = 500;
 /// Walked files that wait for a digest thread.
 const QUEUE: usize = 4096;
 
-/// Reads the metadata inside a file (its place, its path, its bytes) into JSON for the index.
+/// Reads the metadata inside an open file (with its path below the root, and its bytes) into JSON for the index.
 ///
 /// # Errors
 /// When the disk fails: what is inside is then unknown.
-pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> io::Result<Option<String>>;
+pub type ReadEmbedded = fn(File, &RelPath, u64) -> io::Result<Option<String>>;
 
 /// What to scan and how.
 #[derive(Debug, Clone)]
@@ -128,7 +129,8 @@ pub enum ScanError {
 /// # Errors
 /// When the root cannot be listed, the index fails, or `stop` is set.
 pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Result<Scanned, ScanError> {
-    let mut scan = Scan::new(index.clone(), request.clone(), stop.clone());
+    let root = RootDir::open(&request.root).map_err(|cause| WalkError { root: request.root.clone(), cause })?;
+    let mut scan = Scan::new(index.clone(), request.clone(), root, stop.clone());
     match &request.only {
         None => scan.part(None)?,
         Some(paths) => {
@@ -156,6 +158,8 @@ fn now_ns() -> i64 {
 struct Scan {
     index: Index,
     request: ScanRequest,
+    /// What is read is opened below it: a name may have come to mean something else since it was listed.
+    root: Arc<RootDir>,
     stop: Arc<AtomicBool>,
     totals: Scanned,
     restless: Vec<(RelPath, Fingerprint)>,
@@ -174,11 +178,12 @@ fn taken<T>(mutex: Mutex<T>) -> T {
 }
 
 impl Scan {
-    fn new(index: Index, request: ScanRequest, stop: Arc<AtomicBool>) -> Self {
+    fn new(index: Index, request: ScanRequest, root: RootDir, stop: Arc<AtomicBool>) -> Self {
         let began_ns = now_ns() - 1_000_000_000;
         Self {
             index,
             request,
+            root: Arc::new(root),
             stop,
             totals: Scanned { complete: true, ..Scanned::default() },
             restless: Vec::new(),
@@ -329,7 +334,7 @@ impl Scan {
         let problems = self.totals.problems.iter();
         let refused =
             problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
-        let sizes = refused.filter_map(|(path, ..)| std::fs::metadata(path.below(&self.request.root)).ok());
+        let sizes = refused.filter_map(|(path, ..)| self.root.metadata(path).ok());
         let still = self.restless.iter().filter(|_| self.request.restless == Restless::Wait);
         sizes.map(|metadata| metadata.len()).chain(still.map(|(_, print)| print.size)).collect()
     }
@@ -348,19 +353,31 @@ impl Scan {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(ScanError::Stopped);
             }
-            let now = now_ns();
+            let (now, settle) = (now_ns(), self.request.settle);
             let (quiet, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.restless)
                 .into_iter()
-                .filter_map(|(path, _)| {
-                    let metadata = std::fs::metadata(path.below(&self.request.root)).ok()?;
-                    Some((path, Fingerprint::from(&metadata)))
-                })
-                .partition(|(_, print)| is_quiet(print, now, self.request.settle));
+                .filter_map(|(path, _)| self.print_of(&path).map(|print| (path, print)))
+                .partition(|(_, print)| is_quiet(print, now, settle));
             self.restless = still;
             self.read_now(quiet)?;
         }
         self.totals.unsettled = std::mem::take(&mut self.restless).into_iter().map(|(path, _)| path).collect();
         Ok(())
+    }
+
+    /// What a file that was met before is like now; `None` when it is gone, or when something else took its name, which is
+    /// told.
+    fn print_of(&mut self, path: &RelPath) -> Option<Fingerprint> {
+        match self.root.metadata(path) {
+            Ok(metadata) => Some(Fingerprint::from(&metadata)),
+            Err(OpenError::Skipped(why)) => {
+                let advice = "exclude it, or put a regular file there".into();
+                let problem = Problem { action: "skip".into(), cause: why.to_string(), advice };
+                self.totals.problems.push((path.clone(), problem, Severity::Skipped));
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     fn read_now(&mut self, files: Vec<(RelPath, Fingerprint)>) -> Result<(), ScanError> {

@@ -10,8 +10,10 @@ mod copies;
 mod cost;
 mod layout;
 mod mirror;
+mod places;
 mod policies;
 mod present;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
+mod swapped;
 mod tracks;

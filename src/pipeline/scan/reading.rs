@@ -62,7 +62,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn read_all(&self, queue: Receiver<Job>) {
-        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
+        digest_all(&self.scan.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
             self.done(job, outcome);
         });
     }
@@ -71,10 +71,13 @@ impl<'a> Reading<'a> {
         let Job { path, print } = job;
         self.scan.request.tick();
         match outcome {
-            Ok(digested) => self.keep(path, print, &digested),
+            Ok(digested) => self.keep(path, print, digested),
             Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
             Err(DigestError::Vanished) => {
                 self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone");
+            }
+            Err(DigestError::Skipped(why)) => {
+                self.note(path, Severity::Skipped, &why.to_string(), "exclude it, or put a regular file there");
             }
             Err(error @ DigestError::Unreadable(_)) => {
                 self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
@@ -83,9 +86,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn keep(&self, path: RelPath, print: Fingerprint, digested: &Digested) {
+    fn keep(&self, path: RelPath, print: Fingerprint, digested: Digested) {
         let request = &self.scan.request;
-        let embedded = request.embedded.map(|read| read(&path.below(&request.root), &path, print.size)).transpose();
+        let embedded = request.embedded.map(|read| read(digested.file, &path, print.size)).transpose();
         let embedded = match embedded {
             Ok(embedded) => embedded.flatten(),
             // Taken in without them, it would lose what its metadata say until it changes again.

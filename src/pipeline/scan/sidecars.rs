@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Scan, ScanError, now_ns};
-use crate::disk::{Fingerprint, Walked};
+use crate::disk::{Fingerprint, OpenError, Walked};
 use crate::index::listed;
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::metadata::remote_list::LIST_NAME;
@@ -45,17 +45,22 @@ impl Scan {
             }) {
                 continue;
             }
-            let content = if print.size > MAX_SIDECAR_BYTES {
-                self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
-                Vec::new()
-            } else {
-                match std::fs::read(path.below(&self.request.root)) {
-                    Ok(content) => content,
-                    Err(error) => {
-                        let cause = format!("the metadata file cannot be read: {error}");
-                        self.problem(&path, "read", &cause, "check its permissions");
-                        continue;
-                    }
+            let content = match self.root.read(&path, MAX_SIDECAR_BYTES) {
+                Ok(content) => content,
+                // The walk that the next scan begins with tells what became of it.
+                Err(OpenError::Gone) => continue,
+                Err(OpenError::TooLarge { .. }) => {
+                    self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
+                    Vec::new()
+                }
+                Err(error) => {
+                    let cause = format!("the metadata file cannot be read: {error}");
+                    let advice = match error {
+                        OpenError::Refused(_) => "check its permissions",
+                        _ => "put a regular file there; until then what it said before stays in force",
+                    };
+                    self.problem(&path, "read", &cause, advice);
+                    continue;
                 }
             };
             if known.is_some_and(|known| known.content == content) {
