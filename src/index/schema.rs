@@ -136,6 +136,11 @@ ALTER TABLE file ADD COLUMN history TEXT;
 DROP INDEX asset_md5;
 CREATE INDEX asset_md5 ON asset (md5);
 ",
+    r"
+-- Metadata files are told from their earlier selves as the files they are about. With 0, each is read once more.
+ALTER TABLE sidecar ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sidecar ADD COLUMN read_at_ns INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The number of steps.

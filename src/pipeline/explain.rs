@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
-use crate::disk::{Fingerprint, Selection, Verdict};
+use crate::disk::{FileClock, Fingerprint, Selection, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
@@ -192,7 +192,8 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         .filter(|name| {
             let found = std::fs::metadata(mirror.root.join(name)).ok().map(|found| Fingerprint::from(&found));
             let known = stored.iter().find(|stored| stored.path == *name);
-            found.map(|print| (print.mtime_ns, print.size)) != known.map(|known| (known.mtime_ns, known.size))
+            found.map(|print| (print.mtime_ns, print.size))
+                != known.map(|known| (known.print.mtime_ns, known.print.size))
         })
         .filter_map(|name| RelPath::from_key(&name).ok())
         .collect();
@@ -242,7 +243,10 @@ fn look_again(
         selection: Arc::new(selection.clone()),
         settle: Duration::ZERO,
         only: Some(newer.into_iter().chain([path.clone()]).collect()),
-        restless: Restless::Read,
+        restless: Restless::Leave,
+        // Nothing is sent, so what is there now is told, settled or not.
+        clock: FileClock::Unknown,
+        settled: Arc::default(),
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),
         live: None,

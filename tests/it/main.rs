@@ -7,6 +7,7 @@
 mod bad_input;
 mod cli;
 mod cost;
+mod half_written;
 mod layout;
 mod mirror;
 mod policies;
