@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use super::companions;
-use super::files::{bytes, digest, mark_owners_dirty};
+use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -118,7 +118,7 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
     mark_owners_dirty(conn, &asset.id)?;
     // A path that waits for "some asset with its content" may have met it now.
     if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
-        conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE md5 = ?1")?
+        conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE md5 = ?1")?
             .execute([bytes(asset.md5.as_ref())])?;
     }
     import_stamp(conn, asset, before.as_ref())?;
@@ -156,16 +156,25 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
 }
 
 /// Writes an asset as one of our own calls left it: [`upsert`] without taking anything over from the stamp, which
-/// we wrote ourselves.
+/// we wrote ourselves. The other paths that share it are looked at again; to the row `actor`, whose action it was, it is
+/// no news.
+///
+/// `before` is the asset as the call found it. Where the index has learned of another state meanwhile that is newer by
+/// the service's clock, an editor has changed the asset since: that state stays, and all that share it are looked at.
 ///
 /// # Errors
 /// SQLite's.
-pub fn upsert_own(conn: &Connection, asset: &Asset) -> rusqlite::Result<()> {
-    if by_id(conn, &asset.id)?.as_ref() == Some(asset) {
+pub fn upsert_own(conn: &Connection, asset: &Asset, before: Option<&Asset>, actor: i64) -> rusqlite::Result<()> {
+    let known = by_id(conn, &asset.id)?;
+    if known.as_ref() == Some(asset) {
         return Ok(());
     }
+    let heard = known.as_ref().filter(|known| Some(*known) != before);
+    if heard.is_some_and(|heard| heard.updated_at > asset.updated_at) {
+        return mark_owners_dirty(conn, &asset.id);
+    }
     write(conn, asset, None)?;
-    mark_owners_dirty(conn, &asset.id)
+    mark_others_dirty(conn, &asset.id, actor)
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
@@ -185,7 +194,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
         for path in &entry.paths {
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
-                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1
+                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1
                  WHERE asset IS NULL OR (changed_at IS NULL AND md5 = ?4 AND base_md5 IS NOT md5)",
             )?
             .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
@@ -225,7 +234,7 @@ pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
 /// SQLite's.
 pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
     conn.execute(
-        "UPDATE file SET dirty = 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
+        "UPDATE file SET news = news + 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
         [listing],
     )?;
     conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
@@ -397,7 +406,7 @@ mod tests {
         let (conn, mirror) = index();
         upsert(&conn, &asset("u1", "x", &["a.png"]), Some(1)).unwrap();
         upsert(&conn, &asset("u2", "y", &["b.png"]), Some(1)).unwrap();
-        conn.execute("UPDATE file SET dirty = 0", []).unwrap();
+        conn.execute("UPDATE file SET handled = news", []).unwrap();
         upsert(&conn, &asset("u1", "x", &["a.png"]), Some(2)).unwrap();
         assert_eq!(sweep(&conn, 2).unwrap(), 1);
         assert_eq!(by_id(&conn, &UploadId::new("u2")).unwrap(), None);

@@ -142,13 +142,13 @@ pub fn remove(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()
 pub fn mark_dirty(conn: &Connection, mirror: i64, path: &str, below: bool) -> rusqlite::Result<()> {
     if !below {
         conn.execute(
-            "UPDATE file SET dirty = 1, retry_at = NULL WHERE mirror = ?1 AND path = ?2",
+            "UPDATE file SET news = news + 1, retry_at = NULL WHERE mirror = ?1 AND path = ?2",
             params![mirror, path],
         )?;
         return Ok(());
     }
     for row in files::below(conn, mirror, path)? {
-        conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE id = ?1")?.execute([row.id])?;
+        conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE id = ?1")?.execute([row.id])?;
     }
     Ok(())
 }

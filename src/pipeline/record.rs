@@ -27,7 +27,7 @@ pub fn record(
     now_ms: i64,
 ) -> rusqlite::Result<()> {
     if let Some(asset) = asset {
-        assets::upsert_own(conn, asset)?;
+        assets::upsert_own(conn, asset, action.before(), row.id)?;
     }
     // A path that leaves an asset to others: they have less to say about it now.
     if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left) && leaves(action)) {
@@ -39,12 +39,12 @@ pub fn record(
     }
     let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
         assets::set_pushed(conn, mirror, asset, entry)?;
-        files::settled(conn, row.id, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
+        files::settled(conn, row, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
     };
     match action {
-        Action::Nothing => files::clean(conn, row.id),
+        Action::Nothing => files::clean(conn, row),
         Action::Wait | Action::Report { .. } => Ok(()),
-        Action::Forget => files::forget(conn, row.id),
+        Action::Forget => files::forget(conn, row),
         Action::Record { asset, entry } => in_step(asset, entry),
         Action::Accept { asset, content } => {
             let mut entry = assets::pushed(conn, mirror, asset)?.unwrap_or_default();
@@ -56,18 +56,18 @@ pub fn record(
         Action::Create { id, edit, .. } => in_step(id, &edit.entry),
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Move { asset, edit, from_row, .. } => {
-            files::forget(conn, *from_row)?;
+            files::release(conn, *from_row)?;
             in_step(&asset.id, &edit.entry)
         }
         Action::Replace { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } if row.present => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } => {
             assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
-            files::clean(conn, row.id)
+            files::clean(conn, row)
         }
         Action::Delete { asset } => {
             assets::remove(conn, &asset.id)?;
-            files::forget(conn, row.id)
+            files::release(conn, row.id)
         }
     }
 }

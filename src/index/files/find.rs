@@ -121,5 +121,5 @@ pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(Stri
         "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
         COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
     );
-    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(15)?, row_of(row)?)))?.collect()
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(16)?, row_of(row)?)))?.collect()
 }

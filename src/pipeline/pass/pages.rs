@@ -40,7 +40,7 @@ impl Pass<'_> {
                         let plan = plan(&seen, &policy);
                         remember_concluded(conn, scope.mirror, &seen, &plan)?;
                         if plan.action == Action::Nothing {
-                            files::clean(conn, row.id)?;
+                            files::clean(conn, &row)?;
                         }
                         Ok((row, plan))
                     })
@@ -77,7 +77,7 @@ impl Pass<'_> {
                     let seen = observe(conn, &scope, &row, &failed)?;
                     let plan = plan(&seen, &policy);
                     if plan.action == Action::Nothing {
-                        files::clean(conn, row.id)?;
+                        files::clean(conn, &row)?;
                     }
                     page.push((row, plan));
                 }

@@ -238,7 +238,7 @@ impl World {
         self.scan();
         let before = self.assets();
         let first = self.pass();
-        self.call(|conn| conn.execute("UPDATE file SET dirty = 1", []).map(drop));
+        self.call(|conn| conn.execute("UPDATE file SET news = news + 1", []).map(drop));
         assert_eq!(self.pass(), Vec::<String>::new(), "a second pass has nothing to do after {first:#?}");
         self.check(&before);
     }

@@ -40,6 +40,7 @@ fn claim(present: bool) -> Claim {
             base_md5: None,
             failures: 0,
             cached: false,
+            news: 1,
         },
         video: "clip.mp4".into(),
         asset: None,
