@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ListQuery, Retry, Scope};
+use crate::remote::{ListQuery, Scope};
 
 use super::edit::BulkChange;
 use super::execute::{Executor, Failure};
@@ -78,7 +78,7 @@ pub async fn send_bulk(
                     Some(_) => Err(match &outcome {
                         Err(error) if error.is_about_collection() => Failure::Collection,
                         Err(error) if error.scope() == Scope::All => Failure::All(error.clone()),
-                        Err(error) => problem(error.to_string(), error.advice(), error.retry() != Retry::Never),
+                        Err(error) => problem(error.to_string(), error.advice(), error.heals()),
                         Ok(_) => problem(
                             "the service did not make the change to this asset".into(),
                             "it is tried again; see whether the token may change it",

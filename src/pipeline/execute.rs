@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::model::{Asset, Md5, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope, UploadChange};
+use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope, UploadChange};
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
@@ -243,7 +243,7 @@ struct Lost;
 fn lost() -> ApiError {
     ApiError::new(
         crate::remote::ApiErrorKind::Network,
-        "the answer was lost, and the change does not show; the next pass looks again",
+        "the answer was lost, and the change does not show; it is looked at again",
     )
 }
 
@@ -262,7 +262,7 @@ fn failed(action: &str, error: ApiError) -> Failure {
     } else if error.scope() == Scope::All {
         Failure::All(error)
     } else {
-        path_problem(action, &error, error.retry() != Retry::Never)
+        path_problem(action, &error, error.heals())
     }
 }
 

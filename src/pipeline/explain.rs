@@ -264,11 +264,14 @@ fn fill(
 ) -> rusqlite::Result<()> {
     told.md5 = row.md5.filter(|_| row.present).map(|md5| md5.to_string());
     told.history = told::history(conn, row.id)?;
-    told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry_at, .. }| ProblemView {
+    told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry, .. }| ProblemView {
         action: problem.action,
         cause: problem.cause,
         advice: problem.advice,
-        retry_at: retry_at.filter(|at| *at != i64::MAX).and_then(|at| Timestamp::from_millisecond(at).ok()),
+        retry_at: retry
+            .at(Timestamp::now().as_millisecond())
+            .time()
+            .and_then(|at| Timestamp::from_millisecond(at).ok()),
     });
     let Some(site) = told::site(conn)? else {
         told.why = "the project is not known yet; the next run asks for it".into();

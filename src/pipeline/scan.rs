@@ -359,3 +359,6 @@ fn is_back(root: &Path, path: &RelPath, selection: &Selection) -> Option<(Kind, 
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests;

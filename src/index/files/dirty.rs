@@ -8,7 +8,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{COLUMNS, FileRow, Outcome, Problem, bytes, rows};
+use super::{COLUMNS, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
 use crate::model::UploadId;
 
 /// The next dirty rows after `after` in path order whose time has come.
@@ -27,9 +27,9 @@ pub fn dirty(
         conn,
         &format!(
             "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND dirty = 1 AND path > ?2 AND present = ?3
-             AND (retry_at IS NULL OR retry_at <= ?4) ORDER BY path LIMIT ?5"
+             AND (retry_at IS NULL OR retry_at <= ?4 OR retry_at > ?6 AND retry_at < ?7) ORDER BY path LIMIT ?5"
         ),
-        params![mirror, after, present, now_ms, limit],
+        params![mirror, after, present, now_ms, limit, furthest(now_ms), RetryAt::AfterAChange.stored()],
     )
 }
 
@@ -39,9 +39,15 @@ pub fn dirty(
 /// SQLite's.
 pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2))",
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2
+         OR retry_at > ?3 AND retry_at < ?4))",
     )?
-    .query_row(params![mirror, now_ms], |row| row.get(0))
+    .query_row(params![mirror, now_ms, furthest(now_ms), RetryAt::AfterAChange.stored()], |row| row.get(0))
+}
+
+/// A time further ahead was stored by a clock that was wrong; see [`RetryAt::at`].
+const fn furthest(now_ms: i64) -> i64 {
+    now_ms.saturating_add(LONGEST_WAIT_MS)
 }
 
 /// How many rows the planner has something to look at in.
@@ -61,7 +67,7 @@ pub fn count_dirty(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
 pub fn withheld(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
     conn.query_row(
         "SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1 AND present = 0 AND retry_at = ?2",
-        params![mirror, i64::MAX],
+        params![mirror, RetryAt::AfterAChange.stored()],
         |row| row.get::<_, i64>(0),
     )
     .map(i64::cast_unsigned)
@@ -113,8 +119,8 @@ pub fn settled(conn: &Connection, planned: &FileRow, outcome: &Outcome, now_ms: 
     .map(drop)
 }
 
-/// An action on the row as it was when planned failed or is withheld. The row stays dirty and is tried again at `retry_at`
-/// (ms since 1970), or, when there was other news since, at `soon` if that is earlier.
+/// An action on the row as it was when planned failed or is withheld. The row stays dirty and is tried again as `retry`
+/// says, or, when there was other news since, at `soon` (ms since 1970) if that is earlier.
 ///
 /// # Errors
 /// SQLite's.
@@ -122,7 +128,7 @@ pub fn failed(
     conn: &Connection,
     planned: &FileRow,
     problem: &Problem,
-    retry_at: i64,
+    retry: RetryAt,
     soon: i64,
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
@@ -134,7 +140,7 @@ pub fn failed(
         planned.path.key(),
         planned.news,
         serde_json::to_string(problem).unwrap_or_default(),
-        retry_at,
+        retry.stored(),
         soon
     ])
     .map(drop)

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinError;
 
 use super::{Finished, Pass, PassError, touches};
+use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::live::Change;
@@ -22,8 +23,6 @@ const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
 const TURNS: u32 = 6;
-/// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
-const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
 impl Pass<'_> {
     pub(super) async fn take(&mut self, joined: Result<Vec<Finished>, JoinError>) -> Result<(), PassError> {
@@ -191,25 +190,26 @@ impl Pass<'_> {
         self.fail(&row, problem, next_try(&row, true)).await
     }
 
-    pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
+    pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry: RetryAt) -> Result<(), PassError> {
+        debug_assert!(retry.keeps(&problem.advice), "what is told is not done: {retry:?} {problem:?}");
         self.failed.insert(row.id);
         self.context.progress.failed();
         self.report.fail(row.path.key(), problem);
         tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
         let (row, problem, soon) = (row.clone(), problem.clone(), in_ms(FIRST_RETRY));
-        self.context.index.call(move |conn| files::failed(conn, &row, &problem, retry_at, soon)).await?;
+        self.context.index.call(move |conn| files::failed(conn, &row, &problem, retry, soon)).await?;
         Ok(())
     }
 }
 
-/// When a path that failed has its next turn, as milliseconds since 1970.
-pub(super) fn next_try(row: &FileRow, heals: bool) -> i64 {
-    if heals { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE }
-}
-
-/// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
-fn retry_at(failures: u32) -> i64 {
-    in_ms((FIRST_RETRY * (1 << failures.min(9))).min(SignedDuration::from_hours(1)))
+/// When a path that failed has its next turn. Where trying again can help, that is after 10 s, then after twice as long
+/// each time, up to [`LONGEST_WAIT_MS`].
+pub(super) fn next_try(row: &FileRow, heals: bool) -> RetryAt {
+    if !heals {
+        return RetryAt::AfterAChange;
+    }
+    let wait = FIRST_RETRY * (1 << row.failures.min(9));
+    RetryAt::after(Timestamp::now().as_millisecond(), i64::try_from(wait.as_millis()).unwrap_or(LONGEST_WAIT_MS))
 }
 
 fn in_ms(span: SignedDuration) -> i64 {

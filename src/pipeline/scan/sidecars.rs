@@ -107,7 +107,7 @@ impl Scan {
 }
 
 /// The content of the file that looks like `print`, before and after it is read; `None` when it does not.
-fn read_as(file: &Path, print: &Fingerprint) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_as(file: &Path, print: &Fingerprint) -> io::Result<Option<Vec<u8>>> {
     let is_it = || Ok::<_, io::Error>(Fingerprint::from(&fs::metadata(file)?).unchanged_since(print));
     if !is_it()? {
         return Ok(None);
