@@ -100,6 +100,9 @@ pub struct Scanned {
     pub unsettled: Vec<Look>,
     /// Second looks.
     pub looked_again: u64,
+    /// Known files that are not where they were, and may be what is unsettled under another name. Not taken for gone: they
+    /// are to be looked at again later.
+    pub held: Vec<RelPath>,
     /// `_remote.toml` and other sidecars that changed.
     pub sidecars_changed: u64,
     /// Every folder could be listed.
@@ -332,8 +335,7 @@ impl Scan {
         let refused =
             problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
         let sizes = refused.filter_map(|(path, ..)| std::fs::metadata(path.below(&self.request.root)).ok());
-        let still = self.looks.sizes().filter(|_| self.request.restless == Restless::Wait);
-        sizes.map(|metadata| metadata.len()).chain(still).collect()
+        sizes.map(|metadata| metadata.len()).chain(self.looks.sizes()).collect()
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {

@@ -139,6 +139,13 @@ impl Settle {
         self.put(path, entry);
     }
 
+    /// A scan saw nothing at `path`. The wait for its removal begins with the first such scan, not anew with each.
+    pub fn absent(&mut self, path: RelPath, now: Instant) {
+        if !self.waiting.contains_key(&path) && !self.ready.contains_key(&path) {
+            self.wait(path, Kind::Removal, false, now);
+        }
+    }
+
     /// Back in by the front door: a file that moved while it was read, or a retry. It is not ready before `not_before`,
     /// and no batch waits for it.
     pub fn again(&mut self, path: RelPath, not_before: Instant, now: Instant) {

@@ -111,6 +111,30 @@ fn looks_faster_than_a_file_settles_begin_no_wait_anew() {
     }
 }
 
+/// A move gives the file a new ctime: its new name is still to settle when its old one is seen to be empty.
+#[test]
+fn a_move_that_a_poll_sees_keeps_the_asset() {
+    let env = TestEnv::new();
+    env.write("other.png", "another");
+    env.write("0.png", "moves");
+    polled(&env, "on_delete = \"delete\"");
+    let daemon = Daemon::start(&env, &[]);
+    wait_mirrored(&daemon, &env, &[("0.png".into(), digest("moves")), ("other.png".into(), digest("another"))]);
+    let id = env.asset("0.png").id;
+    for number in 0..3 {
+        let new = format!("{}.png", number + 1);
+        env.rename(&format!("{number}.png"), &new);
+        daemon.wait("moved", || env.find(&new).is_some());
+        assert_eq!(env.asset(&new).id, id);
+    }
+    assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
+    // One that is deleted while a new one of its size settles is deleted all the same.
+    env.write("stays.png", "moved");
+    env.remove("3.png");
+    daemon.wait_for("deleted", Duration::from_secs(60), || env.find("3.png").is_none());
+    daemon.stop();
+}
+
 /// More files at once than are looked at one by one.
 #[test]
 fn a_first_pass_over_very_many_new_files_looks_twice_at_all_of_them_together() {

@@ -84,9 +84,10 @@ impl Looks {
         self.waiting.len()
     }
 
-    /// The sizes of the files that wait, as last seen.
+    /// The sizes of the files to mirror that wait, as last seen.
     pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
-        self.waiting.iter().map(|waiting| waiting.look.print.size)
+        let files = self.waiting.iter().map(|waiting| &waiting.look).filter(|look| look.kind == Kind::File);
+        files.map(|look| look.print.size)
     }
 
     /// When the next look is worth its while; `None`: nothing waits. What is due already is looked at now; else all that

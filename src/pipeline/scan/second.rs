@@ -14,6 +14,7 @@ use super::looks::{Kind, Look, Settled};
 use super::reading::Reading;
 use super::{Restless, Scan, ScanError};
 use crate::disk::{Fingerprint, Job};
+use crate::index::files;
 
 /// More files than this are not left to the caller, who would look at each on its own: the scan looks again at all of them.
 const LEFT_TO_THE_CALLER: usize = 1000;
@@ -43,12 +44,19 @@ impl Scan {
                 self.look_again()?;
             }
         }
-        self.totals.unsettled = self.looks.take();
+        let held = std::mem::take(&mut self.held);
         if self.request.restless == Restless::Wait {
+            self.totals.unsettled = self.looks.take();
             self.report_unsettled();
-            let held = std::mem::take(&mut self.held);
-            self.vanish(&held)?;
+            return self.vanish(&held);
         }
+        // What is still unsettled may be one of them under its new name: taken for gone now, its asset would be deleted
+        // before the new name is known.
+        self.vanish(&held)?;
+        let held = std::mem::take(&mut self.held);
+        let paths = move |conn: &rusqlite::Connection| held.iter().map(|id| files::path_of(conn, *id)).collect();
+        self.totals.held = self.index.call_blocking(paths)?;
+        self.totals.unsettled = self.looks.take();
         Ok(())
     }
 
@@ -77,8 +85,8 @@ impl Scan {
         for (first, seen) in due.into_iter().zip(seen) {
             settled.extend(self.looks.looked(first, seen, before, after));
         }
-        let (files, sidecars) = settled.into_iter().partition(|one: &Settled| one.kind == Kind::File);
-        self.read_settled(files)?;
+        let (contents, sidecars) = settled.into_iter().partition(|one: &Settled| one.kind == Kind::File);
+        self.read_settled(contents)?;
         self.read_sidecars(sidecars)
     }
 

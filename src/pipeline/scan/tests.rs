@@ -155,3 +155,36 @@ fn a_metadata_file_is_read_only_as_it_was_looked_at() {
     place.write("x.toml", "title = \"half");
     assert_eq!(sidecars::read_as(&path, &print).unwrap(), None);
 }
+
+#[test]
+fn a_file_that_moved_is_not_gone_before_its_new_name_is_settled() {
+    let place = Place::with(3);
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    fs::rename(place.root().join("1.png"), place.root().join("moved.png")).unwrap();
+    let request = place.request(FileClock::Unknown, Restless::Leave);
+    for _ in 0..3 {
+        let seen = place.scan(&request);
+        assert_eq!((seen.vanished, seen.read, seen.unsettled.len()), (0, 0, 1));
+        assert_eq!(seen.held.iter().map(RelPath::key).collect::<Vec<_>>(), ["1.png"]);
+    }
+    let settled = [(place.print("moved.png"), SETTLE)].into_iter().collect();
+    let after = place.scan(&ScanRequest { settled: Arc::new(settled), ..request.clone() });
+    assert_eq!((after.vanished, after.read, after.held.len()), (1, 1, 0));
+    // With nothing unsettled of its size a deleted file is gone at once.
+    fs::remove_file(place.root().join("0.png")).unwrap();
+    place.write("other.png", "of another size");
+    assert_eq!(place.scan(&request).vanished, 1);
+}
+
+#[test]
+fn very_many_files_that_moved_are_moves_in_one_scan() {
+    let place = Place::with(1100);
+    place.scan(&place.request(FileClock::Unknown, Restless::Leave));
+    fs::create_dir(place.root().join("new")).unwrap();
+    for number in 0..1100 {
+        let name = format!("{number}.png");
+        fs::rename(place.root().join(&name), place.root().join("new").join(&name)).unwrap();
+    }
+    let moved = place.scan(&place.request(FileClock::Unknown, Restless::Leave));
+    assert_eq!((moved.read, moved.vanished, moved.held.len(), moved.unsettled.len()), (1100, 1100, 0, 0));
+}

@@ -715,3 +715,29 @@ fn what_settled_and_still_waits_for_others_is_not_begun_anew_by_a_scan() {
     settle.seen(rel("a"), print(9, 9), at(3100), at(3100));
     assert!(!settle.ready.contains_key(&rel("a")), "another file is another wait");
 }
+
+#[test]
+fn an_absence_that_every_scan_sees_is_one_wait() {
+    for every in [100, 1000, 4900] {
+        let start = Instant::now();
+        let mut settle = Settle::new(Timing::new(SETTLE));
+        let scan = |settle: &mut Settle, ms: u64| {
+            if ms % every == 0 {
+                settle.absent(rel("a"), start + Duration::from_millis(ms));
+            }
+        };
+        let (out, _) = settles(&mut settle, start, 20_000, scan, |_| Look::Gone);
+        let (ms, batch) = out.expect("each scan began the wait anew");
+        assert_eq!((ms, batch.removed), (5000, vec![rel("a")]), "every {every} ms");
+    }
+}
+
+#[test]
+fn an_absence_does_not_hide_what_is_waited_for() {
+    let start = Instant::now();
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.touched(rel("a"), Touch::Changed, start);
+    settle.absent(rel("a"), start);
+    let (out, _) = settles(&mut settle, start, 20_000, |_, _| {}, |_| Look::File(print(1, 1)));
+    assert_eq!(out.unwrap().1.changed, [rel("a")]);
+}

@@ -22,7 +22,7 @@ const AFTER_A_FALL: Duration = Duration::from_secs(30);
 impl Keeper {
     /// A look at the disk ended.
     pub(super) fn looked(&mut self, looked: Option<Result<Looked, RunError>>) -> Result<(), RunError> {
-        let Looked { place, files, restless, problems, began, emptied } = match looked {
+        let Looked { place, files, restless, held, problems, began, emptied } = match looked {
             Some(Ok(looked)) => looked,
             // It is not known what was seen: everything is looked at again.
             None => {
@@ -44,6 +44,9 @@ impl Keeper {
                 Some(at) => self.settle.seen(path, print, at, now),
                 None => self.settle.touched(path, Touch::Changed, now),
             }
+        }
+        for path in held {
+            self.settle.absent(path, now);
         }
         self.standing.scanned(&self.config.name, &place, problems);
         self.unread_may_differ = true;

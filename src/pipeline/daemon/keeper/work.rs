@@ -46,6 +46,8 @@ pub struct Looked {
     pub files: u64,
     /// What may still be in the middle of being written, with the last look at each.
     pub restless: Vec<FirstLook>,
+    /// What is not where it was, and may be one of those under another name.
+    pub held: Vec<RelPath>,
     /// What cannot be mirrored as it is.
     pub problems: Vec<(RelPath, Problem, Severity)>,
     /// When it began.
@@ -73,13 +75,14 @@ pub async fn look(
         Place::Folders(folders) => (Some(folders.clone()), Arc::default()),
         Place::Settled(paths, settled) => (Some(paths.clone()), settled.clone()),
     };
-    let Scanned { files, mut unsettled, mut problems, .. } =
+    let Scanned { files, mut unsettled, mut held, mut problems, .. } =
         run.scan_as(index, only.clone(), Restless::Leave, settled.clone(), &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
         if !related.is_empty() {
             let scanned = run.scan_as(index, Some(related), Restless::Leave, settled, &stop).await?;
             unsettled.extend(scanned.unsettled);
+            held.extend(scanned.held);
             problems.extend(scanned.problems);
         }
     }
@@ -89,7 +92,7 @@ pub async fn look(
     // A file that is still being written is one, though the index does not have it yet.
     let emptied =
         files == 0 && unsettled.is_empty() && !index.call(move |conn| files::any_present(conn, mirror)).await?;
-    Ok(Looked { place, files, restless: unsettled, problems, began, emptied })
+    Ok(Looked { place, files, restless: unsettled, held, problems, began, emptied })
 }
 
 /// What a pass is about.
