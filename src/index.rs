@@ -6,6 +6,7 @@
 //! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
 
 pub mod assets;
+mod claims;
 pub mod collections;
 pub mod companions;
 mod error;

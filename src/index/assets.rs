@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
-use super::companions;
 use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
+use super::{claims, companions};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -65,6 +65,13 @@ pub fn by_id(conn: &Connection, id: &UploadId) -> rusqlite::Result<Option<Asset>
 pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE md5 = ?1 ORDER BY id"))?
         .query_map([bytes(Some(&md5))], asset_of)?
+        .collect()
+}
+
+/// All assets whose stamp mentions `name`, of whatever mirror: it goes through all assets.
+pub(super) fn mentioning(conn: &Connection, name: &str) -> rusqlite::Result<Vec<Asset>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE instr(stamp, ?1) ORDER BY id"))?
+        .query_map([serde_json::to_string(name).unwrap_or_default()], asset_of)?
         .collect()
 }
 
@@ -188,20 +195,25 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .prepare_cached("SELECT id FROM mirror WHERE name = ?1")?
             .query_row([mirror], |row| row.get::<_, i64>(0))
             .optional()?;
-        let Some(mirror) = known else { continue };
-        set_pushed(conn, mirror, &asset.id, entry)?;
+        let Some(mirror) = known.map(|id| claims::Mirror { id, name: mirror }) else { continue };
+        set_pushed(conn, mirror.id, &asset.id, entry)?;
         let base = entry.digest();
         for path in &entry.paths {
+            claims::follow(conn, mirror, path, asset)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
                  ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1
                  WHERE asset IS NULL OR (changed_at IS NULL AND md5 = ?4 AND base_md5 IS NOT md5)",
             )?
-            .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
+            .execute(params![mirror.id, path, asset.id.as_str(), bytes(base.as_ref())])?;
+        }
+        let named = before.and_then(|before| before.stamp.0.get(mirror.name));
+        for path in named.iter().flat_map(|named| named.paths.difference(&entry.paths)) {
+            claims::lost(conn, mirror, path, &asset.id)?;
         }
         // A path's digest is no path.
         for path in entry.tracks.keys().filter(|path| !path.starts_with('#')) {
-            companions::remember(conn, mirror, path)?;
+            companions::remember(conn, mirror.id, path)?;
         }
     }
     Ok(())
@@ -312,15 +324,14 @@ pub fn intended(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::R
 }
 
 #[cfg(test)]
+pub(super) mod samples;
+
+#[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::json;
-
+    use super::samples::asset;
     use super::*;
     use crate::index::files;
     use crate::index::files::samples::index;
-    use crate::model::FieldKey;
 
     #[test]
     fn counting_reads_the_small_index() {
@@ -329,37 +340,6 @@ mod tests {
             conn.query_row("EXPLAIN QUERY PLAN SELECT count(*) FROM asset", [], |row| row.get(3)).unwrap();
         assert!(plan.contains("asset_md5"), "{plan}");
         assert_eq!(count(&conn).unwrap(), 0);
-    }
-
-    fn asset(id: &str, content: &str, paths: &[&str]) -> Asset {
-        let mut stamp = Stamp::default();
-        if !paths.is_empty() {
-            let entry = MirrorStamp {
-                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-                md5: Md5::of(content.as_bytes()).to_string(),
-                tags: BTreeSet::from(["t".to_owned()]),
-                ..MirrorStamp::default()
-            };
-            stamp.0.insert("brand".into(), entry);
-        }
-        Asset {
-            id: UploadId::new(id),
-            md5: Some(Md5::of(content.as_bytes())),
-            size: content.len() as u64,
-            path: format!("/1/{id}.png"),
-            url: format!("https://example.com/1/{id}.png"),
-            filename: format!("{id}.png"),
-            format: Some("png".into()),
-            mime_type: Some("image/png".into()),
-            width: Some(1),
-            height: Some(2),
-            blurhash: None,
-            tags: vec!["t".into(), "editor".into()],
-            fields: Fields::from([(FieldKey::Alt("en".into()), json!("An alt"))]),
-            stamp,
-            created_at: "2025-12-31T23:59:59.000Z".into(),
-            updated_at: "2026-01-01T00:00:00.000Z".into(),
-        }
     }
 
     #[test]
@@ -382,6 +362,31 @@ mod tests {
         assert_eq!(pushed(&conn, mirror, &UploadId::new("u1")).unwrap().unwrap().tags.len(), 1);
         upsert(&conn, &asset("u2", "y", &["a.png"]), None).unwrap();
         assert_eq!(files::by_path(&conn, mirror, "a.png").unwrap().unwrap().asset, Some(UploadId::new("u1")));
+    }
+
+    #[test]
+    fn our_own_call_s_outcome_does_not_hide_what_an_editor_did_after_it() {
+        let at = |second: u32, content: &str| Asset {
+            updated_at: format!("2026-01-01T00:00:0{second}.000Z"),
+            ..asset("u1", content, &["a.png", "b.png"])
+        };
+        let (before, ours, theirs) = (at(0, "x"), at(1, "x"), at(2, "theirs"));
+        // (known when our outcome comes, what is known after it, whether our own row is looked at again)
+        let cases = [
+            ("nothing came between", before.clone(), ours.clone(), false),
+            ("a look saw our change first", ours.clone(), ours.clone(), false),
+            ("a look saw an editor's change after ours", theirs.clone(), theirs.clone(), true),
+        ];
+        for (what, known, after, again) in cases {
+            let (conn, mirror) = index();
+            upsert(&conn, &known, None).unwrap();
+            conn.execute("UPDATE file SET handled = news", []).unwrap();
+            let actor = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            upsert_own(&conn, &ours, Some(&before), actor.id).unwrap();
+            assert_eq!(by_id(&conn, &ours.id).unwrap().as_ref(), Some(&after), "{what}");
+            let now = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            assert_eq!(now.news > actor.news, again, "{what}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod retry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::companions;
+use super::{claims, companions};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
@@ -214,6 +214,27 @@ pub fn made(
     Ok(before)
 }
 
+/// Gives the path of `row` another asset, in step as content `base`. A file that is not on disk has a row as stamps make
+/// it: what became of the file here says nothing of an asset that another machine gave its path.
+pub(super) fn hand_over(
+    conn: &Connection,
+    mirror: i64,
+    row: &FileRow,
+    asset: &UploadId,
+    base: Option<Md5>,
+) -> rusqlite::Result<()> {
+    if !row.present {
+        forget_gone(conn, row.id)?;
+        return conn
+            .prepare_cached("INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)")?
+            .execute(params![mirror, row.path.key(), asset.as_str(), bytes(base.as_ref())])
+            .map(drop);
+    }
+    conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1, retry_at = NULL WHERE id = ?1")?
+        .execute(params![row.id, asset.as_str(), bytes(base.as_ref())])
+        .map(drop)
+}
+
 /// Drops the row if its file is not on disk.
 ///
 /// # Errors
@@ -236,13 +257,19 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
     if hidden == 0 {
         return Ok(());
     }
+    let name: String = conn.query_row("SELECT name FROM mirror WHERE id = ?1", [mirror], |row| row.get(0))?;
+    // One with an asset may have been parted from it: then something is new about it.
     let nameless = rows(
         conn,
-        &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NULL"),
+        &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND (asset IS NULL OR dirty = 1)"),
         [mirror],
     )?;
     for row in nameless {
-        let Some(twin) = by_path(conn, mirror, &digest_of(&row.path))?.filter(|twin| !twin.present) else { continue };
+        let digest = digest_of(&row.path);
+        let Some(twin) = by_path(conn, mirror, &digest)?.filter(|twin| !twin.present) else { continue };
+        if row.asset.as_ref().map(|had| claims::has_left(conn, &name, &digest, had)).transpose()? == Some(false) {
+            continue;
+        }
         forget_gone(conn, twin.id)?;
         conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1 WHERE id = ?1")?
             .execute(params![row.id, twin.asset.as_ref().map(UploadId::as_str), bytes(twin.base_md5.as_ref())])?;

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::files;
+use super::{files, settings};
 use crate::disk::Fingerprint;
 use crate::model::RelPath;
 
@@ -124,6 +124,20 @@ pub fn put(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite:
         sidecar.print.ctime_ns,
         sidecar.read_at_ns,
     ])
+    .map(drop)?;
+    count_change(conn, mirror)
+}
+
+/// A metadata file says what it said before, and looks otherwise.
+///
+/// # Errors
+/// SQLite's.
+pub fn touched(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite::Result<()> {
+    let StoredSidecar { path, print, read_at_ns, .. } = sidecar;
+    conn.prepare_cached(
+        "UPDATE sidecar SET mtime_ns = ?3, ctime_ns = ?4, inode = ?5, read_at_ns = ?6 WHERE mirror = ?1 AND path = ?2",
+    )?
+    .execute(params![mirror, path, print.mtime_ns, print.ctime_ns, print.inode.cast_signed(), read_at_ns])
     .map(drop)
 }
 
@@ -132,7 +146,25 @@ pub fn put(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite:
 /// # Errors
 /// SQLite's.
 pub fn remove(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()> {
-    conn.execute("DELETE FROM sidecar WHERE mirror = ?1 AND path = ?2", params![mirror, path]).map(drop)
+    conn.execute("DELETE FROM sidecar WHERE mirror = ?1 AND path = ?2", params![mirror, path])?;
+    count_change(conn, mirror)
+}
+
+/// How often a metadata file of the mirror was saved or removed. Whoever parsed them at another count knows less than the
+/// rows that were looked at again because of it.
+///
+/// # Errors
+/// SQLite's.
+pub fn changes(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    Ok(settings::get(conn, &changes_key(mirror))?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+fn count_change(conn: &Connection, mirror: i64) -> rusqlite::Result<()> {
+    settings::set(conn, &changes_key(mirror), &(changes(conn, mirror)? + 1).to_string())
+}
+
+fn changes_key(mirror: i64) -> String {
+    format!("sidecar_changes:{mirror}")
 }
 
 /// Looks again at the file `path`, or at all files below the folder `path`.

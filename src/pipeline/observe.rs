@@ -30,6 +30,8 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
+    /// [`crate::index::sidecars::changes`] when the metadata files behind `desires` were read.
+    pub sidecar_changes: u64,
     /// Sees videos that are still being written; `None` where only the index counts.
     pub sight: Option<Sight>,
 }
@@ -108,6 +110,7 @@ pub fn observe(
         local,
         base: row.base_md5,
         known,
+        behind: false,
         pushed: None,
         sharers: Vec::new(),
         foreign_sharers: 0,
@@ -120,6 +123,7 @@ pub fn observe(
     if let Known::There(asset) = &seen.known {
         seen.pushed = scope.pushed(conn, asset)?;
         seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
+        seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
         for (mirror, owner) in files::owners(conn, &asset.id)? {
             if !owner.present || owner.id == row.id {
                 continue;

@@ -99,6 +99,7 @@ pub(super) fn lonely(key: &str, local: &str) -> Observation {
         known: Known::Never,
         pushed: None,
         sharers: Vec::new(),
+        behind: false,
         foreign_sharers: 0,
         gone_twin: None,
         live_twin: None,

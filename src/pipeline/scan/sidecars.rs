@@ -94,8 +94,10 @@ impl Scan {
             let sidecar = StoredSidecar { path: path.key().to_owned(), print, read_at_ns, content };
             let changed = self.index.call_blocking(move |conn| {
                 let same = sidecars::content(conn, mirror, &sidecar.path)?.as_ref() == Some(&sidecar.content);
-                sidecars::put(conn, mirror, &sidecar)?;
-                if !same {
+                if same {
+                    sidecars::touched(conn, mirror, &sidecar)?;
+                } else {
+                    sidecars::put(conn, mirror, &sidecar)?;
                     touch_subjects(conn, mirror, &sidecar.path)?;
                 }
                 Ok(!same)

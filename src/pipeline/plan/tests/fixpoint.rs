@@ -99,6 +99,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         hide_paths: false,
         share: policy.duplicates == Duplicates::Share,
         desires,
+        sidecar_changes: 0,
         sight: None,
     }
 }

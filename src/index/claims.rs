@@ -1,0 +1,142 @@
+//! Which of two assets a path has, where a stamp contradicts the index: the media area is the record.
+//!
+//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only others.
+//! Without it the path would take back an asset that another machine parted it from, and have two.
+//! Never does: choosing between two assets that both name the path, or overruling a stamp that says nothing of it.
+//! Called by: `index::assets`, when it takes over a stamp, and `index::files`, where stamps hide paths.
+
+use rusqlite::Connection;
+
+use super::assets;
+use super::files::{self, FileRow};
+use crate::model::{Asset, UploadId};
+
+/// A mirror's row and its name, its key in stamps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mirror<'a> {
+    pub(super) id: i64,
+    pub(super) name: &'a str,
+}
+
+/// Gives `path` the asset, whose stamp names it, where the one it had has left it.
+pub(super) fn follow(conn: &Connection, mirror: Mirror<'_>, path: &str, asset: &Asset) -> rusqlite::Result<()> {
+    let Some(row) = files::by_path(conn, mirror.id, path)? else { return Ok(()) };
+    let Some(had) = row.asset.as_ref().filter(|had| **had != asset.id) else { return Ok(()) };
+    if !has_left(conn, mirror.name, path, had)? {
+        return Ok(());
+    }
+    hand_over(conn, mirror, &row, asset)
+}
+
+/// Gives `path`, which the stamp of the asset `had` names no more, the asset whose stamp does, if there is one.
+pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &UploadId) -> rusqlite::Result<()> {
+    let Some(row) = files::by_path(conn, mirror.id, path)?.filter(|row| row.asset.as_ref() == Some(had)) else {
+        return Ok(());
+    };
+    let names_it = |asset: &Asset| asset.stamp.0.get(mirror.name).is_some_and(|entry| entry.paths.contains(path));
+    let mut heirs: Vec<Asset> = assets::mentioning(conn, path)?.into_iter().filter(names_it).collect();
+    // Of several, the one with the content on disk.
+    heirs.sort_by_key(|heir| heir.md5 != row.md5);
+    heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, heir))
+}
+
+/// Whether an asset is a path's no more: it is gone, or its stamp names others of the mirror and not this path.
+pub(super) fn has_left(conn: &Connection, mirror: &str, path: &str, asset: &UploadId) -> rusqlite::Result<bool> {
+    Ok(match assets::by_id(conn, asset)? {
+        Some(asset) => asset.stamp.0.get(mirror).is_some_and(|entry| !entry.paths.contains(path)),
+        None => true,
+    })
+}
+
+fn hand_over(conn: &Connection, mirror: Mirror<'_>, row: &FileRow, asset: &Asset) -> rusqlite::Result<()> {
+    let base = asset.stamp.0.get(mirror.name).and_then(|entry| entry.digest());
+    tracing::debug!(path = %row.path, asset = %asset.id, "another machine gave this path another asset");
+    if let Some(had) = &row.asset {
+        // They share it with one less.
+        files::mark_owners_dirty(conn, had)?;
+    }
+    files::hand_over(conn, mirror.id, row, &asset.id, base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::assets::samples::asset;
+    use crate::index::files::samples::{file, index};
+    use crate::model::Md5;
+
+    /// A mirror whose `a.png` and `b.png` are on disk and share the asset `u1`.
+    fn shared() -> (Connection, i64) {
+        let (conn, mirror) = index();
+        files::found(&conn, mirror, &[file("a.png", "x"), file("b.png", "x")]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["a.png", "b.png"]), None).unwrap();
+        conn.execute("UPDATE file SET handled = news, changed_at = 1", []).unwrap();
+        (conn, mirror)
+    }
+
+    fn has(conn: &Connection, mirror: i64, path: &str) -> (String, Option<Md5>) {
+        let row = files::by_path(conn, mirror, path).unwrap().unwrap();
+        (row.asset.unwrap().as_str().to_owned(), row.base_md5)
+    }
+
+    #[test]
+    fn a_path_follows_the_stamp_that_names_it_in_whichever_order_the_two_are_listed() {
+        let x = Some(Md5::of(b"x"));
+        for order in [["u1", "u2"], ["u2", "u1"]] {
+            let (conn, mirror) = shared();
+            for id in order {
+                let path = if id == "u1" { "a.png" } else { "b.png" };
+                assets::upsert(&conn, &asset(id, if id == "u1" { "x" } else { "y" }, &[path]), None).unwrap();
+            }
+            assert_eq!(has(&conn, mirror, "a.png"), ("u1".into(), x), "{order:?}");
+            assert_eq!(has(&conn, mirror, "b.png"), ("u2".into(), Some(Md5::of(b"y"))), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_follows_where_the_asset_it_had_is_gone() {
+        let (conn, mirror) = shared();
+        assets::remove(&conn, &UploadId::new("u1")).unwrap();
+        assets::upsert(&conn, &asset("u2", "x", &["b.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1", "told as deleted");
+        assert_eq!(has(&conn, mirror, "b.png").0, "u2");
+    }
+
+    #[test]
+    fn a_path_stays_with_an_asset_that_names_it_or_that_says_nothing() {
+        let (conn, mirror) = shared();
+        assets::upsert(&conn, &asset("u2", "x", &["b.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "both name it");
+        assets::upsert(&conn, &asset("u1", "x", &[]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "an editor emptied the stamp");
+        assets::upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1");
+    }
+
+    #[test]
+    fn a_vanished_path_that_another_machine_has_is_not_gone_with_its_new_asset() {
+        let (conn, mirror) = shared();
+        let row = files::by_path(&conn, mirror, "b.png").unwrap().unwrap();
+        files::vanished(&conn, &[row.id]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
+        assets::upsert(&conn, &asset("u2", "y", &["b.png"]), None).unwrap();
+        let now = files::by_path(&conn, mirror, "b.png").unwrap().unwrap();
+        assert!(now.md5.is_none() && !now.present, "a row as stamps make it: {now:?}");
+        assert_eq!(has(&conn, mirror, "b.png").0, "u2");
+    }
+
+    #[test]
+    fn a_hidden_path_follows_too() {
+        let (conn, mirror) = index();
+        let hidden = |path: &str| format!("#{path}");
+        files::found(&conn, mirror, &[file("a.png", "x"), file("b.png", "x")]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["#a.png", "#b.png"]), None).unwrap();
+        files::name_hidden(&conn, mirror, |path| hidden(path.key())).unwrap();
+        conn.execute("UPDATE file SET handled = news, changed_at = 1", []).unwrap();
+        assets::upsert(&conn, &asset("u2", "y", &["#b.png"]), None).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["#a.png"]), None).unwrap();
+        files::name_hidden(&conn, mirror, |path| hidden(path.key())).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1");
+        assert_eq!(has(&conn, mirror, "b.png"), ("u2".into(), Some(Md5::of(b"y"))));
+    }
+}
