@@ -624,7 +624,7 @@ fn scans_that_follow_each_other_faster_than_a_file_settles_begin_no_wait_anew() 
         let at = |ms| start + Duration::from_millis(ms);
         let mut settle = Settle::new(Timing::new(SETTLE));
         let scan = |settle: &mut Settle, ms: u64| {
-            if ms % every == 0 {
+            if ms.is_multiple_of(every) {
                 settle.seen(rel("a"), print(5, 7), at(ms), at(ms));
             }
         };
@@ -642,7 +642,7 @@ fn scans_that_see_the_same_absence_let_a_removal_settle() {
     settle.touched(rel("a"), Touch::Removed, start);
     // A scan that began before the file went tells nothing about what is there now.
     let scan = |settle: &mut Settle, ms: u64| {
-        if ms > 0 && ms % 1000 == 0 {
+        if ms > 0 && ms.is_multiple_of(1000) {
             settle.seen(rel("a"), print(5, 7), start.checked_sub(SETTLE).unwrap(), start + Duration::from_millis(ms));
         }
     };
@@ -661,7 +661,7 @@ fn a_file_that_scans_see_grow_waits_from_the_last_change() {
         let shown = |ms: u64| Fingerprint { mtime_ns, ctime_ns: 0, ..print(size(ms), 0) };
         let mut settle = Settle::new(Timing::new(SETTLE));
         let scan = |settle: &mut Settle, ms: u64| {
-            if ms % 300 == 0 {
+            if ms.is_multiple_of(300) {
                 settle.seen(rel("a"), shown(ms), at(ms), at(ms));
             }
         };
@@ -722,7 +722,7 @@ fn an_absence_that_every_scan_sees_is_one_wait() {
         let start = Instant::now();
         let mut settle = Settle::new(Timing::new(SETTLE));
         let scan = |settle: &mut Settle, ms: u64| {
-            if ms % every == 0 {
+            if ms.is_multiple_of(every) {
                 settle.absent(rel("a"), start + Duration::from_millis(ms));
             }
         };
