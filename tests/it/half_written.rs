@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -39,8 +39,8 @@ impl Stamped {
 }
 
 /// Writes a file in pieces with pauses; the first piece is there when this returns.
-fn write_slowly(path: PathBuf, content: Vec<u8>, stamped: Stamped) -> JoinHandle<()> {
-    let mut file = File::create(&path).unwrap();
+fn write_slowly(path: &Path, content: &[u8], stamped: Stamped) -> JoinHandle<()> {
+    let mut file = File::create(path).unwrap();
     let mut pieces: Vec<Vec<u8>> = content.chunks(PIECE).map(<[u8]>::to_vec).collect();
     let first = pieces.remove(0);
     file.write_all(&first).unwrap();
@@ -73,7 +73,7 @@ fn with_each_writer(check: fn(&TestEnv, &str, &[u8], JoinHandle<()>)) {
         thread::spawn(move || {
             let mut env = TestEnv::new();
             env.set("DATO_MIRROR_SETTLE", SETTLE);
-            let writer = write_slowly(env.at(name), content(number), stamped);
+            let writer = write_slowly(&env.at(name), &content(number), stamped);
             check(&env, name, &content(number), writer);
         })
     });
