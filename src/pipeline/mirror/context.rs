@@ -64,10 +64,14 @@ impl MirrorRun {
             sidecar_changes,
             sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
         };
+        let (scope, policy) = (Arc::new(scope), Arc::new(policy));
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            last_look: session.last_look.clone(),
+            scope: scope.clone(),
+            policy: policy.clone(),
             waits: session.waits,
             root: Arc::new(config.root.clone()),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
@@ -75,8 +79,8 @@ impl MirrorRun {
             sending: request.sending.clone(),
         });
         Ok(PassContext {
-            scope: Arc::new(scope),
-            policy: Arc::new(policy),
+            scope,
+            policy,
             executor,
             index: session.index.clone(),
             remote: session.remote.clone(),
@@ -88,7 +92,6 @@ impl MirrorRun {
             urgent: request.urgent.clone(),
             live: request.live.clone(),
             deleted_lately: request.deleted_lately,
-            fresh: session.looked_at(),
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),
         })
