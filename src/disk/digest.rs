@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::beneath::{OpenError, RootDir};
 use super::fingerprint::Fingerprint;
@@ -59,6 +60,8 @@ pub struct Job {
     pub path: RelPath,
     /// What was known of it when the job was made.
     pub print: Fingerprint,
+    /// How long it had been seen like this by then; zero when it was not looked at before.
+    pub seen_for: Duration,
 }
 
 /// Reads the file at `path` below `root` to its end; `expect` is what it must be before and after.
@@ -347,7 +350,7 @@ mod tests {
             .map(|n| {
                 let path = RelPath::from_key(&format!("{n}.txt")).unwrap();
                 fs::write(path.below(dir.path()), path.key()).unwrap();
-                Job { print: print_of(&path.below(dir.path())), path }
+                Job { print: print_of(&path.below(dir.path())), path, seen_for: Duration::ZERO }
             })
             .collect();
         let done = Mutex::new(Vec::new());
@@ -365,7 +368,11 @@ mod tests {
     fn stop_ends_it_without_asking_for_more_jobs() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "a").unwrap();
-        let job = Job { path: RelPath::from_key("a").unwrap(), print: print_of(&dir.path().join("a")) };
+        let job = Job {
+            path: RelPath::from_key("a").unwrap(),
+            print: print_of(&dir.path().join("a")),
+            seen_for: Duration::ZERO,
+        };
         let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
         let endless = std::iter::repeat_with(|| {
             asked.fetch_add(1, Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, Stamp, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope as ErrorScope, UploadChange};
+use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
@@ -302,7 +302,7 @@ struct Lost;
 fn lost() -> ApiError {
     ApiError::new(
         crate::remote::ApiErrorKind::Network,
-        "the answer was lost, and the change does not show; the next pass looks again",
+        "the answer was lost, and the change does not show; it is looked at again",
     )
 }
 
@@ -348,7 +348,7 @@ fn failed(action: &str, error: ApiError) -> Failure {
     } else if error.scope() == ErrorScope::All {
         Failure::All(error)
     } else {
-        path_problem(action, &error, error.retry() != Retry::Never)
+        path_problem(action, &error, error.heals())
     }
 }
 

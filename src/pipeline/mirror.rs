@@ -8,16 +8,18 @@ mod only;
 mod passes;
 mod tell;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{Fingerprint, RootDir, RootIdentity, Selection, check_root};
+use crate::disk::{FileClock, Fingerprint, RootDir, RootIdentity, Selection, check_root};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, assets, files, settings};
 use crate::live::Live;
@@ -121,10 +123,10 @@ impl MirrorRun {
         only: Option<Vec<RelPath>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
-        self.scan_as(index, only, Restless::Wait, stop).await
+        self.scan_as(index, only, Restless::Wait, Arc::default(), stop).await
     }
 
-    /// [`MirrorRun::scan`], with what is to be done about files that are still being written.
+    /// [`MirrorRun::scan`], with what is to be done about files that are still being written, and those that are settled.
     ///
     /// # Errors
     /// The guard's, the disk's, the index's.
@@ -133,6 +135,7 @@ impl MirrorRun {
         index: &Index,
         only: Option<Vec<RelPath>>,
         restless: Restless,
+        settled: Arc<HashMap<Fingerprint, Duration>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
         let whole = only.is_none();
@@ -142,6 +145,8 @@ impl MirrorRun {
             root: self.config.root.clone(),
             selection: self.selection.clone(),
             settle: self.config.settle,
+            clock: FileClock::Unknown,
+            settled,
             only,
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
@@ -150,7 +155,10 @@ impl MirrorRun {
         };
         let flag = Arc::new(AtomicBool::new(false));
         let (work_index, work_flag, work_request) = (index.clone(), flag.clone(), request.clone());
-        let work = tokio::task::spawn_blocking(move || scan(&work_index, &work_request, &work_flag));
+        let work = tokio::task::spawn_blocking(move || {
+            let clock = FileClock::of(&work_request.root);
+            scan(&work_index, &ScanRequest { clock, ..work_request }, &work_flag)
+        });
         let mut scanned = tokio::select! {
             scanned = work => scanned.map_err(|_| RunError::Stopped)??,
             () = stop.cancelled() => {

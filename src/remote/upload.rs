@@ -130,6 +130,12 @@ impl SendError {
         matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
     }
 
+    /// Whether trying again later can help: everything may pass, also a disk that cannot be read.
+    #[must_use]
+    pub const fn heals(&self) -> bool {
+        self.retry_with_new_ticket() || matches!(self, Self::Unreadable(_))
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn advice(&self) -> &'static str {

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod copies;
 mod cost;
+mod half_written;
 mod layout;
 mod mirror;
 mod places;

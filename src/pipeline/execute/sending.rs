@@ -115,7 +115,7 @@ impl Executor {
             if !error.retry_with_new_ticket() || attempt >= SEND_ATTEMPTS {
                 let problem =
                     Problem { action: action.into(), cause: error.to_string(), advice: error.advice().into() };
-                return Err(Failure::Path { problem, retry: error.retry_with_new_ticket() });
+                return Err(Failure::Path { problem, retry: error.heals() });
             }
             tracing::debug!(path = %row.path, %error, attempt, "sending again with a new ticket");
             let most = 250_u64 << attempt;
