@@ -5,7 +5,9 @@
 //! rebuild it.
 //! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
 
+pub mod absence;
 pub mod assets;
+pub mod claims;
 pub mod collections;
 pub mod companions;
 mod error;

@@ -217,6 +217,7 @@ fn every_plain_key_comes_from_the_environment() {
         ("on_remote_delete", "recreate"),
         ("duplicates", "separate"),
         ("max_delete", "10%"),
+        ("authoritative", "true"),
         ("collections", "Some/Collection"),
         ("stamp", "digest"),
         ("tags", "a,{dir}"),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
-use super::companions;
 use super::files::{bytes, digest, mark_owners_dirty};
+use super::{claims, companions};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -169,7 +169,8 @@ pub fn upsert_own(conn: &Connection, asset: &Asset) -> rusqlite::Result<()> {
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
-/// index does not know. Where several stamps name one path, the one with the content on disk counts.
+/// index does not know: files that are elsewhere, as far as this index knows. Where several stamps name one path, the one
+/// with the content on disk counts. A stamp that was written for another asset is no news.
 fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rusqlite::Result<()> {
     for (mirror, entry) in &asset.stamp.0 {
         if before.and_then(|before| before.stamp.0.get(mirror)) == Some(entry) {
@@ -179,10 +180,14 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .prepare_cached("SELECT id FROM mirror WHERE name = ?1")?
             .query_row([mirror], |row| row.get::<_, i64>(0))
             .optional()?;
-        let Some(mirror) = known else { continue };
+        let Some(row) = known else { continue };
+        if !claims::is_about(conn, mirror, &asset.id, entry)? {
+            continue;
+        }
+        let mirror = row;
         set_pushed(conn, mirror, &asset.id, entry)?;
         let base = entry.digest();
-        for path in &entry.paths {
+        for path in entry.paths.iter().filter(|path| claims::path_of(path).is_some()) {
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
                  ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1
@@ -191,7 +196,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
         }
         // A path's digest is no path.
-        for path in entry.tracks.keys().filter(|path| !path.starts_with('#')) {
+        for path in entry.tracks.keys().filter(|path| !path.starts_with('#') && claims::path_of(path).is_some()) {
             companions::remember(conn, mirror, path)?;
         }
     }

@@ -136,6 +136,25 @@ ALTER TABLE file ADD COLUMN history TEXT;
 DROP INDEX asset_md5;
 CREATE INDEX asset_md5 ON asset (md5);
 ",
+    r"
+-- 1: this index itself read the file from the disk in the root it has; only such a file can be gone.
+ALTER TABLE file ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+UPDATE file SET seen = md5 IS NOT NULL;
+-- The configured root that the mirror's name was found to belong to; empty: some root, by an older version.
+ALTER TABLE mirror ADD COLUMN belongs TEXT;
+UPDATE mirror SET belongs = '' WHERE policy <> '';
+-- 1: what is not in the folder is gone, so everything has to be listed.
+ALTER TABLE mirror ADD COLUMN authoritative INTEGER NOT NULL DEFAULT 0;
+-- Assets of which this index itself knows that a mirror made them.
+CREATE TABLE made (
+    asset TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+-- Deletions of late, for the guard.
+CREATE TABLE deletion (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    at_ms  INTEGER NOT NULL          -- since 1970
+) STRICT;
+",
 ];
 
 /// The number of steps.

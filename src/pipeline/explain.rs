@@ -318,6 +318,7 @@ fn scope_of(
         share: config.duplicates == Duplicates::Share,
         desires,
         sight: None,
+        authoritative: config.authoritative,
     };
     Ok((scope, broken))
 }

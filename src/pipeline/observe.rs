@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use crate::index::FileRow;
-use crate::index::{assets, files};
+use crate::index::{assets, claims, files};
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
+use super::absence::Absence;
 use super::desire::Desires;
 use super::plan::{Candidate, GoneTwin, Known, LiveTwin, Observation, Sharer};
 use super::tracks::{Sight, claim};
@@ -30,8 +31,10 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
-    /// Sees videos that are still being written; `None` where only the index counts.
+    /// Sees what is on disk beside the index; `None` where only the index counts.
     pub sight: Option<Sight>,
+    /// What is not in the folder is gone, whoever saw it.
+    pub authoritative: bool,
 }
 
 impl Scope {
@@ -39,6 +42,15 @@ impl Scope {
     #[must_use]
     pub fn stamp_name(&self, path: &RelPath) -> String {
         if self.hide_paths { PathDigest::of(&self.site.id, &self.name, path) } else { path.key().to_owned() }
+    }
+
+    /// What it means should the file of `row` not be on disk.
+    pub(super) fn absence(&self, row: &FileRow) -> Absence {
+        if row.present {
+            return Absence::Gone;
+        }
+        let place = self.sight.as_ref().map(|sight| (sight.root.as_path(), &*sight.selection));
+        Absence::of(row, self.authoritative, place)
     }
 
     /// `asset` is the one the path has or is to share; none for one that is to be created.
@@ -56,9 +68,29 @@ impl Scope {
         Ok(Candidate { asset: Box::new(asset), pushed })
     }
 
-    /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
+    /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed. That the mirror made
+    /// the asset counts only with a proof.
     pub(super) fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
-        let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
+        self.pushed_of(conn, asset, None)
+    }
+
+    /// As [`Scope::pushed`], for the asset of the path `own`.
+    fn pushed_of(
+        &self,
+        conn: &Connection,
+        asset: &Asset,
+        own: Option<&RelPath>,
+    ) -> rusqlite::Result<Option<MirrorStamp>> {
+        let mut entry = assets::pushed(conn, self.mirror, &asset.id)?;
+        if entry.is_none()
+            && let Some(stamped) = asset.stamp.0.get(&self.name)
+            && claims::is_about(conn, &self.name, &asset.id, stamped)?
+        {
+            entry = Some(stamped.clone());
+        }
+        if let Some(entry) = &mut entry {
+            entry.made = claims::is_made(conn, &self.name, &asset.id, entry, own)?;
+        }
         let intended = assets::intended(conn, self.mirror, &asset.id)?;
         Ok(entry.map(|mut entry| {
             if let Some(intended) = intended.filter(|intended| has_come_true(intended, &entry, asset)) {
@@ -116,12 +148,18 @@ pub fn observe(
         remote_twin: None,
         followers: Vec::new(),
         new_id,
+        absence: scope.absence(row),
     };
     if let Known::There(asset) = &seen.known {
-        seen.pushed = scope.pushed(conn, asset)?;
+        seen.pushed = scope.pushed_of(conn, asset, Some(&row.path))?;
         seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
         for (mirror, owner) in files::owners(conn, &asset.id)? {
-            if !owner.present || owner.id == row.id {
+            if owner.id == row.id {
+                continue;
+            }
+            if !owner.present {
+                // Somebody else has it there, for all this index knows.
+                seen.foreign_sharers += usize::from(mirror == scope.name && is_elsewhere(scope, &owner, asset));
                 continue;
             }
             if mirror == scope.name {
@@ -199,6 +237,14 @@ fn is_own(conn: &Connection, scope: &Scope, row: &FileRow, asset: &Asset) -> rus
     Ok(files::owners(conn, &asset.id)?.is_empty())
 }
 
+/// Whether a path that this index never saw shares the asset, as the asset's stamp says.
+fn is_elsewhere(scope: &Scope, owner: &FileRow, asset: &Asset) -> bool {
+    let named = |entry: &MirrorStamp| {
+        entry.paths.contains(owner.path.key()) || entry.paths.contains(&scope.stamp_name(&owner.path))
+    };
+    scope.absence(owner) == Absence::Elsewhere && asset.stamp.0.get(&scope.name).is_some_and(named)
+}
+
 /// Paths of mirrors that this index does not have: only the stamp tells of them.
 fn unknown_sharers(conn: &Connection, scope: &Scope, asset: &Asset) -> rusqlite::Result<usize> {
     let mut count = 0;
@@ -261,6 +307,7 @@ fn find_twins(
         let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
         seen.gone_twin = Some(GoneTwin {
             row: twin.id,
+            birth: !scope.hide_paths && claims::derives_from(conn, &scope.name, &candidate.asset.id, &twin.path)?,
             stamp_name: scope.stamp_name(&twin.path),
             path: twin.path,
             candidate,

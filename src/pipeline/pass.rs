@@ -67,8 +67,6 @@ pub struct PassContext {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
-    /// Assets deleted shortly before: they count for the guard.
-    pub deleted_lately: u64,
     /// When the remote was last looked at.
     pub fresh: Instant,
     /// Told of every file.

@@ -10,6 +10,7 @@ mod observation;
 use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
+use super::absence::Absence;
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
 
@@ -63,15 +64,15 @@ fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
 
 fn create(seen: &Observation, policy: &Policy, content: Md5, why: String) -> Plan {
     let followers: &[Sharer] = if policy.duplicates == Duplicates::Share { &seen.followers } else { &[] };
-    let edit = Edit::of_new(&policy.mirror, &seen.me, followers, content);
+    let edit = Edit::of_new(&policy.mirror, &seen.new_id, &seen.me, followers, content);
     decide(Action::Create { id: seen.new_id.clone(), content, edit }, why)
 }
 
 fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
     let Candidate { asset, pushed } = &gone.candidate;
     let made = pushed.as_ref().is_some_and(|entry| entry.made);
-    let input =
-        EditInput::new(&policy.mirror, &seen.me, &gone.sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
+    let input = EditInput::new(&policy.mirror, &seen.me, &gone.sharers, asset, pushed.as_ref())
+        .leaving(&gone.stamp_name, gone.birth);
     let renamed = gone.path.stem() != seen.me.path.stem();
     let basename = (policy.on_rename == OnRename::Rename && renamed && made && gone.sharers.is_empty())
         .then(|| seen.me.path.stem().to_owned());
@@ -259,8 +260,11 @@ fn replaced_by_editor(
     }
 }
 
-/// The file is gone; its asset is there.
+/// The file is not there; its asset is.
 fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
+    if seen.absence != Absence::Gone {
+        return decide(Action::Nothing, seen.absence.why());
+    }
     if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
         return decide(Action::Forget, "other paths share its asset");
     }

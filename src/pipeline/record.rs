@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 use crate::index::files::Outcome;
-use crate::index::{FileRow, assets, files};
+use crate::index::{FileRow, assets, claims, files};
 use crate::model::{Asset, Md5, MirrorStamp};
 
 use super::plan::Action;
@@ -32,6 +32,7 @@ pub fn record(
     // A path that leaves an asset to others: they have less to say about it now.
     if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left) && leaves(action)) {
         if let Some(mut entry) = assets::pushed(conn, mirror, left)?.filter(|entry| entry.paths.contains(name)) {
+            claims::leave(conn, mirror, left, &mut entry, &row.path)?;
             entry.paths.remove(name);
             assets::set_pushed(conn, mirror, left, &entry)?;
         }
@@ -53,7 +54,10 @@ pub fn record(
             // The file stands; its metadata has not been looked at yet.
             files::mark_owners_dirty(conn, asset)
         }
-        Action::Create { id, edit, .. } => in_step(id, &edit.entry),
+        Action::Create { id, edit, .. } => {
+            claims::set_made(conn, id)?;
+            in_step(id, &edit.entry)
+        }
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Move { asset, edit, from_row, .. } => {
             files::forget(conn, *from_row)?;
@@ -80,6 +84,7 @@ pub fn record(
 /// SQLite's.
 pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &Asset) -> rusqlite::Result<()> {
     let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
+    claims::set_made(conn, &asset.id)?;
     let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
     if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
         entry.paths.retain(|name| !names.contains(name));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{MirrorRun, Only, Turn};
 use crate::config::Mirror;
-use crate::config::policy::{Duplicates, StampMode};
+use crate::config::policy::{Duplicates, OnRemoteDelete, StampMode};
 use crate::error::RunError;
 use crate::index::{Problem, files, sidecars};
 use crate::model::{CollectionId, PathDigest, Site};
@@ -31,7 +31,10 @@ impl MirrorRun {
         let Turn { session, request, stop } = turn;
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
-        let policy = policy_of(&config, &site);
+        let mut policy = policy_of(&config, &site);
+        if request.recreate {
+            policy.on_remote_delete = OnRemoteDelete::Recreate;
+        }
         let (name, site_id) = (config.name.clone(), site.id.clone());
         let stored = session
             .index
@@ -62,13 +65,16 @@ impl MirrorRun {
             share: config.duplicates == Duplicates::Share,
             desires,
             sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
+            authoritative: config.authoritative,
         };
+        let ground = self.ground(&session.index).await?;
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
             waits: session.waits,
             root: Arc::new(config.root.clone()),
+            ground: Arc::new(ground),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),
             sending: request.sending.clone(),
@@ -86,7 +92,6 @@ impl MirrorRun {
             impatient: request.impatient,
             urgent: request.urgent.clone(),
             live: request.live.clone(),
-            deleted_lately: request.deleted_lately,
             fresh: session.looked_at(),
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),

@@ -28,6 +28,13 @@ impl Pass<'_> {
         if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
             self.tell(&row, action, &plan.why);
         }
+        if let Some(executor) = &self.context.executor
+            && !row.present
+            && plan.action.calls()
+            && let Err(failure) = executor.still_gone(&row).await
+        {
+            return self.finish(Finished { row, plan, result: Err(failure) }).await;
+        }
         match &plan.action {
             action if !action.calls() => self.finish(Finished { row, plan, result: Ok(None) }).await,
             Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {

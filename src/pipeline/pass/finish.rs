@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 
 use super::{Finished, Pass, PassError, touches};
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Problem, assets, companions, files};
+use crate::index::{FileRow, Problem, absence, assets, companions, files};
 use crate::live::Change;
 use crate::model::{Asset, MirrorStamp, UploadId};
 use crate::pipeline::execute::Failure;
@@ -69,6 +69,10 @@ impl Pass<'_> {
                 self.end.fatal.get_or_insert(error);
                 Ok(())
             }
+            Err(Failure::Guard(guard)) => {
+                self.end.guard.get_or_insert(guard);
+                Ok(())
+            }
             Err(Failure::Stopped) => Ok(()),
             Err(Failure::Index(error)) => Err(error.into()),
         }
@@ -101,6 +105,8 @@ impl Pass<'_> {
             self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
         }
         let id = row.id;
+        // What somebody let pass is no reason to hold back what comes after.
+        let counts = !self.context.force;
         let made = self.context.executor.is_some();
         let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
         if unfinished {
@@ -111,6 +117,9 @@ impl Pass<'_> {
             .call(move |conn| {
                 record(conn, mirror, &row, &name, &action, asset.as_deref(), now)?;
                 let gone = matches!(action, Action::Delete { .. });
+                if gone && counts {
+                    absence::deleted(conn, mirror, now)?;
+                }
                 if gone || action.sends() || action.asset() != row.asset.as_ref() {
                     companions::distrust(conn, mirror, &row.path)?;
                 }

@@ -95,6 +95,7 @@ pub(super) fn lonely(key: &str, local: &str) -> Observation {
     Observation {
         me: sharer(key, local),
         local: maybe(local),
+        absence: Absence::Gone,
         base: None,
         known: Known::Never,
         pushed: None,

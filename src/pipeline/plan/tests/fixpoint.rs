@@ -100,6 +100,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         share: policy.duplicates == Duplicates::Share,
         desires,
         sight: None,
+        authoritative: false,
     }
 }
 
@@ -223,7 +224,6 @@ impl World {
             impatient: true,
             urgent: Urgent::default(),
             live: None,
-            deleted_lately: 0,
             fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };

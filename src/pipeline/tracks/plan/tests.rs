@@ -40,11 +40,13 @@ fn claim(present: bool) -> Claim {
             base_md5: None,
             failures: 0,
             cached: false,
+            seen: true,
         },
         video: "clip.mp4".into(),
         asset: None,
         name: NAME.into(),
         entry: MirrorStamp::default(),
+        absence: Absence::Gone,
     }
 }
 
