@@ -7,11 +7,12 @@
 
 pub mod absence;
 pub mod assets;
-pub mod claims;
+mod claims;
 pub mod collections;
 pub mod companions;
 mod error;
 pub mod files;
+pub mod hearsay;
 pub mod intents;
 pub mod listed;
 mod lock;

@@ -18,6 +18,7 @@ mod editor;
 mod entity;
 mod fault;
 mod filter;
+mod hold;
 mod job;
 mod journal;
 mod line;
@@ -46,6 +47,7 @@ use tokio::task::JoinHandle;
 
 pub use editor::{AssetView, Edit, Planted, TrackView};
 pub use fault::{Fault, FaultKind};
+pub use hold::Held;
 pub use log::LogEntry;
 pub use settings::{Answers, Settings};
 
@@ -142,6 +144,12 @@ impl Sandbox {
         Self::start(TcpListener::bind(("127.0.0.1", 0)).await?, options)
     }
 
+    /// A second handle, for who acts inside the sandbox: dropping it ends nothing.
+    fn hand(shared: Arc<Shared>) -> Self {
+        let base_url = shared.world().base_url.clone();
+        Self { shared, base_url, stop: None, task: None, temporary: None }
+    }
+
     /// Where the API is: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn base_url(&self) -> String {
@@ -181,9 +189,11 @@ impl Sandbox {
         self.add_fault(Fault { route: route.to_owned(), skip: 0, times: Some(1), kind });
     }
 
-    /// Forgets all faults.
+    /// Forgets all faults and lets every held call go.
     pub fn clear_faults(&self) {
-        self.shared.world().script.clear();
+        let mut world = self.shared.world();
+        world.script.clear();
+        world.holds.clear();
     }
 
     /// Each fault with the number of calls it has hit.
@@ -225,6 +235,7 @@ impl Sandbox {
 
     /// Stops: no new connections, requests under way may finish for a moment.
     pub async fn stop(mut self) {
+        self.clear_faults();
         self.stop.take();
         if let Some(mut task) = self.task.take()
             && tokio::time::timeout(GRACE, &mut task).await.is_err()
@@ -243,10 +254,11 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        // Only the handle that holds the listener ends it; an editor's hand in `door` is a handle without one.
         if let Some(task) = self.task.take() {
             task.abort();
+            self.close();
         }
-        self.close();
         if let Some(directory) = self.temporary.take() {
             // What cannot be removed is in the system's temporary directory and goes with it.
             let _ = std::fs::remove_dir_all(directory);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
-use super::files::{bytes, digest, mark_owners_dirty};
-use super::{claims, companions};
+use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
+use super::{claims, companions, hearsay};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -68,6 +68,13 @@ pub fn by_content(conn: &Connection, md5: Md5) -> rusqlite::Result<Vec<Asset>> {
         .collect()
 }
 
+/// All assets whose stamp mentions `name`, of whatever mirror: it goes through all assets.
+pub(super) fn mentioning(conn: &Connection, name: &str) -> rusqlite::Result<Vec<Asset>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM asset WHERE instr(stamp, ?1) ORDER BY id"))?
+        .query_map([serde_json::to_string(name).unwrap_or_default()], asset_of)?
+        .collect()
+}
+
 /// The next paths of a mirror after `after` that are on disk and have an asset, with it, in path order.
 ///
 /// # Errors
@@ -118,7 +125,7 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
     mark_owners_dirty(conn, &asset.id)?;
     // A path that waits for "some asset with its content" may have met it now.
     if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
-        conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE md5 = ?1")?
+        conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE md5 = ?1")?
             .execute([bytes(asset.md5.as_ref())])?;
     }
     import_stamp(conn, asset, before.as_ref())?;
@@ -156,16 +163,25 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
 }
 
 /// Writes an asset as one of our own calls left it: [`upsert`] without taking anything over from the stamp, which
-/// we wrote ourselves.
+/// we wrote ourselves. The other paths that share it are looked at again; to the row `actor`, whose action it was, it is
+/// no news.
+///
+/// `before` is the asset as the call found it. Where the index has learned of another state meanwhile that is newer by
+/// the service's clock, an editor has changed the asset since: that state stays, and all that share it are looked at.
 ///
 /// # Errors
 /// SQLite's.
-pub fn upsert_own(conn: &Connection, asset: &Asset) -> rusqlite::Result<()> {
-    if by_id(conn, &asset.id)?.as_ref() == Some(asset) {
+pub fn upsert_own(conn: &Connection, asset: &Asset, before: Option<&Asset>, actor: i64) -> rusqlite::Result<()> {
+    let known = by_id(conn, &asset.id)?;
+    if known.as_ref() == Some(asset) {
         return Ok(());
     }
+    let heard = known.as_ref().filter(|known| Some(*known) != before);
+    if heard.is_some_and(|heard| heard.updated_at > asset.updated_at) {
+        return mark_owners_dirty(conn, &asset.id);
+    }
     write(conn, asset, None)?;
-    mark_owners_dirty(conn, &asset.id)
+    mark_others_dirty(conn, &asset.id, actor)
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
@@ -180,24 +196,28 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .prepare_cached("SELECT id FROM mirror WHERE name = ?1")?
             .query_row([mirror], |row| row.get::<_, i64>(0))
             .optional()?;
-        let Some(row) = known else { continue };
-        if !claims::is_about(conn, mirror, &asset.id, entry)? {
+        let Some(mirror) = known.map(|id| claims::Mirror { id, name: mirror }) else { continue };
+        if !hearsay::is_about(conn, mirror.name, &asset.id, entry)? {
             continue;
         }
-        let mirror = row;
-        set_pushed(conn, mirror, &asset.id, entry)?;
+        set_pushed(conn, mirror.id, &asset.id, entry)?;
         let base = entry.digest();
-        for path in entry.paths.iter().filter(|path| claims::path_of(path).is_some()) {
+        for path in entry.paths.iter().filter(|path| hearsay::path_of(path).is_some()) {
+            claims::follow(conn, mirror, path, asset)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
-                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, dirty = 1
+                 ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1
                  WHERE asset IS NULL OR (changed_at IS NULL AND md5 = ?4 AND base_md5 IS NOT md5)",
             )?
-            .execute(params![mirror, path, asset.id.as_str(), bytes(base.as_ref())])?;
+            .execute(params![mirror.id, path, asset.id.as_str(), bytes(base.as_ref())])?;
+        }
+        let named = before.and_then(|before| before.stamp.0.get(mirror.name));
+        for path in named.iter().flat_map(|named| named.paths.difference(&entry.paths)) {
+            claims::lost(conn, mirror, path, &asset.id)?;
         }
         // A path's digest is no path.
-        for path in entry.tracks.keys().filter(|path| !path.starts_with('#') && claims::path_of(path).is_some()) {
-            companions::remember(conn, mirror, path)?;
+        for path in entry.tracks.keys().filter(|path| !path.starts_with('#') && hearsay::path_of(path).is_some()) {
+            companions::remember(conn, mirror.id, path)?;
         }
     }
     Ok(())
@@ -230,7 +250,7 @@ pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
 /// SQLite's.
 pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
     conn.execute(
-        "UPDATE file SET dirty = 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
+        "UPDATE file SET news = news + 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
         [listing],
     )?;
     conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
@@ -308,15 +328,14 @@ pub fn intended(conn: &Connection, mirror: i64, asset: &UploadId) -> rusqlite::R
 }
 
 #[cfg(test)]
+pub(super) mod samples;
+
+#[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::json;
-
+    use super::samples::asset;
     use super::*;
     use crate::index::files;
     use crate::index::files::samples::index;
-    use crate::model::FieldKey;
 
     #[test]
     fn counting_reads_the_small_index() {
@@ -325,37 +344,6 @@ mod tests {
             conn.query_row("EXPLAIN QUERY PLAN SELECT count(*) FROM asset", [], |row| row.get(3)).unwrap();
         assert!(plan.contains("asset_md5"), "{plan}");
         assert_eq!(count(&conn).unwrap(), 0);
-    }
-
-    fn asset(id: &str, content: &str, paths: &[&str]) -> Asset {
-        let mut stamp = Stamp::default();
-        if !paths.is_empty() {
-            let entry = MirrorStamp {
-                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-                md5: Md5::of(content.as_bytes()).to_string(),
-                tags: BTreeSet::from(["t".to_owned()]),
-                ..MirrorStamp::default()
-            };
-            stamp.0.insert("brand".into(), entry);
-        }
-        Asset {
-            id: UploadId::new(id),
-            md5: Some(Md5::of(content.as_bytes())),
-            size: content.len() as u64,
-            path: format!("/1/{id}.png"),
-            url: format!("https://example.com/1/{id}.png"),
-            filename: format!("{id}.png"),
-            format: Some("png".into()),
-            mime_type: Some("image/png".into()),
-            width: Some(1),
-            height: Some(2),
-            blurhash: None,
-            tags: vec!["t".into(), "editor".into()],
-            fields: Fields::from([(FieldKey::Alt("en".into()), json!("An alt"))]),
-            stamp,
-            created_at: "2025-12-31T23:59:59.000Z".into(),
-            updated_at: "2026-01-01T00:00:00.000Z".into(),
-        }
     }
 
     #[test]
@@ -381,6 +369,31 @@ mod tests {
     }
 
     #[test]
+    fn our_own_call_s_outcome_does_not_hide_what_an_editor_did_after_it() {
+        let at = |second: u32, content: &str| Asset {
+            updated_at: format!("2026-01-01T00:00:0{second}.000Z"),
+            ..asset("u1", content, &["a.png", "b.png"])
+        };
+        let (before, ours, theirs) = (at(0, "x"), at(1, "x"), at(2, "theirs"));
+        // (known when our outcome comes, what is known after it, whether our own row is looked at again)
+        let cases = [
+            ("nothing came between", before.clone(), ours.clone(), false),
+            ("a look saw our change first", ours.clone(), ours.clone(), false),
+            ("a look saw an editor's change after ours", theirs.clone(), theirs.clone(), true),
+        ];
+        for (what, known, after, again) in cases {
+            let (conn, mirror) = index();
+            upsert(&conn, &known, None).unwrap();
+            conn.execute("UPDATE file SET handled = news", []).unwrap();
+            let actor = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            upsert_own(&conn, &ours, Some(&before), actor.id).unwrap();
+            assert_eq!(by_id(&conn, &ours.id).unwrap().as_ref(), Some(&after), "{what}");
+            let now = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+            assert_eq!(now.news > actor.news, again, "{what}");
+        }
+    }
+
+    #[test]
     fn what_another_writer_pushed_becomes_the_base_and_what_we_pushed_by_bulk_stays() {
         let (conn, mirror) = index();
         let id = UploadId::new("u1");
@@ -402,7 +415,7 @@ mod tests {
         let (conn, mirror) = index();
         upsert(&conn, &asset("u1", "x", &["a.png"]), Some(1)).unwrap();
         upsert(&conn, &asset("u2", "y", &["b.png"]), Some(1)).unwrap();
-        conn.execute("UPDATE file SET dirty = 0", []).unwrap();
+        conn.execute("UPDATE file SET handled = news", []).unwrap();
         upsert(&conn, &asset("u1", "x", &["a.png"]), Some(2)).unwrap();
         assert_eq!(sweep(&conn, 2).unwrap(), 1);
         assert_eq!(by_id(&conn, &UploadId::new("u2")).unwrap(), None);

@@ -1,162 +1,150 @@
-//! What stamps claim, and how much of it counts.
+//! Which of two assets a path has, where a stamp contradicts the index: the media area is the record.
 //!
-//! Owns: the rule that stamps are hearsay. An editor may copy an asset with its stamp, or write one: a stamp counts only on
-//! the asset it was written for, and "the mirror made it" only where the asset's id derives from mirror, path and
-//! generation, or where this index itself knows. Never does: deciding what is done with an asset.
-//! Called by: `index::assets`, `pipeline::observe`, `pipeline::record`.
+//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only others.
+//! Without it the path would take back an asset that another machine parted it from, and have two.
+//! Never does: choosing between two assets that both name the path, or overruling a stamp that says nothing of it.
+//! Called by: `index::assets`, when it takes over a stamp, and `index::files`, where stamps hide paths.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
-use super::settings;
-use crate::model::{MirrorStamp, RelPath, UploadId};
+use super::assets;
+use super::files::{self, FileRow};
+use super::hearsay;
+use crate::model::{Asset, UploadId};
 
-/// Generations tried for each path: so often was a file's asset deleted and made again.
-const GENERATIONS: u32 = 64;
-/// Paths of one stamp that are tried, so that one with thousands does not cost as many hashes each time.
-const PATHS: usize = 64;
-
-/// The project's id, as ids derive from it.
-fn site(conn: &Connection) -> rusqlite::Result<String> {
-    let project = settings::get(conn, "project")?.unwrap_or_default();
-    Ok(project.split('/').next().unwrap_or_default().to_owned())
+/// A mirror's row and its name, its key in stamps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mirror<'a> {
+    pub(super) id: i64,
+    pub(super) name: &'a str,
 }
 
-/// A path that a stamp may name: below the root and spelt as the index spells it, or a path's digest.
-pub(super) fn path_of(name: &str) -> Option<RelPath> {
-    RelPath::from_key(name).ok().filter(|path| path.key() == name)
-}
-
-/// Whether the asset's id derives from `path` of the mirror.
-///
-/// # Errors
-/// SQLite's.
-pub fn derives_from(conn: &Connection, mirror: &str, id: &UploadId, path: &RelPath) -> rusqlite::Result<bool> {
-    Ok(derives(&site(conn)?, mirror, path, id))
-}
-
-/// Whether the id is one of those that the mirror gives to an asset made for `path`.
-fn derives(site: &str, mirror: &str, path: &RelPath, id: &UploadId) -> bool {
-    (0..GENERATIONS).any(|generation| UploadId::derived(site, mirror, path, generation) == *id)
-}
-
-/// Whether `mirror` made the asset: the index knows, or its id derives from a path of the stamp or from `own`.
-///
-/// # Errors
-/// SQLite's.
-pub fn is_made(
-    conn: &Connection,
-    mirror: &str,
-    id: &UploadId,
-    entry: &MirrorStamp,
-    own: Option<&RelPath>,
-) -> rusqlite::Result<bool> {
-    if !entry.made {
-        return Ok(false);
+/// Gives `path` the asset, whose stamp names it, where the one it had has left it.
+pub(super) fn follow(conn: &Connection, mirror: Mirror<'_>, path: &str, asset: &Asset) -> rusqlite::Result<()> {
+    let Some(row) = files::by_path(conn, mirror.id, path)? else { return Ok(()) };
+    let Some(had) = row.asset.as_ref().filter(|had| **had != asset.id) else { return Ok(()) };
+    if !has_left(conn, mirror.name, path, had)? {
+        return Ok(());
     }
-    let known = conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM made WHERE asset = ?1)")?
-        .query_row([id.as_str()], |row| row.get::<_, bool>(0))?;
-    if known {
-        return Ok(true);
-    }
-    let site = site(conn)?;
-    let named = entry.born.iter().chain(entry.paths.iter().take(PATHS)).filter_map(|name| path_of(name));
-    Ok(own.into_iter().cloned().chain(named).any(|path| derives(&site, mirror, &path, id)))
+    hand_over(conn, mirror, &row, asset)
 }
 
-/// Remembers that a mirror made the asset.
-///
-/// # Errors
-/// SQLite's.
-pub fn set_made(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO made VALUES (?1) ON CONFLICT DO NOTHING")?.execute([id.as_str()]).map(drop)
-}
-
-/// Whether the stamp was written for this asset: it says so, or the asset's id derives from it.
-///
-/// # Errors
-/// SQLite's.
-pub fn is_about(conn: &Connection, mirror: &str, id: &UploadId, entry: &MirrorStamp) -> rusqlite::Result<bool> {
-    match &entry.of {
-        Some(of) => Ok(of == id),
-        None => is_made(conn, mirror, id, entry, None),
-    }
-}
-
-/// The path leaves the asset: where the asset's id derives from it, the stamp keeps it as the proof that the mirror made
-/// the asset, and the index remembers. A stamp that hides paths keeps none.
-///
-/// # Errors
-/// SQLite's.
-pub fn leave(
-    conn: &Connection,
-    mirror: i64,
-    id: &UploadId,
-    entry: &mut MirrorStamp,
-    path: &RelPath,
-) -> rusqlite::Result<()> {
-    let name: String =
-        conn.prepare_cached("SELECT name FROM mirror WHERE id = ?1")?.query_row(params![mirror], |row| row.get(0))?;
-    if entry.made && entry.born.is_none() && derives(&site(conn)?, &name, path, id) {
-        set_made(conn, id)?;
-        if entry.paths.contains(path.key()) {
-            entry.born = Some(path.key().to_owned());
+/// Gives `path`, which the stamp of the asset `had` names no more, the asset whose stamp does, if there is one.
+pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &UploadId) -> rusqlite::Result<()> {
+    let Some(row) = files::by_path(conn, mirror.id, path)?.filter(|row| row.asset.as_ref() == Some(had)) else {
+        return Ok(());
+    };
+    let names_it = |asset: &Asset| asset.stamp.0.get(mirror.name).is_some_and(|entry| entry.paths.contains(path));
+    let mut heirs = Vec::new();
+    for heir in assets::mentioning(conn, path)?.into_iter().filter(names_it) {
+        // A copy of a stamp names nothing.
+        let Some(entry) = heir.stamp.0.get(mirror.name) else { continue };
+        if hearsay::is_about(conn, mirror.name, &heir.id, entry)? {
+            heirs.push(heir);
         }
     }
-    Ok(())
+    // Of several, the one with the content on disk.
+    heirs.sort_by_key(|heir| heir.md5 != row.md5);
+    heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, heir))
+}
+
+/// Whether an asset is a path's no more: it is gone, or its stamp names others of the mirror and not this path.
+pub(super) fn has_left(conn: &Connection, mirror: &str, path: &str, asset: &UploadId) -> rusqlite::Result<bool> {
+    Ok(match assets::by_id(conn, asset)? {
+        Some(asset) => asset.stamp.0.get(mirror).is_some_and(|entry| !entry.paths.contains(path)),
+        None => true,
+    })
+}
+
+fn hand_over(conn: &Connection, mirror: Mirror<'_>, row: &FileRow, asset: &Asset) -> rusqlite::Result<()> {
+    let base = asset.stamp.0.get(mirror.name).and_then(|entry| entry.digest());
+    tracing::debug!(path = %row.path, asset = %asset.id, "another machine gave this path another asset");
+    if let Some(had) = &row.asset {
+        // They share it with one less.
+        files::mark_owners_dirty(conn, had)?;
+    }
+    files::hand_over(conn, mirror.id, row, &asset.id, base)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::files::samples::index;
+    use crate::index::assets::samples::asset;
+    use crate::index::files::samples::{file, index};
+    use crate::model::Md5;
 
-    fn entry(paths: &[&str], of: Option<&UploadId>, born: Option<&str>) -> MirrorStamp {
-        MirrorStamp {
-            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-            made: true,
-            of: of.cloned(),
-            born: born.map(str::to_owned),
-            ..MirrorStamp::default()
+    /// A mirror whose `a.png` and `b.png` are on disk and share the asset `u1`.
+    fn shared() -> (Connection, i64) {
+        let (conn, mirror) = index();
+        files::found(&conn, mirror, &[file("a.png", "x"), file("b.png", "x")]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["a.png", "b.png"]), None).unwrap();
+        conn.execute("UPDATE file SET handled = news, changed_at = 1", []).unwrap();
+        (conn, mirror)
+    }
+
+    fn has(conn: &Connection, mirror: i64, path: &str) -> (String, Option<Md5>) {
+        let row = files::by_path(conn, mirror, path).unwrap().unwrap();
+        (row.asset.unwrap().as_str().to_owned(), row.base_md5)
+    }
+
+    #[test]
+    fn a_path_follows_the_stamp_that_names_it_in_whichever_order_the_two_are_listed() {
+        let x = Some(Md5::of(b"x"));
+        for order in [["u1", "u2"], ["u2", "u1"]] {
+            let (conn, mirror) = shared();
+            for id in order {
+                let path = if id == "u1" { "a.png" } else { "b.png" };
+                assets::upsert(&conn, &asset(id, if id == "u1" { "x" } else { "y" }, &[path]), None).unwrap();
+            }
+            assert_eq!(has(&conn, mirror, "a.png"), ("u1".into(), x), "{order:?}");
+            assert_eq!(has(&conn, mirror, "b.png"), ("u2".into(), Some(Md5::of(b"y"))), "{order:?}");
         }
     }
 
     #[test]
-    fn only_an_id_that_derives_is_made_and_only_its_own_stamp_counts() {
-        let (conn, _) = index();
-        settings::bind(&conn, "205/main").unwrap();
-        let path = |key: &str| RelPath::from_key(key).unwrap();
-        let id = |generation| UploadId::derived("205", "brand", &path("a.png"), generation);
-        let other = UploadId::new("other");
-        for (id, entry, made, about, why) in [
-            (id(0), entry(&["a.png"], None, None), true, true, "as made"),
-            (id(7), entry(&["a.png"], None, None), true, true, "made again a few times"),
-            (id(0), entry(&["b.png"], None, None), false, false, "nothing tells"),
-            (id(0), entry(&["b.png"], None, Some("a.png")), true, true, "moved, and the stamp tells where from"),
-            (id(0), entry(&["b.png"], Some(&id(0)), None), false, true, "its own stamp, but no proof"),
-            (other.clone(), entry(&["a.png"], None, None), false, false, "a copy of an older stamp"),
-            (other.clone(), entry(&["a.png"], Some(&id(0)), Some("a.png")), false, false, "a copy"),
-            (other.clone(), entry(&["../a.png", "/a.png", "", "x/../a.png"], None, Some("..")), false, false, "forged"),
-        ] {
-            assert_eq!(is_made(&conn, "brand", &id, &entry, None).unwrap(), made, "{why}");
-            assert_eq!(is_about(&conn, "brand", &id, &entry).unwrap(), about, "{why}");
-        }
-        let hidden = entry(&["#0123456789abcdef"], Some(&id(0)), None);
-        assert!(is_made(&conn, "brand", &id(0), &hidden, Some(&path("a.png"))).unwrap());
-        assert!(!is_made(&conn, "logos", &id(0), &hidden, Some(&path("a.png"))).unwrap(), "another mirror's");
-        set_made(&conn, &other).unwrap();
-        assert!(is_made(&conn, "brand", &other, &hidden, None).unwrap());
-        let adopted = MirrorStamp { made: false, ..hidden };
-        assert!(!is_made(&conn, "brand", &other, &adopted, None).unwrap(), "nobody says that it was made");
+    fn a_path_follows_where_the_asset_it_had_is_gone() {
+        let (conn, mirror) = shared();
+        assets::remove(&conn, &UploadId::new("u1")).unwrap();
+        assets::upsert(&conn, &asset("u2", "x", &["b.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1", "told as deleted");
+        assert_eq!(has(&conn, mirror, "b.png").0, "u2");
     }
 
     #[test]
-    fn a_stamp_names_only_paths_below_a_root() {
-        for name in ["", ".", "..", "../a", "a/../b", "/a", "./a", "a//b", "a/", "a\0b"] {
-            assert_eq!(path_of(name), None, "{name:?}");
-        }
-        for name in ["a", "a/b.png", "#0123456789abcdef"] {
-            assert!(path_of(name).is_some(), "{name:?}");
-        }
+    fn a_path_stays_with_an_asset_that_names_it_or_that_says_nothing() {
+        let (conn, mirror) = shared();
+        assets::upsert(&conn, &asset("u2", "x", &["b.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "both name it");
+        assets::upsert(&conn, &asset("u1", "x", &[]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "an editor emptied the stamp");
+        assets::upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1");
+    }
+
+    #[test]
+    fn a_vanished_path_that_another_machine_has_is_not_gone_with_its_new_asset() {
+        let (conn, mirror) = shared();
+        let row = files::by_path(&conn, mirror, "b.png").unwrap().unwrap();
+        files::vanished(&conn, &[row.id]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
+        assets::upsert(&conn, &asset("u2", "y", &["b.png"]), None).unwrap();
+        let now = files::by_path(&conn, mirror, "b.png").unwrap().unwrap();
+        assert!(now.md5.is_none() && !now.present, "a row as stamps make it: {now:?}");
+        assert_eq!(has(&conn, mirror, "b.png").0, "u2");
+    }
+
+    #[test]
+    fn a_hidden_path_follows_too() {
+        let (conn, mirror) = index();
+        let hidden = |path: &str| format!("#{path}");
+        files::found(&conn, mirror, &[file("a.png", "x"), file("b.png", "x")]).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["#a.png", "#b.png"]), None).unwrap();
+        files::name_hidden(&conn, mirror, |path| hidden(path.key())).unwrap();
+        conn.execute("UPDATE file SET handled = news, changed_at = 1", []).unwrap();
+        assets::upsert(&conn, &asset("u2", "y", &["#b.png"]), None).unwrap();
+        assets::upsert(&conn, &asset("u1", "x", &["#a.png"]), None).unwrap();
+        files::name_hidden(&conn, mirror, |path| hidden(path.key())).unwrap();
+        assert_eq!(has(&conn, mirror, "a.png").0, "u1");
+        assert_eq!(has(&conn, mirror, "b.png"), ("u2".into(), Some(Md5::of(b"y"))));
     }
 }

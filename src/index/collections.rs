@@ -40,7 +40,7 @@ pub fn remember(conn: &Connection, mirror: i64, all: &Known) -> rusqlite::Result
     let found =
         |(path, id): (&String, &Option<CollectionId>)| id.is_none() && all.get(path).is_some_and(Option::is_some);
     if before.iter().any(found) {
-        conn.execute("UPDATE file SET dirty = 1 WHERE mirror = ?1 AND present = 1", [mirror])?;
+        conn.execute("UPDATE file SET news = news + 1 WHERE mirror = ?1 AND present = 1", [mirror])?;
     }
     Ok(())
 }

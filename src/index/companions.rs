@@ -23,7 +23,7 @@ pub fn video_of(conn: &Connection, mirror: i64, stem: &str) -> rusqlite::Result<
 /// # Errors
 /// SQLite's.
 pub fn touch(conn: &Connection, mirror: i64, path: &RelPath) -> rusqlite::Result<()> {
-    each(conn, mirror, path, "UPDATE file SET dirty = 1, retry_at = NULL WHERE id = ?1")
+    each(conn, mirror, path, "UPDATE file SET news = news + 1, retry_at = NULL WHERE id = ?1")
 }
 
 /// The video at `path` has another file or asset: what its companions made has to be looked for again.
@@ -35,7 +35,7 @@ pub fn distrust(conn: &Connection, mirror: i64, path: &RelPath) -> rusqlite::Res
         conn,
         mirror,
         path,
-        "UPDATE file SET dirty = 1, retry_at = NULL, base_md5 = CASE WHEN asset IS NOT NULL THEN base_md5 END
+        "UPDATE file SET news = news + 1, retry_at = NULL, base_md5 = CASE WHEN asset IS NOT NULL THEN base_md5 END
          WHERE id = ?1",
     )
 }
@@ -69,7 +69,7 @@ pub(super) fn touch_row(conn: &Connection, id: i64) -> rusqlite::Result<()> {
 /// SQLite's.
 pub(super) fn remember(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO file (mirror, path, present) VALUES (?1, ?2, 0) ON CONFLICT DO UPDATE SET dirty = 1, retry_at = NULL",
+        "INSERT INTO file (mirror, path, present) VALUES (?1, ?2, 0) ON CONFLICT DO UPDATE SET news = news + 1, retry_at = NULL",
     )?
     .execute(params![mirror, path])
     .map(drop)

@@ -1,8 +1,9 @@
 //! The rows of files: what is on disk, which asset a path has, and what is left to do.
 //!
-//! Owns: the SQL over `file`: here its rows and their writing, in `files/` the questions asked of them. A row is `dirty`
-//! when something it depends on changed since the planner last found nothing to do; a pass looks only at dirty rows, so a
-//! run with nothing to do costs about a walk. Never does: deciding. Called by: `pipeline` and the rest of the index.
+//! Owns: the SQL over `file`: here its rows and their writing, in `files/` the questions asked of them. Whatever a row
+//! depends on raises its `news` when it changes, and the row is `dirty` until a plan that was made at least as late is
+//! carried out. A pass looks only at dirty rows, so a run with nothing to do costs about a walk.
+//! Never does: deciding. Called by: `pipeline` and the rest of the index.
 
 mod dirty;
 mod find;
@@ -11,12 +12,13 @@ mod problems;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::companions;
+use super::{claims, companions};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
 pub use dirty::{
-    clean, count_dirty, dirty, failed, is_due, look_again, mark_dirty, mark_owners_dirty, settled, waiting, withheld,
+    clean, count_dirty, detach, dirty, failed, is_due, look_again, mark_dirty, mark_others_dirty, mark_owners_dirty,
+    settled, waiting, withheld,
 };
 pub(super) use find::beside;
 pub use find::{any_below, any_present, below, by_path, owners, path_of, related, with_content};
@@ -48,6 +50,9 @@ pub struct FileRow {
     pub cached: bool,
     /// This index itself read it from the disk in the root it has; only then can it be gone.
     pub seen: bool,
+    /// How many reasons there were to look at this row when it was read. What is planned on the row answers these and no
+    /// later ones.
+    pub news: i64,
 }
 
 /// A file read from disk.
@@ -75,7 +80,7 @@ pub struct Outcome {
 }
 
 const COLUMNS: &str = "id, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, md5, embedded, asset, base_md5, \
-                       failures, cached, seen";
+                       failures, cached, news, seen";
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let number = |index: usize| row.get::<_, Option<i64>>(index);
@@ -100,7 +105,8 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         base_md5: digest(row, 12)?,
         failures: row.get(13)?,
         cached: row.get(14)?,
-        seen: row.get(15)?,
+        news: row.get(15)?,
+        seen: row.get(16)?,
     })
 }
 
@@ -126,7 +132,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
                            seen)
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1)
          ON CONFLICT (mirror, path) DO UPDATE SET
-            dirty = dirty OR present = 0 OR md5 IS NOT excluded.md5 OR embedded IS NOT excluded.embedded,
+            news = news + (present = 0 OR md5 IS NOT excluded.md5 OR embedded IS NOT excluded.embedded),
             failures = CASE WHEN md5 IS excluded.md5 THEN failures ELSE 0 END,
             retry_at = CASE WHEN md5 IS excluded.md5 AND present = 1 THEN retry_at END,
             raw = excluded.raw, present = 1, size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -158,7 +164,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
 /// SQLite's.
 pub fn vanished(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
     let mut update = conn.prepare_cached(
-        "UPDATE file SET present = 0, dirty = 1, failures = 0, retry_at = NULL, problem = NULL, notice = NULL
+        "UPDATE file SET present = 0, news = news + 1, failures = 0, retry_at = NULL, problem = NULL, notice = NULL
          WHERE id = ?1",
     )?;
     ids.iter().try_for_each(|id| {
@@ -167,12 +173,25 @@ pub fn vanished(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
     })
 }
 
-/// Drops a row whose path is gone and whose asset is no longer its own.
+/// Drops a row whose path is gone and whose asset is no longer its own. One whose file came back, or of which there is
+/// other news since it was planned, stays due as it is.
 ///
 /// # Errors
 /// SQLite's.
-pub fn forget(conn: &Connection, id: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM file WHERE id = ?1")?.execute([id]).map(drop)
+pub fn forget(conn: &Connection, planned: &FileRow) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM file WHERE id = ?1 AND path = ?2 AND present = 0 AND news = ?3")?
+        .execute(params![planned.id, planned.path.key(), planned.news])
+        .map(drop)
+}
+
+/// The path's asset is another path's from now on, or gone by our own doing: drops the row, or, when its file came back
+/// meanwhile, leaves the row without an asset and due.
+///
+/// # Errors
+/// SQLite's.
+pub fn release(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    forget_gone(conn, id)?;
+    detach(conn, id)
 }
 
 /// Gives a file the asset that was made for it, as content `md5`; tells the mirror's row and the asset it had before, if
@@ -191,10 +210,31 @@ pub fn made(
         .query_row(params![id, asset.as_str()], |row| Ok((row.get(0)?, UploadId::new(row.get::<_, String>(1)?))))
         .optional()?;
     conn.prepare_cached(
-        "UPDATE file SET asset = ?2, base_md5 = ?3, dirty = 1, retry_at = NULL WHERE id = ?1 AND asset IS NOT ?2",
+        "UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1, retry_at = NULL WHERE id = ?1 AND asset IS NOT ?2",
     )?
     .execute(params![id, asset.as_str(), bytes(md5.as_ref())])?;
     Ok(before)
+}
+
+/// Gives the path of `row` another asset, in step as content `base`. A file that is not on disk has a row as stamps make
+/// it: what became of the file here says nothing of an asset that another machine gave its path.
+pub(super) fn hand_over(
+    conn: &Connection,
+    mirror: i64,
+    row: &FileRow,
+    asset: &UploadId,
+    base: Option<Md5>,
+) -> rusqlite::Result<()> {
+    if !row.present {
+        forget_gone(conn, row.id)?;
+        return conn
+            .prepare_cached("INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)")?
+            .execute(params![mirror, row.path.key(), asset.as_str(), bytes(base.as_ref())])
+            .map(drop);
+    }
+    conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1, retry_at = NULL WHERE id = ?1")?
+        .execute(params![row.id, asset.as_str(), bytes(base.as_ref())])
+        .map(drop)
 }
 
 /// Drops the row if its file is not on disk.
@@ -219,19 +259,22 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
     if hidden == 0 {
         return Ok(());
     }
+    let name: String = conn.query_row("SELECT name FROM mirror WHERE id = ?1", [mirror], |row| row.get(0))?;
+    // One with an asset may have been parted from it: then something is new about it.
     let nameless = rows(
         conn,
-        &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NULL"),
+        &format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND (asset IS NULL OR dirty = 1)"),
         [mirror],
     )?;
     for row in nameless {
-        let Some(twin) = by_path(conn, mirror, &digest_of(&row.path))?.filter(|twin| !twin.present) else { continue };
-        forget(conn, twin.id)?;
-        conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, dirty = 1 WHERE id = ?1")?.execute(params![
-            row.id,
-            twin.asset.as_ref().map(UploadId::as_str),
-            bytes(twin.base_md5.as_ref())
-        ])?;
+        let digest = digest_of(&row.path);
+        let Some(twin) = by_path(conn, mirror, &digest)?.filter(|twin| !twin.present) else { continue };
+        if row.asset.as_ref().map(|had| claims::has_left(conn, &name, &digest, had)).transpose()? == Some(false) {
+            continue;
+        }
+        forget_gone(conn, twin.id)?;
+        conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1 WHERE id = ?1")?
+            .execute(params![row.id, twin.asset.as_ref().map(UploadId::as_str), bytes(twin.base_md5.as_ref())])?;
     }
     Ok(())
 }
@@ -273,14 +316,71 @@ mod tests {
         assert_eq!(dirty_paths(&conn, mirror), ["a", "b"]);
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
         let outcome = Outcome { asset: Some(UploadId::new("u")), base_md5: row.md5 };
-        settled(&conn, row.id, &outcome, 0).unwrap();
+        settled(&conn, &row, &outcome, 0).unwrap();
         assert_eq!(dirty_paths(&conn, mirror), ["b"]);
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         assert_eq!(dirty_paths(&conn, mirror), ["b"], "touched, not changed");
         found(&conn, mirror, &[file("a", "3")]).unwrap();
         assert_eq!(dirty_paths(&conn, mirror), ["a", "b"]);
-        settled(&conn, row.id, &outcome, 0).unwrap();
+        settled(&conn, &row, &outcome, 0).unwrap();
         assert_eq!(dirty_paths(&conn, mirror), ["a", "b"], "what was mirrored is no longer what is on disk");
+    }
+
+    #[test]
+    fn a_success_clears_nothing_that_came_after_its_plan() {
+        type News = fn(&Connection, i64, &FileRow);
+        let news: [(&str, News); 6] = [
+            ("the file changed again", |conn, mirror, _| found(conn, mirror, &[file("a", "2")]).unwrap()),
+            ("the file went away", |conn, _, row| vanished(conn, &[row.id]).unwrap()),
+            ("it went away and came back", |conn, mirror, row| {
+                vanished(conn, &[row.id]).unwrap();
+                found(conn, mirror, &[file("a", "1")]).unwrap();
+            }),
+            ("an editor changed its asset", |conn, _, _| mark_owners_dirty(conn, &UploadId::new("u")).unwrap()),
+            ("its metadata file was saved", |conn, mirror, _| {
+                crate::index::sidecars::mark_dirty(conn, mirror, "a", false).unwrap();
+            }),
+            ("the rules changed", |conn, _, _| {
+                let row = crate::index::settings::mirror(conn, "brand").unwrap();
+                crate::index::settings::set_policy(conn, &row, "new").unwrap();
+            }),
+        ];
+        for (what, comes) in news {
+            let (conn, mirror) = index();
+            found(&conn, mirror, &[file("a", "1")]).unwrap();
+            let outcome = Outcome { asset: Some(UploadId::new("u")), base_md5: Some(Md5::of(b"1")) };
+            let new = by_path(&conn, mirror, "a").unwrap().unwrap();
+            settled(&conn, &new, &outcome, 0).unwrap();
+            mark_dirty(&conn, new.id).unwrap();
+            let planned = by_path(&conn, mirror, "a").unwrap().unwrap();
+            comes(&conn, mirror, &planned);
+            let is_due = || is_due(&conn, mirror, 60).unwrap();
+            for success in [clean(&conn, &planned), settled(&conn, &planned, &outcome, 0)] {
+                success.unwrap();
+                assert!(is_due(), "{what}");
+            }
+            forget(&conn, &planned).unwrap();
+            assert!(is_due(), "{what}: it is not forgotten either");
+            let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
+            failed(&conn, &planned, &problem, i64::MAX, 60).unwrap();
+            assert!(is_due(), "{what}: what failed for good is tried again when there is news");
+            let now = by_path(&conn, mirror, "a").unwrap().unwrap();
+            clean(&conn, &now).unwrap();
+            assert!(!is_due(), "{what}: a plan that knows of it clears it");
+        }
+    }
+
+    #[test]
+    fn a_success_says_nothing_of_another_path_that_got_the_same_row_number() {
+        let (conn, mirror) = index();
+        found(&conn, mirror, &[file("a", "1")]).unwrap();
+        let planned = by_path(&conn, mirror, "a").unwrap().unwrap();
+        conn.execute("DELETE FROM file", []).unwrap();
+        found(&conn, mirror, &[file("b", "2")]).unwrap();
+        settled(&conn, &planned, &Outcome { asset: Some(UploadId::new("u")), base_md5: planned.md5 }, 0).unwrap();
+        let other = by_path(&conn, mirror, "b").unwrap().unwrap();
+        assert_eq!((other.id, other.asset), (planned.id, None));
+        assert_eq!(dirty_paths(&conn, mirror), ["b"]);
     }
 
     #[test]
@@ -289,11 +389,11 @@ mod tests {
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
         let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
-        failed(&conn, row.id, &problem, 50).unwrap();
+        failed(&conn, &row, &problem, 50, 0).unwrap();
         assert!(dirty(&conn, mirror, true, "", 49, 10).unwrap().is_empty());
         assert_eq!(dirty(&conn, mirror, true, "", 50, 10).unwrap().len(), 1);
         assert_eq!(problems(&conn, mirror).unwrap()[0].problem, problem);
-        clean(&conn, row.id).unwrap();
+        clean(&conn, &row).unwrap();
         assert!(problems(&conn, mirror).unwrap().is_empty());
     }
 

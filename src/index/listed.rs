@@ -101,7 +101,7 @@ pub fn dropped(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<(
 /// SQLite's.
 pub fn mark_dirty(conn: &Connection, mirror: i64, list: &str) -> rusqlite::Result<()> {
     conn.execute(
-        "UPDATE file SET dirty = 1 WHERE mirror = ?1 AND path IN
+        "UPDATE file SET news = news + 1, retry_at = NULL WHERE mirror = ?1 AND path IN
          (SELECT path FROM remote_file WHERE mirror = ?1 AND list = ?2)",
         params![mirror, list],
     )

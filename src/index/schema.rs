@@ -137,6 +137,17 @@ DROP INDEX asset_md5;
 CREATE INDEX asset_md5 ON asset (md5);
 ",
     r"
+-- Every reason to look at a row raises `news`; a plan that was carried out sets `handled` to what `news` was when it was
+-- made. So a success clears nothing that came after its plan.
+DROP INDEX file_dirty;
+ALTER TABLE file ADD COLUMN news INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE file ADD COLUMN handled INTEGER NOT NULL DEFAULT 0;
+UPDATE file SET handled = 1 WHERE dirty = 0;
+ALTER TABLE file DROP COLUMN dirty;
+ALTER TABLE file ADD COLUMN dirty INTEGER NOT NULL GENERATED ALWAYS AS (news > handled) VIRTUAL;
+CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
+",
+    r"
 -- 1: this index itself read the file from the disk in the root it has; only such a file can be gone.
 ALTER TABLE file ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
 UPDATE file SET seen = md5 IS NOT NULL;

@@ -48,7 +48,7 @@ pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
         conn.execute_batch(
             "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
              DELETE FROM setting; DELETE FROM made; UPDATE mirror SET belongs = NULL;
-             UPDATE file SET asset = NULL, base_md5 = NULL, dirty = 1, failures = 0, retry_at = NULL, problem = NULL;
+             UPDATE file SET asset = NULL, base_md5 = NULL, news = news + 1, failures = 0, retry_at = NULL, problem = NULL;
              DELETE FROM file WHERE present = 0;",
         )?;
     }
@@ -81,7 +81,7 @@ pub fn set_root(conn: &Connection, mirror: i64, root: &str) -> rusqlite::Result<
 /// SQLite's.
 pub fn set_policy(conn: &Connection, mirror: &MirrorRow, policy: &str) -> rusqlite::Result<()> {
     if mirror.policy != policy {
-        conn.execute("UPDATE file SET dirty = 1, retry_at = NULL WHERE mirror = ?1", [mirror.id])?;
+        conn.execute("UPDATE file SET news = news + 1, retry_at = NULL WHERE mirror = ?1", [mirror.id])?;
         conn.execute("UPDATE mirror SET policy = ?2 WHERE id = ?1", params![mirror.id, policy])?;
     }
     Ok(())
@@ -110,7 +110,7 @@ mod tests {
         assert!(!bind(&conn, "1/main").unwrap());
         let mirror = mirror(&conn, "brand").unwrap();
         conn.execute(
-            "INSERT INTO file (mirror, path, present, md5, asset, dirty) VALUES (?1, 'a', 1, x'00', 'u', 0)",
+            "INSERT INTO file (mirror, path, present, md5, asset, handled) VALUES (?1, 'a', 1, x'00', 'u', 1)",
             [mirror.id],
         )
         .unwrap();
@@ -126,7 +126,7 @@ mod tests {
     fn new_rules_mean_every_file_is_looked_at_again_and_old_ones_do_not() {
         let (conn, _) = index();
         let row = mirror(&conn, "brand").unwrap();
-        conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, 'a', 1, 0)", [row.id]).unwrap();
+        conn.execute("INSERT INTO file (mirror, path, present, handled) VALUES (?1, 'a', 1, 1)", [row.id]).unwrap();
         let dirty = |conn: &Connection| -> i64 {
             conn.query_row("SELECT count(*) FROM file WHERE dirty = 1", [], |row| row.get(0)).unwrap()
         };

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::files;
+use super::{files, settings};
 use crate::model::RelPath;
 
 /// A metadata file as last read.
@@ -106,7 +106,8 @@ pub fn put(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite:
         sidecar.inode.cast_signed(),
         sidecar.content
     ])
-    .map(drop)
+    .map(drop)?;
+    count_change(conn, mirror)
 }
 
 /// Forgets a metadata file that is gone.
@@ -114,7 +115,25 @@ pub fn put(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite:
 /// # Errors
 /// SQLite's.
 pub fn remove(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()> {
-    conn.execute("DELETE FROM sidecar WHERE mirror = ?1 AND path = ?2", params![mirror, path]).map(drop)
+    conn.execute("DELETE FROM sidecar WHERE mirror = ?1 AND path = ?2", params![mirror, path])?;
+    count_change(conn, mirror)
+}
+
+/// How often a metadata file of the mirror was saved or removed. Whoever parsed them at another count knows less than the
+/// rows that were looked at again because of it.
+///
+/// # Errors
+/// SQLite's.
+pub fn changes(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
+    Ok(settings::get(conn, &changes_key(mirror))?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+fn count_change(conn: &Connection, mirror: i64) -> rusqlite::Result<()> {
+    settings::set(conn, &changes_key(mirror), &(changes(conn, mirror)? + 1).to_string())
+}
+
+fn changes_key(mirror: i64) -> String {
+    format!("sidecar_changes:{mirror}")
 }
 
 /// Looks again at the file `path`, or at all files below the folder `path`.
@@ -124,13 +143,13 @@ pub fn remove(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<()
 pub fn mark_dirty(conn: &Connection, mirror: i64, path: &str, below: bool) -> rusqlite::Result<()> {
     if !below {
         conn.execute(
-            "UPDATE file SET dirty = 1, retry_at = NULL WHERE mirror = ?1 AND path = ?2",
+            "UPDATE file SET news = news + 1, retry_at = NULL WHERE mirror = ?1 AND path = ?2",
             params![mirror, path],
         )?;
         return Ok(());
     }
     for row in files::below(conn, mirror, path)? {
-        conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE id = ?1")?.execute([row.id])?;
+        conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE id = ?1")?.execute([row.id])?;
     }
     Ok(())
 }

@@ -277,7 +277,7 @@ pub fn history(conn: &Connection, file: i64) -> rusqlite::Result<Vec<Done>> {
 pub fn retry(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
     // '0' is the character after '/'.
     let changed = conn.execute(
-        "UPDATE file SET dirty = 1, failures = 0, retry_at = NULL, problem = NULL WHERE mirror = ?1 AND problem IS NOT NULL
+        "UPDATE file SET news = news + 1, failures = 0, retry_at = NULL, problem = NULL WHERE mirror = ?1 AND problem IS NOT NULL
          AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
         params![mirror, path],
     )?;
@@ -308,7 +308,7 @@ mod tests {
     use crate::index::{Problem, files};
 
     fn add(conn: &Connection, mirror: i64, path: &str) -> i64 {
-        conn.execute("INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)", params![mirror, path])
+        conn.execute("INSERT INTO file (mirror, path, present, handled) VALUES (?1, ?2, 1, 1)", params![mirror, path])
             .unwrap();
         conn.last_insert_rowid()
     }
@@ -364,9 +364,10 @@ mod tests {
         let (conn, mirror) = index();
         let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
         for path in ["a/b.png", "a/c.png", "a.png", "ab/d.png", "fine.png"] {
-            let id = add(&conn, mirror, path);
+            add(&conn, mirror, path);
             if path != "fine.png" {
-                files::failed(&conn, id, &problem, i64::MAX).unwrap();
+                let row = files::by_path(&conn, mirror, path).unwrap().unwrap();
+                files::failed(&conn, &row, &problem, i64::MAX, 0).unwrap();
             }
         }
         assert_eq!(pending(&conn, mirror).unwrap(), 0);

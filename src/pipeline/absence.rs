@@ -173,6 +173,7 @@ mod tests {
             base_md5: None,
             failures: 0,
             cached,
+            news: 1,
             seen,
         }
     }

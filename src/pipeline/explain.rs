@@ -317,6 +317,7 @@ fn scope_of(
         hide_paths: config.stamp == StampMode::Digest,
         share: config.duplicates == Duplicates::Share,
         desires,
+        sidecar_changes: 0,
         sight: None,
         authoritative: config.authoritative,
     };

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use crate::index::FileRow;
-use crate::index::{assets, claims, files};
+use crate::index::{assets, files, hearsay};
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
 use super::absence::Absence;
@@ -31,6 +31,8 @@ pub struct Scope {
     pub share: bool,
     /// What the folder wants for each path.
     pub desires: Desires,
+    /// [`crate::index::sidecars::changes`] when the metadata files behind `desires` were read.
+    pub sidecar_changes: u64,
     /// Sees what is on disk beside the index; `None` where only the index counts.
     pub sight: Option<Sight>,
     /// What is not in the folder is gone, whoever saw it.
@@ -84,12 +86,12 @@ impl Scope {
         let mut entry = assets::pushed(conn, self.mirror, &asset.id)?;
         if entry.is_none()
             && let Some(stamped) = asset.stamp.0.get(&self.name)
-            && claims::is_about(conn, &self.name, &asset.id, stamped)?
+            && hearsay::is_about(conn, &self.name, &asset.id, stamped)?
         {
             entry = Some(stamped.clone());
         }
         if let Some(entry) = &mut entry {
-            entry.made = claims::is_made(conn, &self.name, &asset.id, entry, own)?;
+            entry.made = hearsay::is_made(conn, &self.name, &asset.id, entry, own)?;
         }
         let intended = assets::intended(conn, self.mirror, &asset.id)?;
         Ok(entry.map(|mut entry| {
@@ -140,6 +142,7 @@ pub fn observe(
         local,
         base: row.base_md5,
         known,
+        behind: false,
         pushed: None,
         sharers: Vec::new(),
         foreign_sharers: 0,
@@ -153,6 +156,7 @@ pub fn observe(
     if let Known::There(asset) = &seen.known {
         seen.pushed = scope.pushed_of(conn, asset, Some(&row.path))?;
         seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
+        seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
         for (mirror, owner) in files::owners(conn, &asset.id)? {
             if owner.id == row.id {
                 continue;
@@ -307,7 +311,7 @@ fn find_twins(
         let sharers = present_sharers(conn, scope, &candidate.asset, row.id)?;
         seen.gone_twin = Some(GoneTwin {
             row: twin.id,
-            birth: !scope.hide_paths && claims::derives_from(conn, &scope.name, &candidate.asset.id, &twin.path)?,
+            birth: !scope.hide_paths && hearsay::derives_from(conn, &scope.name, &candidate.asset.id, &twin.path)?,
             stamp_name: scope.stamp_name(&twin.path),
             path: twin.path,
             candidate,

@@ -86,6 +86,8 @@ pub struct PassEnd {
     pub changed: BTreeSet<String>,
     /// Files whose collection went away meanwhile: find or make it anew.
     pub uncollected: BTreeSet<String>,
+    /// A metadata file was saved meanwhile: what is left is planned by what it says now.
+    pub outdated: bool,
 }
 
 /// The pass could not go on.
@@ -192,7 +194,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn goes_on(&self) -> bool {
-        self.end.fatal.is_none() && !self.context.stop.is_cancelled()
+        self.end.fatal.is_none() && !self.end.outdated && !self.context.stop.is_cancelled()
     }
 
     fn set_flush(&self, flush: bool) {

@@ -131,7 +131,7 @@ fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool,
         let why = edit.summary();
         return decide(Action::Retag { asset: Box::new(asset.clone()), edit }, why);
     }
-    if index_behind || seen.pushed.as_ref() != Some(&edit.entry) {
+    if index_behind || seen.behind || seen.pushed.as_ref() != Some(&edit.entry) {
         let quiet_conflicts = edit.conflicts;
         return Plan { quiet_conflicts, ..decide(Action::Record { asset: asset.id.clone(), entry: edit.entry }, why) };
     }

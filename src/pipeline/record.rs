@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 use crate::index::files::Outcome;
-use crate::index::{FileRow, assets, claims, files};
+use crate::index::{FileRow, assets, files, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp};
 
 use super::plan::Action;
@@ -27,12 +27,12 @@ pub fn record(
     now_ms: i64,
 ) -> rusqlite::Result<()> {
     if let Some(asset) = asset {
-        assets::upsert_own(conn, asset)?;
+        assets::upsert_own(conn, asset, action.before(), row.id)?;
     }
     // A path that leaves an asset to others: they have less to say about it now.
     if let Some(left) = row.asset.as_ref().filter(|left| action.asset() != Some(*left) && leaves(action)) {
         if let Some(mut entry) = assets::pushed(conn, mirror, left)?.filter(|entry| entry.paths.contains(name)) {
-            claims::leave(conn, mirror, left, &mut entry, &row.path)?;
+            hearsay::leave(conn, mirror, left, &mut entry, &row.path)?;
             entry.paths.remove(name);
             assets::set_pushed(conn, mirror, left, &entry)?;
         }
@@ -40,12 +40,12 @@ pub fn record(
     }
     let in_step = |asset: &crate::model::UploadId, entry: &MirrorStamp| {
         assets::set_pushed(conn, mirror, asset, entry)?;
-        files::settled(conn, row.id, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
+        files::settled(conn, row, &Outcome { asset: Some(asset.clone()), base_md5: row.md5 }, now_ms)
     };
     match action {
-        Action::Nothing => files::clean(conn, row.id),
+        Action::Nothing => files::clean(conn, row),
         Action::Wait | Action::Report { .. } => Ok(()),
-        Action::Forget => files::forget(conn, row.id),
+        Action::Forget => files::forget(conn, row),
         Action::Record { asset, entry } => in_step(asset, entry),
         Action::Accept { asset, content } => {
             let mut entry = assets::pushed(conn, mirror, asset)?.unwrap_or_default();
@@ -55,23 +55,23 @@ pub fn record(
             files::mark_owners_dirty(conn, asset)
         }
         Action::Create { id, edit, .. } => {
-            claims::set_made(conn, id)?;
+            hearsay::set_made(conn, id)?;
             in_step(id, &edit.entry)
         }
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Move { asset, edit, from_row, .. } => {
-            files::forget(conn, *from_row)?;
+            files::release(conn, *from_row)?;
             in_step(&asset.id, &edit.entry)
         }
         Action::Replace { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } if row.present => in_step(&asset.id, &edit.entry),
         Action::Retag { asset, edit } => {
             assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
-            files::clean(conn, row.id)
+            files::clean(conn, row)
         }
         Action::Delete { asset } => {
             assets::remove(conn, &asset.id)?;
-            files::forget(conn, row.id)
+            files::release(conn, row.id)
         }
     }
 }
@@ -84,7 +84,7 @@ pub fn record(
 /// SQLite's.
 pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &Asset) -> rusqlite::Result<()> {
     let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
-    claims::set_made(conn, &asset.id)?;
+    hearsay::set_made(conn, &asset.id)?;
     let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
     if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
         entry.paths.retain(|name| !names.contains(name));

@@ -2,6 +2,7 @@
 //!
 //! - `GET /_sandbox/log?route=POST /uploads&since=SEQ&count=1`, `DELETE /_sandbox/log`
 //! - `GET|POST|DELETE /_sandbox/faults`: `{"route","skip","times","kind":{"name",…}}`; `times` 1, a number, or null
+//! - `POST|DELETE /_sandbox/holds`: `{"route"}` holds its calls until they are let go; forgetting the faults lets go too
 //! - `GET|PATCH /_sandbox/settings`: any of the settings
 //! - `GET /_sandbox/state`: environments with assets, collections, records
 //! - `POST /_sandbox/records`: `{"record","uploads":[ids],"environment"?}`; no uploads removes the record
@@ -62,6 +63,13 @@ struct Record {
     uploads: BTreeSet<String>,
 }
 
+/// The body of `/_sandbox/holds`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hold {
+    route: String,
+}
+
 #[derive(Debug, Deserialize)]
 struct Edited {
     environment: Option<String>,
@@ -99,8 +107,17 @@ pub(super) async fn enter(shared: &Shared, request: Request) -> Response {
             world.script.add(fault);
             json!({})
         }),
+        ("POST", "holds") => read::<Hold>(&body).map(|hold| {
+            world.holds.keep(&hold.route);
+            json!({})
+        }),
+        ("DELETE", "holds") => {
+            world.holds.clear();
+            Ok(json!({}))
+        }
         ("DELETE", "faults") => {
             world.script.clear();
+            world.holds.clear();
             Ok(json!({}))
         }
         ("GET", "settings") => serde_json::to_value(&world.settings).map_err(io::Error::other),

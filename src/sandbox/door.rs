@@ -1,4 +1,4 @@
-//! Where requests come in: logging, faults, and the way to API, bucket, page or control path.
+//! Where requests come in: logging, faults, holds, and the way to API, bucket, page or control path.
 //!
 //! Owns: carrying out the faults of API calls. Never does: the meaning of a call (that is `api`).
 //! Called by: the listener.
@@ -17,12 +17,13 @@ use tokio::sync::watch;
 use super::answer::{Answer, Refusal, respond};
 use super::api::{self, Token};
 use super::fault::FaultKind;
+use super::hold::{Moment, When};
 use super::job::Fate;
 use super::line::Line;
 use super::log::LogEntry;
 use super::rate::Verdict;
 use super::state::World;
-use super::{bucket, control, page};
+use super::{Sandbox, bucket, control, page};
 
 /// The largest document that is read, bytes.
 const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
@@ -48,14 +49,16 @@ pub(super) async fn enter(
     if path.starts_with("/_sandbox/") {
         return control::enter(&shared, request).await;
     }
-    let (seq, fault, mut cleared) = match meet(&shared, &request) {
+    let (seq, fault, mut cleared, moments) = match meet(&shared, &request) {
         Met::Down => {
             line.cut();
             return Response::default();
         }
         Met::Person => return page::enter(&shared, &path, request.uri().query().unwrap_or_default()).await,
-        Met::Client(seq, fault, cleared) => (seq, fault, cleared),
+        Met::Client(seq, fault, cleared, moments) => (seq, fault, cleared, moments),
     };
+    let (before, after): (Vec<_>, Vec<_>) = moments.into_iter().partition(|(when, _)| *when == When::Before);
+    live(&shared, before).await;
     if let Some(FaultKind::Delay { ms }) = fault {
         // Over, or forgotten: either way the call goes on.
         let _ = tokio::time::timeout(Duration::from_millis(ms), cleared.changed()).await;
@@ -72,6 +75,7 @@ pub(super) async fn enter(
     } else {
         answer(&shared, seq, request, fault.as_ref()).await
     };
+    live(&shared, after).await;
     match fault {
         Some(FaultKind::LoseReply) => {
             line.cut();
@@ -89,8 +93,9 @@ enum Met {
     Down,
     /// A person looks at the page or at an asset.
     Person,
-    /// A client's call, with its number in the log, the fault scripted for it, and what ends that fault.
-    Client(u64, Option<FaultKind>, watch::Receiver<()>),
+    /// A client's call, with its number in the log, the fault scripted for it, what ends that fault, and what
+    /// happens at the call.
+    Client(u64, Option<FaultKind>, watch::Receiver<()>, Vec<(When, Moment)>),
 }
 
 fn meet(shared: &Shared, request: &Request) -> Met {
@@ -106,7 +111,18 @@ fn meet(shared: &Shared, request: &Request) -> Met {
     if let Some(fault) = &fault {
         world.log.amend(seq, |entry| entry.fault = serde_json::to_value(fault).ok());
     }
-    Met::Client(seq, fault, world.script.cleared())
+    let moments = world.holds.take(request.method().as_str(), &label, named);
+    Met::Client(seq, fault, world.script.cleared(), moments)
+}
+
+/// Lives through what happens at a call: waits where it is held, lets editors act.
+async fn live(shared: &Arc<Shared>, moments: Vec<(When, Moment)>) {
+    for (_, moment) in moments {
+        match moment {
+            Moment::Wait(gate) => gate.pass().await,
+            Moment::Act(act) => act(&Sandbox::hand(Arc::clone(shared))),
+        }
+    }
 }
 
 /// Notes the request's arrival; the page and the assets are for people and not noted.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::entity::{Collection, Environment, EnvironmentRow, StoredFile, Ticket, Upload};
 use super::fault::Script;
+use super::hold::Holds;
 use super::job::Job;
 use super::journal::Journal;
 use super::log::Log;
@@ -40,6 +41,7 @@ pub(super) struct World {
     /// API calls by day.
     pub(super) calls: BTreeMap<String, u64>,
     pub(super) script: Script,
+    pub(super) holds: Holds,
     pub(super) log: Log,
     pub(super) rate: Rate,
     pub(super) journal: Journal,
@@ -70,6 +72,7 @@ impl World {
             due: BTreeSet::new(),
             calls: BTreeMap::new(),
             script: Script::default(),
+            holds: Holds::default(),
             log: Log::default(),
             rate: Rate::default(),
             journal: Journal::none(),

@@ -8,6 +8,7 @@
 mod figures;
 mod guard;
 mod listed;
+mod meanwhile;
 mod process;
 mod saves;
 mod service;

@@ -35,6 +35,24 @@ pub struct World {
     _dir: TempDir,
 }
 
+/// All files below a folder with their content; none where there is no folder.
+pub fn tree_of(root: &Path) -> BTreeMap<String, String> {
+    fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else {
+                let key = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                found.insert(key, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(root, root, &mut found);
+    found
+}
+
 /// One mirror, `brand`.
 pub fn config(root: &Path, state: &Path, api: &str) -> Config {
     let mut mirror = Mirror::new("brand", root);
@@ -55,7 +73,12 @@ pub fn config(root: &Path, state: &Path, api: &str) -> Config {
 
 /// One `--sync-once`.
 pub async fn run(config: &Config) -> Result<OnceEnd, RunError> {
-    let options = OnceOptions { waits: short(), ..OnceOptions::default() };
+    run_with(config, OnceOptions::default()).await
+}
+
+/// One `--sync-once` with flags.
+pub async fn run_with(config: &Config, flags: OnceOptions) -> Result<OnceEnd, RunError> {
+    let options = OnceOptions { waits: short(), ..flags };
     let given_up = Instant::now() + Duration::from_secs(120);
     loop {
         match run_once(config, &options, &CancellationToken::new()).await {
@@ -142,21 +165,7 @@ impl World {
 
     /// All files below the root with their content.
     pub fn tree(&self) -> BTreeMap<String, String> {
-        fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(root, &path, found);
-                } else {
-                    let key = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-                    found.insert(key, fs::read_to_string(&path).unwrap());
-                }
-            }
-        }
-        let root = self.path("");
-        let mut found = BTreeMap::new();
-        walk(&root, &root, &mut found);
-        found
+        tree_of(&self.path(""))
     }
 
     pub fn assets(&self) -> Vec<AssetView> {

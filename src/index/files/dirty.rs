@@ -1,7 +1,9 @@
 //! What is left to do: rows the planner has something to look at in.
 //!
-//! Owns: the SQL over `dirty` and `retry_at`. A row is dirty when something it depends on changed since the planner last
-//! found nothing to do. Never does: deciding what is to be done, or when to try again.
+//! Owns: the SQL over `news`, `handled` and `retry_at`. Each reason to look at a row raises `news`; a success raises
+//! `handled` to what `news` was when its plan was made; the row is dirty while there is more news than was handled. So
+//! what comes while a plan is carried out is never cleared by its success. Never does: deciding what is to be done, or
+//! when to try again.
 //! Called by: `pipeline`, and the parts of the index that make rows dirty.
 
 use rusqlite::{Connection, params};
@@ -77,42 +79,64 @@ pub fn waiting(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
     )
 }
 
-/// The planner found nothing to do for this row.
+/// The planner found nothing to do for the row as it was when planned. It stays dirty when there was other news since.
 ///
 /// # Errors
 /// SQLite's.
-pub fn clean(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+pub fn clean(conn: &Connection, planned: &FileRow) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE file SET dirty = 0, failures = 0, retry_at = NULL, problem = NULL WHERE id = ?1 AND (dirty = 1 OR \
-         problem IS NOT NULL)",
+        "UPDATE file SET handled = max(handled, ?3), failures = 0, retry_at = NULL, problem = NULL
+         WHERE id = ?1 AND path = ?2 AND (handled < ?3 OR problem IS NOT NULL)",
     )?
-    .execute([id])
+    .execute(params![planned.id, planned.path.key(), planned.news])
     .map(drop)
 }
 
-/// An action on this row succeeded. The row stays dirty when the content on disk moved on meanwhile.
+/// An action on the row as it was when planned succeeded. It stays dirty when there was other news since: the file changed
+/// again or went away, an editor changed its asset, its metadata file was saved anew.
 ///
 /// # Errors
 /// SQLite's.
-pub fn settled(conn: &Connection, id: i64, outcome: &Outcome, now_ms: i64) -> rusqlite::Result<()> {
+pub fn settled(conn: &Connection, planned: &FileRow, outcome: &Outcome, now_ms: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE file SET asset = ?2, base_md5 = ?3, dirty = md5 IS NOT ?3, failures = 0, retry_at = NULL,
-         problem = NULL, changed_at = ?4 WHERE id = ?1",
+        "UPDATE file SET asset = ?4, base_md5 = ?5, handled = max(handled, ?3), failures = 0, retry_at = NULL,
+         problem = NULL, changed_at = ?6 WHERE id = ?1 AND path = ?2",
     )?
-    .execute(params![id, outcome.asset.as_ref().map(UploadId::as_str), bytes(outcome.base_md5.as_ref()), now_ms])
+    .execute(params![
+        planned.id,
+        planned.path.key(),
+        planned.news,
+        outcome.asset.as_ref().map(UploadId::as_str),
+        bytes(outcome.base_md5.as_ref()),
+        now_ms
+    ])
     .map(drop)
 }
 
-/// An action on this row failed or is withheld; the row stays dirty and is tried again at `retry_at`, or at the
-/// next pass.
+/// An action on the row as it was when planned failed or is withheld. The row stays dirty and is tried again at `retry_at`
+/// (ms since 1970), or, when there was other news since, at `soon` if that is earlier.
 ///
 /// # Errors
 /// SQLite's.
-pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: i64) -> rusqlite::Result<()> {
+pub fn failed(
+    conn: &Connection,
+    planned: &FileRow,
+    problem: &Problem,
+    retry_at: i64,
+    soon: i64,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE file SET dirty = 1, failures = failures + 1, problem = ?2, retry_at = ?3 WHERE id = ?1",
+        "UPDATE file SET handled = min(handled, news - 1), failures = failures + 1, problem = ?4,
+         retry_at = CASE WHEN news = ?3 THEN ?5 ELSE min(?5, ?6) END WHERE id = ?1 AND path = ?2",
     )?
-    .execute(params![id, serde_json::to_string(problem).unwrap_or_default(), retry_at])
+    .execute(params![
+        planned.id,
+        planned.path.key(),
+        planned.news,
+        serde_json::to_string(problem).unwrap_or_default(),
+        retry_at,
+        soon
+    ])
     .map(drop)
 }
 
@@ -121,7 +145,7 @@ pub fn failed(conn: &Connection, id: i64, problem: &Problem, retry_at: i64) -> r
 /// # Errors
 /// SQLite's.
 pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE file SET dirty = 1 WHERE id = ?1")?.execute([id]).map(drop)
+    conn.prepare_cached("UPDATE file SET news = news + 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
 /// Whether this row is in step shows only at `at_ms` (since 1970): looks at it again then.
@@ -129,7 +153,7 @@ pub fn mark_dirty(conn: &Connection, id: i64) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn look_again(conn: &Connection, id: i64, at_ms: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE file SET dirty = 1, base_md5 = NULL, retry_at = ?2 WHERE id = ?1")?
+    conn.prepare_cached("UPDATE file SET news = news + 1, base_md5 = NULL, retry_at = ?2 WHERE id = ?1")?
         .execute(params![id, at_ms])
         .map(drop)
 }
@@ -139,7 +163,27 @@ pub fn look_again(conn: &Connection, id: i64, at_ms: i64) -> rusqlite::Result<()
 /// # Errors
 /// SQLite's.
 pub fn mark_owners_dirty(conn: &Connection, asset: &UploadId) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE file SET dirty = 1, retry_at = NULL WHERE asset = ?1")?
+    conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE asset = ?1")?
         .execute([asset.as_str()])
+        .map(drop)
+}
+
+/// As [`mark_owners_dirty`], but for the row whose own action changed the asset: to it that is no news.
+///
+/// # Errors
+/// SQLite's.
+pub fn mark_others_dirty(conn: &Connection, asset: &UploadId, actor: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE asset = ?1 AND id <> ?2")?
+        .execute(params![asset.as_str(), actor])
+        .map(drop)
+}
+
+/// The row has no asset any more and is looked at again.
+///
+/// # Errors
+/// SQLite's.
+pub fn detach(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE file SET asset = NULL, base_md5 = NULL, news = news + 1 WHERE id = ?1")?
+        .execute([id])
         .map(drop)
 }

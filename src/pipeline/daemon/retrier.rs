@@ -92,10 +92,11 @@ mod tests {
         let fail = |conn: &rusqlite::Connection| {
             for (name, path) in [("brand", "a/1.png"), ("brand", "b.png"), ("docs", "a/1.png")] {
                 let mirror = settings::mirror(conn, name)?.id;
-                let sql = "INSERT INTO file (mirror, path, present, dirty) VALUES (?1, ?2, 1, 0)";
+                let sql = "INSERT INTO file (mirror, path, present, handled) VALUES (?1, ?2, 1, 1)";
                 conn.execute(sql, rusqlite::params![mirror, path])?;
                 let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
-                files::failed(conn, conn.last_insert_rowid(), &problem, i64::MAX)?;
+                let row = files::by_path(conn, mirror, path)?.unwrap();
+                files::failed(conn, &row, &problem, i64::MAX, 0)?;
             }
             Ok(())
         };

@@ -36,13 +36,13 @@ impl MirrorRun {
             policy.on_remote_delete = OnRemoteDelete::Recreate;
         }
         let (name, site_id) = (config.name.clone(), site.id.clone());
-        let stored = session
+        let (stored, sidecar_changes) = session
             .index
             .call(move |conn| {
                 if hide_paths {
                     files::name_hidden(conn, row, |path| PathDigest::of(&site_id, &name, path))?;
                 }
-                sidecars::toml(conn, row)
+                Ok((sidecars::toml(conn, row)?, sidecars::changes(conn, row)?))
             })
             .await?;
         let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
@@ -64,6 +64,7 @@ impl MirrorRun {
             hide_paths,
             share: config.duplicates == Duplicates::Share,
             desires,
+            sidecar_changes,
             sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
             authoritative: config.authoritative,
         };

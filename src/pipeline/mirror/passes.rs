@@ -54,6 +54,9 @@ impl MirrorRun {
             tell_collections(&resolved, report);
             let context = self.context(turn, resolved.ids, report).await?;
             let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
+            if end.outdated && end.fatal.is_none() && !stop.is_cancelled() {
+                continue;
+            }
             let uncollected = std::mem::take(&mut end.uncollected);
             if !uncollected.is_empty() && !distrust && end.fatal.is_none() && !stop.is_cancelled() {
                 distrust = true;

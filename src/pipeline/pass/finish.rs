@@ -16,6 +16,8 @@ use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
 use crate::pipeline::verify::Replacement;
 
+/// What failed is tried again after this, when trying again can help or when there is news of it.
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
@@ -184,10 +186,11 @@ impl Pass<'_> {
         let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
         let entry =
             MirrorStamp { md5: asset.md5.map_or_else(String::new, |md5| md5.to_string()), ..edit.entry.clone() };
+        let (actor, before) = (row.id, plan.action.before().cloned());
         self.context
             .index
             .call(move |conn| {
-                assets::upsert_own(conn, &asset)?;
+                assets::upsert_own(conn, &asset, before.as_ref(), actor)?;
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
             .await?;
@@ -202,8 +205,8 @@ impl Pass<'_> {
         self.context.progress.failed();
         self.report.fail(row.path.key(), problem);
         tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
-        let (id, problem) = (row.id, problem.clone());
-        self.context.index.call(move |conn| files::failed(conn, id, &problem, retry_at)).await?;
+        let (row, problem, soon) = (row.clone(), problem.clone(), in_ms(FIRST_RETRY));
+        self.context.index.call(move |conn| files::failed(conn, &row, &problem, retry_at, soon)).await?;
         Ok(())
     }
 }
@@ -215,6 +218,9 @@ pub(super) fn next_try(row: &FileRow, heals: bool) -> i64 {
 
 /// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
 fn retry_at(failures: u32) -> i64 {
-    let seconds = 10_i64.saturating_mul(1 << failures.min(9)).min(3600);
-    (Timestamp::now() + SignedDuration::from_secs(seconds)).as_millisecond()
+    in_ms((FIRST_RETRY * (1 << failures.min(9))).min(SignedDuration::from_hours(1)))
+}
+
+fn in_ms(span: SignedDuration) -> i64 {
+    (Timestamp::now() + span).as_millisecond()
 }

@@ -6,10 +6,13 @@
 use jiff::Timestamp;
 
 use super::{Pass, PassError};
-use crate::index::{FileRow, assets, files};
+use crate::index::{FileRow, assets, files, sidecars};
 use crate::pipeline::observe::observe;
 use crate::pipeline::plan::{Action, Known, Observation, Plan, plan};
 use crate::pipeline::tracks::claim;
+
+/// Rows with their plans, and rows that are tracks of a video.
+type Planned = (Vec<(FileRow, Plan)>, Vec<FileRow>);
 
 /// Rows planned at once.
 const PAGE: u32 = 100;
@@ -22,10 +25,13 @@ impl Pass<'_> {
         let (after, failed) = (after.to_owned(), self.failed.clone());
         let now = if self.context.impatient { i64::MAX } else { Timestamp::now().as_millisecond() };
         let mut tracks = Vec::new();
-        let (page, tracks) = self
+        let planned = self
             .context
             .index
             .call(move |conn| {
+                if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+                    return Ok(None);
+                }
                 let page = files::dirty(conn, scope.mirror, present, &after, now, PAGE)?
                     .into_iter()
                     .map(|row| {
@@ -40,16 +46,26 @@ impl Pass<'_> {
                         let plan = plan(&seen, &policy);
                         remember_concluded(conn, scope.mirror, &seen, &plan)?;
                         if plan.action == Action::Nothing {
-                            files::clean(conn, row.id)?;
+                            files::clean(conn, &row)?;
                         }
                         Ok((row, plan))
                     })
                     .collect::<rusqlite::Result<Vec<_>>>()?;
-                Ok((page, tracks))
+                Ok(Some((page, tracks)))
             })
             .await?;
+        Ok(self.take_page(planned))
+    }
+
+    /// Nothing when a metadata file was saved since this pass read them: to plan by what it said before would be to take
+    /// the new word for heard.
+    fn take_page(&mut self, planned: Option<Planned>) -> Vec<(FileRow, Plan)> {
+        let Some((page, tracks)) = planned else {
+            self.end.outdated = true;
+            return Vec::new();
+        };
         self.await_turn(tracks);
-        Ok(page)
+        page
     }
 
     fn await_turn(&mut self, tracks: Vec<FileRow>) {
@@ -61,10 +77,13 @@ impl Pass<'_> {
     pub(super) async fn urgent_page(&mut self, paths: Vec<String>) -> Result<Vec<(FileRow, Plan)>, PassError> {
         let (scope, policy) = (self.context.scope.clone(), self.context.policy.clone());
         let failed = self.failed.clone();
-        let (page, tracks) = self
+        let planned = self
             .context
             .index
             .call(move |conn| {
+                if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+                    return Ok(None);
+                }
                 let (mut page, mut tracks) = (Vec::new(), Vec::new());
                 for path in paths {
                     let Some(row) = files::by_path(conn, scope.mirror, &path)?.filter(|row| row.present) else {
@@ -77,14 +96,14 @@ impl Pass<'_> {
                     let seen = observe(conn, &scope, &row, &failed)?;
                     let plan = plan(&seen, &policy);
                     if plan.action == Action::Nothing {
-                        files::clean(conn, row.id)?;
+                        files::clean(conn, &row)?;
                     }
                     page.push((row, plan));
                 }
-                Ok((page, tracks))
+                Ok(Some((page, tracks)))
             })
             .await?;
-        self.await_turn(tracks);
+        let page = self.take_page(planned);
         for (row, _) in &page {
             self.tried.remove(&row.id);
         }

@@ -130,14 +130,14 @@ impl Pass<'_> {
             .index
             .call(move |conn| {
                 if row.present {
-                    files::settled(conn, row.id, &Outcome { asset: None, base_md5: row.md5 }, now)?;
+                    files::settled(conn, &row, &Outcome { asset: None, base_md5: row.md5 }, now)?;
                 } else if due == Due::Delete {
                     if counts {
                         absence::deleted(conn, mirror, now)?;
                     }
-                    return files::forget(conn, row.id);
+                    return files::forget(conn, &row);
                 } else {
-                    files::clean(conn, row.id)?;
+                    files::clean(conn, &row)?;
                 }
                 match due.name() {
                     Some(action) => told::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why }),
@@ -194,7 +194,7 @@ impl Pass<'_> {
                 entry.paths.remove(&name);
                 assets::set_pushed(conn, mirror, &left, &entry)?;
             }
-            files::settled(conn, id, &Outcome { asset: None, base_md5: None }, Timestamp::now().as_millisecond())?;
+            files::detach(conn, id)?;
             files::mark_owners_dirty(conn, &left)?;
             assets::by_id(conn, &left)
         });

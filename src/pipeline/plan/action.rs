@@ -142,6 +142,26 @@ impl Action {
         }
     }
 
+    /// The asset as the plan found it, where the action changes one that is there.
+    #[must_use]
+    pub fn before(&self) -> Option<&Asset> {
+        match self {
+            Self::Adopt { asset, .. }
+            | Self::Alias { asset, .. }
+            | Self::Move { asset, .. }
+            | Self::Replace { asset, .. }
+            | Self::Retag { asset, .. }
+            | Self::Delete { asset } => Some(asset),
+            Self::Nothing
+            | Self::Record { .. }
+            | Self::Accept { .. }
+            | Self::Forget
+            | Self::Wait
+            | Self::Create { .. }
+            | Self::Report { .. } => None,
+        }
+    }
+
     /// Whether its execution may call the service.
     #[must_use]
     pub const fn calls(&self) -> bool {

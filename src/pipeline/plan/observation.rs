@@ -103,6 +103,9 @@ pub struct Observation {
     pub base: Option<Md5>,
     /// The asset known for the path by index, stamp or derived id.
     pub known: Known,
+    /// The index has another asset for the path, or another content as last in step, than the media area tells: what is
+    /// seen here must be written down also where nothing is to be done.
+    pub behind: bool,
     /// What this mirror last pushed to the known asset.
     pub pushed: Option<MirrorStamp>,
     /// Other paths of this mirror, on disk, that share the known asset.

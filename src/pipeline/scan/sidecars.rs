@@ -101,7 +101,7 @@ fn touch_subjects(conn: &rusqlite::Connection, mirror: i64, sidecar: &str) -> ru
         sidecars::mark_dirty(conn, mirror, subject, false)?;
         // `name.xmp` tells about `name.jpg`, whatever the extension.
         conn.execute(
-            "UPDATE file SET dirty = 1 WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/'",
+            "UPDATE file SET news = news + 1, retry_at = NULL WHERE mirror = ?1 AND path > ?2 || '.' AND path < ?2 || '/'",
             rusqlite::params![mirror, subject],
         )?;
     }

@@ -1,42 +1,50 @@
-//! What must hold at a quiet point.
+//! What must hold: after every run for what editors and strangers left, at a quiet point also for the folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dato_mirror::config::policy::{Duplicates, OnDelete};
+use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange};
 use dato_mirror::error::{Exit, RunError};
 use dato_mirror::model::Md5;
+use dato_mirror::pipeline::edit::GONE_TAG;
+use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::sandbox::AssetView;
 
+use super::editor::{alt_of, custom_of, stamped};
 use super::history::History;
+use super::machine::Who;
 use crate::world::told;
 
-/// The paths that the stamp of an asset names.
-fn stamped(asset: &AssetView) -> BTreeSet<String> {
-    let metadata = &asset.metadata;
-    let custom = metadata.pointer("/en/custom_data").or_else(|| metadata.pointer("/custom_data/en"));
-    let paths = custom.and_then(|data| data.pointer("/dato-mirror/brand/paths")).and_then(|paths| paths.as_array());
-    paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
+/// Whether a safety guard stopped it.
+fn is_stopped(end: &Result<OnceEnd, RunError>) -> bool {
+    match end {
+        Ok(end) => end.exit == Exit::Guard,
+        Err(error) => error.exit() == Exit::Guard && !matches!(error, RunError::Empty { .. }),
+    }
 }
 
 impl History {
     /// Runs until quiet, and holds the media area against the promises.
     pub async fn quiet_point(&mut self) {
-        let tree = self.world.tree();
-        let before: BTreeMap<String, AssetView> =
-            self.world.assets().into_iter().map(|one| (one.id.clone(), one)).collect();
-        let end = self.run().await;
+        let mut tree = self.world.tree();
+        if !self.world.config.mirrors[0].exclude.is_empty() {
+            tree.retain(|path, _| !path.starts_with("f/"));
+        }
+        let before = self.world.assets().len();
+        let mut end = self.run(Who::Ours, OnceOptions::default()).await;
         if tree.is_empty() {
             assert!(matches!(end, Err(RunError::Empty { .. })), "an empty root stops the run: {}", told(&end));
-            assert_eq!(before.len(), self.world.assets().len(), "an empty root changes nothing");
+            assert_eq!(before, self.world.assets().len(), "an empty root changes nothing");
             return;
+        }
+        if is_stopped(&end) {
+            end = self.run(Who::Ours, OnceOptions { force: true, ..OnceOptions::default() }).await;
         }
         let report = match &end {
             Ok(end) if matches!(end.exit, Exit::Done | Exit::Incomplete) => &end.report.mirrors[0],
             _ => panic!("a run without faults: {}", told(&end)),
         };
         let reported: BTreeSet<&str> = report.problems.iter().map(|one| one.path.as_str()).collect();
-        let after: BTreeMap<String, AssetView> =
-            self.world.assets().into_iter().map(|one| (one.id.clone(), one)).collect();
+        let after = self.by_id();
         let share = self.world.config.mirrors[0].duplicates == Duplicates::Share;
         // Every file has its asset, and one only.
         for (path, content) in &tree {
@@ -44,9 +52,9 @@ impl History {
                 continue;
             }
             let md5 = Md5::of(content.as_bytes()).to_string();
-            let own: Vec<&AssetView> = after.values().filter(|asset| stamped(asset).contains(path)).collect();
+            let own: Vec<&AssetView> = after.values().filter(|asset| stamped(asset, "brand").contains(path)).collect();
             let with_content: Vec<&&AssetView> = own.iter().filter(|asset| asset.md5 == md5).collect();
-            let accepted = self.accepted && own.iter().any(|asset| self.meddled.contains(&asset.id));
+            let accepted = self.accepted && own.iter().any(|asset| self.left().meddled.contains(&asset.id));
             assert!(
                 !with_content.is_empty() || accepted,
                 "{path} has no asset with its content: {own:?}; {}",
@@ -55,19 +63,19 @@ impl History {
             assert!(with_content.len() < 2, "{path} has two assets: {with_content:?}");
         }
         // No content twice by our doing, where contents are shared and no editor has meddled.
-        if share && self.meddled.is_empty() {
+        if share && self.left().meddled.is_empty() {
             for content in tree.values() {
                 let md5 = Md5::of(content.as_bytes()).to_string();
-                let present = |asset: &&AssetView| stamped(asset).iter().any(|path| tree.get(path) == Some(content));
+                let present =
+                    |asset: &&AssetView| stamped(asset, "brand").iter().any(|path| tree.get(path) == Some(content));
                 let holders: Vec<&AssetView> = after.values().filter(|one| one.md5 == md5).filter(present).collect();
-                let paths: usize = holders.iter().map(|one| stamped(one).len()).sum();
+                let paths: usize = holders.iter().map(|one| stamped(one, "brand").len()).sum();
                 assert!(holders.len() <= paths, "more assets than files: {holders:?}");
             }
         }
-        self.editors_are_safe(&before, &after);
         // Nothing is left to do.
         self.world.sandbox.clear_log();
-        let again = self.run().await;
+        let again = self.run(Who::Ours, OnceOptions::default()).await;
         let changes = self.world.changes();
         assert!(
             changes.is_empty(),
@@ -77,27 +85,72 @@ impl History {
         );
     }
 
-    fn editors_are_safe(&self, before: &BTreeMap<String, AssetView>, after: &BTreeMap<String, AssetView>) {
-        let deletes = self.world.config.mirrors[0].on_delete == OnDelete::Delete;
+    /// Every text, tag, file and asset of an editor or a stranger is what they left, unless a policy names it.
+    pub fn nothing_is_lost(&self, who: Who, before: &BTreeMap<String, AssetView>, after: &BTreeMap<String, AssetView>) {
+        let policies = &self.world.config.mirrors[0];
+        let disk = who.disk(&self.world);
         for (id, old) in before {
-            let Some(new) = after.get(id) else {
-                assert!(deletes, "{id} was deleted although on_delete does not say so");
-                assert!(!self.foreign.contains_key(id), "{id} was not ours to delete");
-                assert!(!self.referenced.contains(id), "{id} was in use");
-                continue;
-            };
-            assert_eq!((&old.path, &old.filename), (&new.path, &new.filename), "the URL of {id} changed");
-            assert_eq!(old.notes, new.notes, "what an editor typed on {id}");
-            for tag in self.typed.get(id).into_iter().flatten() {
-                assert!(new.tags.contains(tag), "{id} lost the typed tag {tag}");
+            match after.get(id) {
+                None => self.was_rightly_deleted(who, &disk, old),
+                Some(new) => {
+                    assert_eq!((&old.path, &old.filename), (&new.path, &new.filename), "the URL of {id} changed");
+                    let tagged =
+                        new.tags.iter().any(|tag| tag == GONE_TAG) && !old.tags.iter().any(|tag| tag == GONE_TAG);
+                    let there = stamped(new, who.mirror()).into_iter().find(|path| disk.contains(path));
+                    assert!(!tagged || there.is_none(), "{id} is tagged as gone, and {there:?} is there");
+                }
             }
         }
-        for (id, content) in &self.foreign {
-            let asset = &after[id];
-            if stamped(asset).is_empty() {
-                assert_eq!(asset.md5, Md5::of(content.as_bytes()).to_string(), "{id} is another's");
-                assert_eq!(asset.filename, "theirs.png");
+        let mut left = self.left();
+        for id in before.keys().filter(|id| !after.contains_key(*id)) {
+            left.forget(id);
+        }
+        if policies.on_remote_change == OnRemoteChange::Overwrite {
+            left.files.clear();
+        }
+        for (id, new) in after {
+            for tag in left.tags.get(id).into_iter().flatten() {
+                assert!(new.tags.contains(tag), "{id} lost the typed tag {tag}: {new:?}");
             }
+            if let Some(alt) = left.alts.get(id) {
+                assert_eq!(alt_of(&new.metadata), Some(alt.as_str()), "the alt text an editor typed on {id}");
+            }
+            if let Some(notes) = left.notes.get(id) {
+                assert_eq!(new.notes.as_ref(), Some(notes), "the notes an editor typed on {id}");
+            }
+            for key in left.custom.get(id).into_iter().flatten() {
+                let kept = custom_of(&new.metadata).is_some_and(|data| data.get(key).is_some());
+                assert!(kept, "{id} lost the custom data {key}: {new:?}");
+            }
+            if let Some(md5) = left.files.get(id).filter(|_| !self.accepted) {
+                assert_eq!(&new.md5, md5, "an editor's file in place of {id}'s was overwritten");
+            }
+        }
+        for (id, content) in &left.foreign {
+            let asset = &after[id];
+            assert_eq!(asset.filename, "theirs.png");
+            if stamped(asset, "brand").is_empty() && stamped(asset, "web").is_empty() || left.forged.contains(id) {
+                assert_eq!(asset.md5, Md5::of(content.as_bytes()).to_string(), "{id} is another's");
+            }
+        }
+    }
+
+    fn was_rightly_deleted(&self, who: Who, disk: &BTreeSet<String>, old: &AssetView) {
+        let (left, id) = (self.left(), &old.id);
+        if left.deleted.contains(id) {
+            return;
+        }
+        let policy = self.world.config.mirrors[0].on_delete;
+        assert!(policy == OnDelete::Delete, "{id} was deleted although on_delete does not say so");
+        assert!(!left.foreign.contains_key(id), "{id} was not ours to delete");
+        assert!(!left.referenced.contains(id), "{id} was in use");
+        assert!(!left.files.contains_key(id), "{id} was deleted with an editor's file: {old:?}");
+        let others = if who == Who::Web { "brand" } else { "web" };
+        assert!(stamped(old, others).is_empty(), "{id} was another mirror's too: {old:?}");
+        let seen = &self.seen[&who];
+        for path in stamped(old, who.mirror()) {
+            assert!(!disk.contains(&path), "{id} was deleted, and {path} is there");
+            assert!(seen.contains(&path), "{id} was deleted for {path}, which this index never saw: {old:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange, OnRemoteDelete};
 
+use super::editor::Act;
 use super::history::{History, Op};
 
 async fn live(ops: &[Op]) {
@@ -20,10 +21,78 @@ async fn another_machines_asset_for_a_path_is_not_made_again_where_duplicates_ar
         Op::Policy(OnDelete::Keep, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Separate),
         Op::Write("d/b.png", "three"),
         Op::Run,
-        Op::EditorDeletes(0),
-        Op::Foreign("two"),
+        Op::Editor(Act::Delete(0)),
+        Op::Editor(Act::Foreign("two")),
         Op::Write("d/b.png", "two"),
         Op::OtherMachine,
+        Op::Run,
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_whose_shared_asset_another_machine_made_anew_for_others_has_the_one_made_for_it() {
+    live(&[
+        Op::Policy(OnDelete::Keep, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Share),
+        Op::Write("a.png", "three"),
+        Op::Write("f/a.png", "three"),
+        Op::Run,
+        Op::Editor(Act::Delete(0)),
+        Op::Run,
+        Op::Policy(OnDelete::Keep, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Separate),
+        Op::OtherMachine,
+        Op::Run,
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_another_machine_gave_an_asset_of_its_own_does_not_replace_the_one_it_left() {
+    live(&[
+        Op::Policy(OnDelete::Keep, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Share),
+        Op::Write("b.png", "five"),
+        Op::Write("f/c.png", "five"),
+        Op::Run,
+        Op::Write("b.png", "one"),
+        Op::OtherMachine,
+        Op::Write("f/c.png", "four"),
+        Op::Run,
+    ])
+    .await;
+}
+
+/// What the stamp taught the planner is written down: else the next change of the file looks like an editor's work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_in_step_after_an_old_index_is_replaced_when_it_changes_back() {
+    for policy in [OnRemoteChange::Accept, OnRemoteChange::Report] {
+        live(&[
+            Op::Policy(OnDelete::Keep, policy, OnRemoteDelete::Report, Duplicates::Separate),
+            Op::Write("f/c.png", "three"),
+            Op::Run,
+            Op::Backup,
+            Op::Write("f/c.png", "four"),
+            Op::Run,
+            Op::OldIndex,
+            Op::Run,
+            Op::Write("f/c.png", "three"),
+            Op::Run,
+        ])
+        .await;
+    }
+}
+
+/// The record lost it with the deletion: what is made anew under the same id is in nobody's use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asset_made_again_after_an_editor_deleted_it_is_in_use_by_nobody() {
+    live(&[
+        Op::Policy(OnDelete::Delete, OnRemoteChange::Report, OnRemoteDelete::Recreate, Duplicates::Share),
+        Op::Write("b.png", "five"),
+        Op::Run,
+        Op::Editor(Act::Reference(0)),
+        Op::Editor(Act::Delete(0)),
+        Op::Run,
+        Op::Write("a.png", "two"),
+        Op::Delete("b.png"),
         Op::Run,
     ])
     .await;
@@ -35,7 +104,7 @@ async fn an_accepted_file_stands_also_under_another_policy() {
         Op::Policy(OnDelete::Keep, OnRemoteChange::Accept, OnRemoteDelete::Report, Duplicates::Separate),
         Op::Write("a.png", "five"),
         Op::Run,
-        Op::Replace(0),
+        Op::Editor(Act::Replace(0)),
         Op::Run,
         Op::Policy(OnDelete::Tag, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, Duplicates::Share),
         Op::Run,

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use dato_mirror::config::policy::{Choice as _, Duplicates, OnDelete, OnRemoteChange, OnRemoteDelete};
-use dato_mirror::error::RunError;
-use dato_mirror::pipeline::once::OnceEnd;
-use dato_mirror::sandbox::{Answers, Edit, Fault, FaultKind, Settings};
+use dato_mirror::config::policy::{Choice as _, Duplicates, MaxDelete, OnDelete, OnRemoteChange, OnRemoteDelete};
+use dato_mirror::error::{Exit, RunError};
+use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
+use dato_mirror::sandbox::{Answers, AssetView, Fault, FaultKind, Settings};
 
-use crate::world::World;
+use super::editor::{Act, FORGED, Left};
+use super::machine::{Who, sync_partly};
+use crate::world::{World, run_with};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -25,21 +27,69 @@ pub enum Op {
     Delete(&'static str),
     Swap(&'static str, &'static str),
     Rewrite(&'static str, &'static str),
-    Retag(usize),
-    Alt(usize),
-    Replace(usize),
-    EditorDeletes(usize),
-    Foreign(&'static str),
-    Reference(usize),
+    /// An editor, while nothing runs.
+    Editor(Act),
+    /// A run with an editor who acts right before the call of a route that comes after so many others.
+    EditorDuring(&'static str, u64, Act),
+    /// A run with a change of the folder right before such a call.
+    FolderDuring(&'static str, u64, Save),
     Fault(&'static str, FaultKind, u64),
     Crash(u64),
     LoseIndex,
     Backup,
     OldIndex,
     OtherMachine,
+    /// A part of the folder reaches another machine, which runs.
+    Lagging(u64),
+    /// Another mirror's folder changes, and it runs.
+    Web(&'static str, Option<&'static str>),
+    /// Somebody mirrors another folder under our mirror's name.
+    Stranger,
+    /// The folder `f` is excluded, or it is not.
+    Exclude(bool),
+    /// A hundred copies of one content.
+    Copies(&'static str),
     Clock(i64),
     Run,
 }
+
+/// What happens to a file while the mirror works on it.
+#[derive(Debug, Clone, Copy)]
+pub enum Save {
+    Write(&'static str, &'static str),
+    Delete(&'static str),
+    /// It goes and comes back as it was.
+    Flicker(&'static str),
+    Rename(&'static str, &'static str),
+    /// A folder takes its place.
+    Folder(&'static str),
+}
+
+impl Save {
+    fn apply(self, root: &Path) {
+        // Whether there is such a file shows when it is too late: then nothing happens.
+        let done = match self {
+            Self::Write(path, content) => {
+                let path = root.join(path);
+                fs::create_dir_all(path.parent().unwrap()).and_then(|()| fs::write(path, content))
+            }
+            Self::Delete(path) => fs::remove_file(root.join(path)),
+            Self::Flicker(path) => fs::read(root.join(path)).and_then(|content| {
+                fs::remove_file(root.join(path))?;
+                fs::write(root.join(path), content)
+            }),
+            Self::Rename(from, to) => {
+                let to = root.join(to);
+                fs::create_dir_all(to.parent().unwrap()).and_then(|()| fs::rename(root.join(from), to))
+            }
+            Self::Folder(path) => fs::remove_file(root.join(path)).and_then(|()| fs::create_dir(root.join(path))),
+        };
+        drop(done);
+    }
+}
+
+/// How many copies are a hundred and some.
+const COPIES: usize = 110;
 
 const PATHS: [&str; 8] = ["a.png", "b.png", "d/a.png", "d/b.png", "d/e/c.png", "f/a.png", "f/c.png", "g/b.png"];
 const CONTENTS: [&str; 5] = ["one", "two", "three", "four", "five"];
@@ -54,6 +104,18 @@ const ROUTES: [&str; 8] = [
     "DELETE /uploads/:id",
     "POST /uploads/bulk/tag",
 ];
+/// Where something may happen in the midst of a run: what is done before the mirror's last look, it must see.
+const MOMENTS: [&str; 7] = [
+    "GET /site",
+    "GET /uploads",
+    "POST /upload-requests",
+    "PUT bucket",
+    "POST /uploads",
+    "GET /uploads/:id/references",
+    "GET /job-results/:id",
+];
+/// Where the look is over and the write on its way.
+const IN_FLIGHT: [&str; 3] = ["PUT /uploads/:id", "DELETE /uploads/:id", "POST /uploads/bulk/tag"];
 
 /// A world and all the model has to know of it.
 pub struct History {
@@ -61,34 +123,31 @@ pub struct History {
     random: fastrand::Rng,
     told: Arc<Mutex<Vec<Op>>>,
     pub visited: BTreeMap<&'static str, u64>,
-    /// Tags and alt texts that editors typed, by asset.
-    pub typed: BTreeMap<String, BTreeSet<String>>,
-    /// Assets that editors replaced or deleted.
-    pub meddled: BTreeSet<String>,
-    /// Contents of assets of others.
-    pub foreign: BTreeMap<String, String>,
-    /// Assets that records use.
-    pub referenced: BTreeSet<String>,
+    /// What editors and strangers left.
+    left: Arc<Mutex<Left>>,
+    /// The files that each index has seen.
+    pub seen: BTreeMap<Who, BTreeSet<String>>,
+    /// What our index had seen when it was backed up.
+    saved: BTreeSet<String>,
     /// Whether an editor's file could be let stand at any time: it stands from then on.
     pub accepted: bool,
-    edits: u32,
 }
 
 impl History {
     pub async fn new(seed: u64, told: Arc<Mutex<Vec<Op>>>) -> Self {
         let answers = if seed.is_multiple_of(16) { Answers::Usual } else { Answers::Direct };
-        let world = World::new(Settings { answers, by_field: seed % 2 == 1, ..Settings::fast() }).await;
+        let mut world = World::new(Settings { answers, by_field: seed % 2 == 1, ..Settings::fast() }).await;
+        // The guard against mass deletions is another test's: a folder of five files would always meet it.
+        world.mirror().max_delete = MaxDelete::Percent(100.0);
         Self {
             world,
             random: fastrand::Rng::with_seed(seed),
             told,
             visited: BTreeMap::new(),
-            typed: BTreeMap::new(),
-            meddled: BTreeSet::new(),
-            foreign: BTreeMap::new(),
-            referenced: BTreeSet::new(),
+            left: Arc::default(),
+            seen: BTreeMap::new(),
+            saved: BTreeSet::new(),
             accepted: false,
-            edits: 0,
         }
     }
 
@@ -104,6 +163,15 @@ impl History {
             }
             self.apply(Op::Run).await;
         }
+        let done = std::mem::take(&mut self.left().done);
+        for (what, times) in done {
+            *self.visited.entry(what).or_default() += times;
+        }
+    }
+
+    /// The editors' book.
+    pub fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap()
     }
 
     fn path(&mut self) -> &'static str {
@@ -127,7 +195,7 @@ impl History {
     fn choose(&mut self) -> Op {
         let (path, other, content) = (self.path(), self.path(), self.content());
         let nth = self.random.usize(..16);
-        match self.random.u32(..60) {
+        match self.random.u32(..80) {
             0..16 => Op::Write(path, content),
             16..18 => Op::Touch(path),
             18..23 => Op::Rename(path, other),
@@ -139,12 +207,7 @@ impl History {
             28..31 => Op::Delete(path),
             31..33 => Op::Swap(path, other),
             33..35 => Op::Rewrite(path, content),
-            35..37 => Op::Retag(nth),
-            37..39 => Op::Alt(nth),
-            39..41 => Op::Replace(nth),
-            41..43 => Op::EditorDeletes(nth),
-            43..45 => Op::Foreign(content),
-            45 => Op::Reference(nth),
+            35..46 => Op::Editor(self.act(content)),
             46..50 => Op::Fault(ROUTES[self.random.usize(..ROUTES.len())], self.fault(), self.random.u64(..3)),
             50..53 => Op::Crash(self.random.u64(..40)),
             53 => Op::LoseIndex,
@@ -153,8 +216,52 @@ impl History {
             56 => Op::OtherMachine,
             57 => Op::Clock(self.random.i64(-120_000..120_000)),
             58 => self.policy(),
+            59 => Op::Exclude(nth.is_multiple_of(2)),
+            60..66 => self.editor_during(content),
+            66..70 => self.folder_during(path, other, content),
+            70..73 => Op::Lagging(self.random.u64(..)),
+            73..76 => Op::Web(path, (nth < 12).then_some(content)),
+            76 => Op::Stranger,
+            77 if self.random.u32(..16) == 0 => Op::Copies(content),
             _ => Op::Run,
         }
+    }
+
+    fn act(&mut self, content: &'static str) -> Act {
+        let nth = self.random.usize(..16);
+        match self.random.u32(..24) {
+            0..4 => Act::Retag(nth),
+            4..7 => Act::Alt(nth),
+            7..9 => Act::Notes(nth),
+            9 => Act::Custom(nth),
+            10 => Act::Unstamp(nth),
+            11..15 => Act::Replace(nth),
+            15..18 => Act::Delete(nth),
+            18 => Act::Reference(nth),
+            19..22 => Act::Foreign(content),
+            22 => Act::CopyStamp(nth),
+            _ => Act::Forge(FORGED[nth % FORGED.len()]),
+        }
+    }
+
+    fn editor_during(&mut self, content: &'static str) -> Op {
+        let act = self.act(content);
+        let skip = self.random.u64(..4);
+        let flight = act.is_safe_in_flight() && self.random.bool();
+        let routes: &[&'static str] = if flight { &IN_FLIGHT } else { &MOMENTS };
+        Op::EditorDuring(routes[self.random.usize(..routes.len())], skip, act)
+    }
+
+    fn folder_during(&mut self, path: &'static str, other: &'static str, content: &'static str) -> Op {
+        let save = match self.random.u32(..10) {
+            0..5 => Save::Write(path, content),
+            5..7 => Save::Delete(path),
+            7 => Save::Flicker(path),
+            8 => Save::Rename(path, other),
+            _ => Save::Folder(path),
+        };
+        let all: Vec<&'static str> = MOMENTS.into_iter().chain(IN_FLIGHT).collect();
+        Op::FolderDuring(all[self.random.usize(..all.len())], self.random.u64(..4), save)
     }
 
     fn fault(&mut self) -> FaultKind {
@@ -179,17 +286,15 @@ impl History {
         *self.visited.entry(what).or_default() += 1;
     }
 
-    fn nth_asset(&self, nth: usize) -> Option<String> {
-        let mut all = self.world.assets();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
-        (!all.is_empty()).then(|| all[nth % all.len()].id.clone())
-    }
-
     fn file(&self, key: &str) -> Option<PathBuf> {
         Some(self.world.path(key)).filter(|path| path.is_file())
     }
 
     pub async fn apply(&mut self, op: Op) {
+        let name = format!("{op:?}");
+        if std::env::var("WITHOUT").is_ok_and(|without| without.split(',').any(|one| name.contains(one))) {
+            return;
+        }
         self.told.lock().unwrap().push(op.clone());
         match op {
             Op::Policy(on_delete, on_remote_change, on_remote_delete, duplicates) => {
@@ -255,46 +360,84 @@ impl History {
                     self.visit("rewrite");
                 }
             }
-            Op::Retag(nth) | Op::Alt(nth) | Op::Replace(nth) | Op::EditorDeletes(nth) | Op::Reference(nth) => {
-                if let Some(id) = self.nth_asset(nth) {
-                    self.editor(&op, &id);
-                }
+            Op::Editor(act) => {
+                let sandbox = self.world.sandbox.clone();
+                self.left().act(&sandbox, act);
             }
-            Op::Foreign(content) => {
-                let id = self.world.sandbox.create_foreign(None, "theirs.png", content.as_bytes()).unwrap();
-                self.foreign.insert(id, content.to_owned());
-                self.visit("foreign upload");
+            Op::EditorDuring(route, skip, act) => {
+                let (left, acted) = (self.left.clone(), Arc::new(Mutex::new(false)));
+                let done = acted.clone();
+                self.world.sandbox.before(route, skip, move |area| {
+                    left.lock().unwrap().act(area, act);
+                    *done.lock().unwrap() = true;
+                });
+                self.run_between(Who::Ours).await;
+                self.visit_if(*acted.lock().unwrap(), "editor during a run");
+            }
+            Op::FolderDuring(route, skip, save) => {
+                let (root, acted) = (self.world.path(""), Arc::new(Mutex::new(false)));
+                let done = acted.clone();
+                self.world.sandbox.before(route, skip, move |_| {
+                    save.apply(&root);
+                    *done.lock().unwrap() = true;
+                });
+                self.run_between(Who::Ours).await;
+                self.visit_if(*acted.lock().unwrap(), "folder during a run");
             }
             Op::Fault(route, kind, skip) => {
                 self.world.sandbox.add_fault(Fault { route: route.into(), skip, times: Some(1), kind });
-                let _ = self.run().await;
-                self.world.sandbox.clear_faults();
+                self.run_between(Who::Ours).await;
                 self.visit("fault");
             }
             Op::Crash(ms) => {
+                self.sees(Who::Ours);
                 // Dropping the run is a crash but for the index's thread, which ends what it has begun.
-                let _ = tokio::time::timeout(Duration::from_millis(ms), self.run()).await;
+                let _ = tokio::time::timeout(Duration::from_millis(ms), self.world.run()).await;
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 self.visit("crash");
             }
             Op::LoseIndex => {
-                let state = self.world.config.state_path.parent().unwrap().to_owned();
-                let _ = fs::remove_dir_all(state);
+                let _ = fs::remove_dir_all(Who::Ours.state(&self.world));
+                self.seen.remove(&Who::Ours);
                 self.visit("lost index");
             }
-            Op::Backup => self.copy_index("state", "backup"),
+            Op::Backup => {
+                self.copy_index("state", "backup");
+                self.saved = self.seen.get(&Who::Ours).cloned().unwrap_or_default();
+            }
             Op::OldIndex => {
                 if self.world.path("../backup").exists() {
                     self.copy_index("backup", "state");
+                    self.seen.insert(Who::Ours, self.saved.clone());
                     self.visit("old index");
                 }
             }
             Op::OtherMachine => {
-                let ours = self.world.config.state_path.clone();
-                self.world.config.state_path = self.world.path("../other/index.sqlite");
-                let _ = self.run().await;
-                self.world.config.state_path = ours;
+                self.run_between(Who::Twin).await;
                 self.visit("other machine");
+            }
+            Op::Lagging(bits) => {
+                sync_partly(&self.world, bits);
+                self.run_between(Who::Lagging).await;
+                self.visit("lagging machine");
+            }
+            Op::Web(path, content) => {
+                let file = Who::Web.root(&self.world).join(path);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                let _ = content.map_or_else(|| fs::remove_file(&file), |content| fs::write(&file, content));
+                self.run_between(Who::Web).await;
+                self.visit("other mirror");
+            }
+            Op::Stranger => self.stranger().await,
+            Op::Exclude(excludes) => {
+                self.world.mirror().exclude = excludes.then(|| "f/**".to_owned()).into_iter().collect();
+                self.visit("exclude");
+            }
+            Op::Copies(content) => {
+                for number in 0..COPIES {
+                    self.world.write(&format!("many/{number:03}.png"), content);
+                }
+                self.visit("copies");
             }
             Op::Clock(ms) => {
                 self.world.sandbox.set(|settings| settings.clock_offset_ms += ms);
@@ -304,46 +447,37 @@ impl History {
         }
     }
 
-    fn editor(&mut self, op: &Op, id: &str) {
-        self.edits += 1;
-        let sandbox = self.world.sandbox.clone();
-        let asset = sandbox.assets(None).into_iter().find(|one| one.id == id).unwrap();
-        match op {
-            Op::Retag(_) => {
-                let tag = format!("typed {}", self.edits);
-                let mut tags: Vec<&str> = asset.tags.iter().map(String::as_str).collect();
-                tags.push(&tag);
-                sandbox.edit_tags(None, id, &tags).unwrap();
-                self.typed.entry(id.to_owned()).or_default().insert(tag);
-                self.visit("retag");
-            }
-            Op::Alt(_) => {
-                let notes = Some(format!("typed {}", self.edits));
-                sandbox.edit_metadata(None, id, Edit { notes, ..Edit::default() }).unwrap();
-                self.visit("alt");
-            }
-            Op::Replace(_) => {
-                let content = format!("editor's {}", self.edits);
-                sandbox.replace_content(None, id, content.as_bytes()).unwrap();
-                self.meddled.insert(id.to_owned());
-                if let Some(theirs) = self.foreign.get_mut(id) {
-                    *theirs = content;
-                }
-                self.visit("replace");
-            }
-            Op::EditorDeletes(_) => {
-                sandbox.delete_asset(None, id).unwrap();
-                self.meddled.insert(id.to_owned());
-                self.foreign.remove(id);
-                self.typed.remove(id);
-                self.visit("editor deletes");
-            }
-            _ => {
-                sandbox.add_reference(None, &format!("record{}", self.edits), &[id]).unwrap();
-                self.referenced.insert(id.to_owned());
-                self.visit("reference");
-            }
+    fn visit_if(&mut self, happened: bool, what: &'static str) {
+        if happened {
+            self.visit(what);
         }
+    }
+
+    /// A run that may meet anything; what it leaves undone, the next quiet point sees done.
+    async fn run_between(&mut self, who: Who) {
+        let _ = self.run(who, OnceOptions::default()).await;
+        self.world.sandbox.clear_faults();
+    }
+
+    /// Somebody's folder has nothing that the mirror of this name has: nothing of ours may change.
+    async fn stranger(&mut self) {
+        let named = |asset: &AssetView| !super::editor::stamped(asset, "brand").is_empty();
+        if !self.world.assets().iter().any(named) {
+            return;
+        }
+        let root = Who::Stranger.root(&self.world);
+        fs::create_dir_all(&root).unwrap();
+        for number in 0..3 {
+            fs::write(root.join(format!("s{number}.png")), format!("a stranger's {number}")).unwrap();
+        }
+        let _ = fs::remove_dir_all(Who::Stranger.state(&self.world));
+        self.world.sandbox.clear_log();
+        let end = self.run(Who::Stranger, OnceOptions::default()).await;
+        let stopped = matches!(&end, Err(error) if error.exit() == Exit::Guard)
+            || matches!(&end, Ok(end) if end.exit == Exit::Guard);
+        let changes = self.world.changes();
+        assert!(stopped && changes.is_empty(), "another folder under the same name: {changes:#?}");
+        self.visit("stranger");
     }
 
     fn copy_index(&self, from: &str, to: &str) {
@@ -358,7 +492,30 @@ impl History {
         }
     }
 
-    pub async fn run(&self) -> Result<OnceEnd, RunError> {
-        self.world.run().await
+    /// What is on a machine's disk, its index sees in a run.
+    fn sees(&mut self, who: Who) {
+        let disk = who.disk(&self.world);
+        self.seen.entry(who).or_default().extend(disk);
+    }
+
+    /// One run, after which nobody has lost anything.
+    pub async fn run(&mut self, who: Who, flags: OnceOptions) -> Result<OnceEnd, RunError> {
+        self.sees(who);
+        let before = self.by_id();
+        let end = run_with(&who.config(&self.world), flags).await;
+        self.sees(who);
+        let after = self.by_id();
+        if who == Who::Lagging {
+            let changed = |(id, asset): &(&String, &AssetView)| after.get(*id).is_some_and(|now| now.md5 != asset.md5);
+            let ids: Vec<String> = before.iter().filter(changed).map(|(id, _)| id.clone()).collect();
+            self.left().meddled.extend(ids);
+        }
+        self.nothing_is_lost(who, &before, &after);
+        end
+    }
+
+    /// Every asset.
+    pub fn by_id(&self) -> BTreeMap<String, AssetView> {
+        self.world.assets().into_iter().map(|one| (one.id.clone(), one)).collect()
     }
 }

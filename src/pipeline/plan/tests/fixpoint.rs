@@ -99,6 +99,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         hide_paths: false,
         share: policy.duplicates == Duplicates::Share,
         desires,
+        sidecar_changes: 0,
         sight: None,
         authoritative: false,
     }
@@ -238,7 +239,7 @@ impl World {
         self.scan();
         let before = self.assets();
         let first = self.pass();
-        self.call(|conn| conn.execute("UPDATE file SET dirty = 1", []).map(drop));
+        self.call(|conn| conn.execute("UPDATE file SET news = news + 1", []).map(drop));
         assert_eq!(self.pass(), Vec::<String>::new(), "a second pass has nothing to do after {first:#?}");
         self.check(&before);
     }

@@ -40,6 +40,7 @@ fn claim(present: bool) -> Claim {
             base_md5: None,
             failures: 0,
             cached: false,
+            news: 1,
             seen: true,
         },
         video: "clip.mp4".into(),
