@@ -131,8 +131,8 @@ pub(super) fn with_content_sql() -> String {
 /// SQLite's.
 pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(String, FileRow)>> {
     let sql = format!(
-        "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
+        "SELECT {}, mirror.name AS mirror_name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
         COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
     );
-    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(16)?, row_of(row)?)))?.collect()
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get("mirror_name")?, row_of(row)?)))?.collect()
 }
