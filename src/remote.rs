@@ -18,12 +18,14 @@ mod limit;
 mod listing;
 mod options;
 mod pace;
+mod permit;
 mod retry;
 mod role;
 mod schedule;
 #[cfg(test)]
 mod tests;
 mod tracks;
+
 mod upload;
 mod visibility;
 mod wire;
@@ -46,6 +48,7 @@ pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
 pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
+pub use permit::{BudgetPermit, CallPermit, NotDone};
 pub use role::{ACTIONS, Allowed, Role};
 pub use tracks::Track;
 pub use upload::{FileToSend, SendError, Sent, UploadTicket};
@@ -110,6 +113,71 @@ impl Remote {
         self.door.result(&Call::get(&["uploads"]).query(query.to_query())).await
     }
 
+    /// Waits for the budget's leave to make one call.
+    ///
+    /// # Errors
+    /// [`ApiErrorKind::Budget`] when no call is left for this month.
+    pub async fn budget_permit(&self) -> Result<BudgetPermit, ApiError> {
+        self.door.budget_permit().await
+    }
+
+    /// Waits for the pacer's leave to make that call now.
+    pub async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
+        self.door.call_permit(budget).await
+    }
+
+    /// [`Remote::list`] with its permit in hand.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn list_in(&self, permit: CallPermit, query: &ListQuery) -> Result<Page, ApiError> {
+        let call = Call::get(&["uploads"]).query(query.to_query());
+        let (assets, total) = wire::assets(&self.door.result_from(&call, Some(permit)).await?)?;
+        Ok(Page { assets, total })
+    }
+
+    /// [`Remote::find`] with its permit in hand.
+    ///
+    /// # Errors
+    /// As [`Remote::site`].
+    pub async fn find_in(&self, permit: CallPermit, id: &UploadId) -> Result<Option<Asset>, ApiError> {
+        found(self.door.result_from(&Call::get(&["uploads", id.as_str()]), Some(permit)).await)
+    }
+
+    /// [`Remote::update`] with its permit in hand, sent once: the asset was looked at just now.
+    ///
+    /// # Errors
+    /// See [`NotDone`].
+    pub async fn update_in(
+        &self,
+        permit: CallPermit,
+        id: &UploadId,
+        change: &UploadChange,
+    ) -> Result<Accepted, NotDone> {
+        let site = self.known_site().await?;
+        let call = self.write_call(Write::Update(id, change), &site).await?;
+        let error = match self.door.send_once(&call, permit).await.and_then(|reply| Ok(accepted(reply)?)) {
+            Err(NotDone::Final(error)) if error.is_shape_refusal() => error,
+            outcome => return outcome,
+        };
+        let changed = self.site().await?.by_field != site.by_field;
+        Err(if changed { NotDone::Again { error, paced: true } } else { NotDone::Final(error) })
+    }
+
+    /// [`Remote::destroy`] with its permit in hand, sent once: the asset was looked at just now.
+    ///
+    /// # Errors
+    /// See [`NotDone`].
+    pub async fn destroy_in(&self, permit: CallPermit, id: &UploadId) -> Result<Accepted, NotDone> {
+        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
+        Ok(destroyed(id, self.door.send_once(&call, permit).await?))
+    }
+
+    /// Waits before a call that was not executed is tried for the `attempt`-th time more.
+    pub async fn pause(&self, attempt: u32) {
+        tokio::time::sleep(retry::backoff(attempt, self.door.timeouts.backoff, fastrand::f64())).await;
+    }
+
     /// How many ids and digests one listing can ask for.
     #[must_use]
     pub fn batch_limits(&self) -> BatchLimits {
@@ -121,11 +189,7 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn find(&self, id: &UploadId) -> Result<Option<Asset>, ApiError> {
-        match self.door.result(&Call::get(&["uploads", id.as_str()])).await {
-            Ok(document) => wire::asset(&document).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        found(self.door.result(&Call::get(&["uploads", id.as_str()])).await)
     }
 
     /// Asks where to put a file of this name. The ticket is short-lived: ask when the bytes are ready to go.
@@ -183,12 +247,7 @@ impl Remote {
     /// As [`Remote::site`]; [`ApiErrorKind::InUse`] when records use it.
     pub async fn destroy(&self, id: &UploadId) -> Result<Accepted, ApiError> {
         let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
-        match self.door.send(&call).await? {
-            Reply::Job(job) => Ok(Accepted::Job(job)),
-            Reply::Document(document) => {
-                Ok(Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id)))))
-            }
-        }
+        Ok(destroyed(id, self.door.send(&call).await?))
     }
 
     /// Asks once how a job stands.
@@ -235,21 +294,10 @@ impl Remote {
         self.door.pacer.pace()
     }
 
-    async fn accepted(&self, call: &Call) -> Result<Accepted, ApiError> {
-        match self.door.send(call).await? {
-            Reply::Job(job) => Ok(Accepted::Job(job)),
-            // Executed, but what came of it cannot be read.
-            Reply::Document(document) => match wire::asset(&document) {
-                Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
-                Err(error) => Err(error.made_unsure()),
-            },
-        }
-    }
-
     /// Sends a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
     async fn write(&self, write: Write<'_>) -> Result<Accepted, ApiError> {
         let site = self.known_site().await?;
-        let error = match self.accepted(&self.write_call(write, &site).await?).await {
+        let error = match self.door.send(&self.write_call(write, &site).await?).await.and_then(accepted) {
             Err(error) if error.is_shape_refusal() => error,
             outcome => return outcome,
         };
@@ -257,7 +305,7 @@ impl Remote {
         if now.by_field == site.by_field {
             return Err(error);
         }
-        self.accepted(&self.write_call(write, &now).await?).await
+        accepted(self.door.send(&self.write_call(write, &now).await?).await?)
     }
 
     async fn write_call(&self, write: Write<'_>, site: &Site) -> Result<Call, ApiError> {
@@ -311,5 +359,34 @@ impl Remote {
         }
         let stored = self.find(id).await?.map(|asset| asset.stamp);
         Ok(Cow::Owned(Metadata { stamp: stored, ..metadata.clone() }))
+    }
+}
+
+/// What the answer to a call that writes an asset means.
+fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
+    match reply {
+        Reply::Job(job) => Ok(Accepted::Job(job)),
+        // Executed, but what came of it cannot be read.
+        Reply::Document(document) => match wire::asset(&document) {
+            Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
+            Err(error) => Err(error.made_unsure()),
+        },
+    }
+}
+
+fn destroyed(id: &UploadId, reply: Reply) -> Accepted {
+    match reply {
+        Reply::Job(job) => Accepted::Job(job),
+        Reply::Document(document) => {
+            Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id))))
+        }
+    }
+}
+
+fn found(answer: Result<Value, ApiError>) -> Result<Option<Asset>, ApiError> {
+    match answer {
+        Ok(document) => wire::asset(&document).map(Some),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -203,7 +203,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
         set_pushed(conn, mirror.id, &asset.id, entry)?;
         let base = entry.digest();
         for path in entry.paths.iter().filter(|path| hearsay::path_of(path).is_some()) {
-            claims::follow(conn, mirror, path, asset)?;
+            claims::named(conn, mirror, path, asset)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
                  ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1

@@ -1,8 +1,9 @@
 //! Which of two assets a path has, where a stamp contradicts the index: the media area is the record.
 //!
-//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only others.
-//! Without it the path would take back an asset that another machine parted it from, and have two.
-//! Never does: choosing between two assets that both name the path, or overruling a stamp that says nothing of it.
+//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only others,
+//! and that of two which both name it one does so no more. Both come of another machine, and of a process of ours that was
+//! killed between its call and its note of it; without this the path would have two assets.
+//! Never does: overruling a stamp that says nothing of the path, or believing one about a file that is not on disk.
 //! Called by: `index::assets`, when it takes over a stamp, and `index::files`, where stamps hide paths.
 
 use rusqlite::Connection;
@@ -10,7 +11,7 @@ use rusqlite::Connection;
 use super::assets;
 use super::files::{self, FileRow};
 use super::hearsay;
-use crate::model::{Asset, UploadId};
+use crate::model::{Asset, MirrorStamp, UploadId};
 
 /// A mirror's row and its name, its key in stamps.
 #[derive(Debug, Clone, Copy)]
@@ -19,14 +20,28 @@ pub(super) struct Mirror<'a> {
     pub(super) name: &'a str,
 }
 
-/// Gives `path` the asset, whose stamp names it, where the one it had has left it.
-pub(super) fn follow(conn: &Connection, mirror: Mirror<'_>, path: &str, asset: &Asset) -> rusqlite::Result<()> {
-    let Some(row) = files::by_path(conn, mirror.id, path)? else { return Ok(()) };
+/// The stamp of `asset` names `path`: settles whether the path has it.
+pub(super) fn named(conn: &Connection, mirror: Mirror<'_>, path: &str, asset: &Asset) -> rusqlite::Result<()> {
+    files::by_path(conn, mirror.id, path)?.map_or(Ok(()), |row| settle(conn, mirror, &row, path, asset))
+}
+
+/// The stamp of `asset` names the path of `row` by `name`: the path has it from now on, or the asset's own paths are to
+/// write a stamp that does not name it.
+pub(super) fn settle(
+    conn: &Connection,
+    mirror: Mirror<'_>,
+    row: &FileRow,
+    name: &str,
+    asset: &Asset,
+) -> rusqlite::Result<()> {
     let Some(had) = row.asset.as_ref().filter(|had| **had != asset.id) else { return Ok(()) };
-    if !has_left(conn, mirror.name, path, had)? {
-        return Ok(());
+    let known = assets::by_id(conn, had)?;
+    let has_left = known.as_ref().is_none_or(|known| leaves_out(mirror.name, name, known));
+    let is_here = |asset: &Asset| row.md5.is_some() && asset.md5 == row.md5;
+    if has_left || (row.present && is_here(asset) && !known.as_ref().is_some_and(is_here)) {
+        return hand_over(conn, mirror, row, name, asset);
     }
-    hand_over(conn, mirror, &row, asset)
+    if row.present { unclaim(conn, mirror, name, &asset.id) } else { Ok(()) }
 }
 
 /// Gives `path`, which the stamp of the asset `had` names no more, the asset whose stamp does, if there is one.
@@ -45,25 +60,30 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
     }
     // Of several, the one with the content on disk.
     heirs.sort_by_key(|heir| heir.md5 != row.md5);
-    heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, heir))
+    heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, path, heir))
 }
 
-/// Whether an asset is a path's no more: it is gone, or its stamp names others of the mirror and not this path.
-pub(super) fn has_left(conn: &Connection, mirror: &str, path: &str, asset: &UploadId) -> rusqlite::Result<bool> {
-    Ok(match assets::by_id(conn, asset)? {
-        Some(asset) => asset.stamp.0.get(mirror).is_some_and(|entry| !entry.paths.contains(path)),
-        None => true,
-    })
+/// Whether the stamp names others of the mirror and not this path. One that says nothing of the mirror leaves nobody out.
+fn leaves_out(mirror: &str, name: &str, asset: &Asset) -> bool {
+    asset.stamp.0.get(mirror).is_some_and(|entry| !entry.paths.contains(name))
 }
 
-fn hand_over(conn: &Connection, mirror: Mirror<'_>, row: &FileRow, asset: &Asset) -> rusqlite::Result<()> {
-    let base = asset.stamp.0.get(mirror.name).and_then(|entry| entry.digest());
-    tracing::debug!(path = %row.path, asset = %asset.id, "another machine gave this path another asset");
+fn hand_over(conn: &Connection, mirror: Mirror<'_>, row: &FileRow, name: &str, asset: &Asset) -> rusqlite::Result<()> {
+    tracing::debug!(path = %row.path, asset = %asset.id, "a stamp gives this path another asset");
     if let Some(had) = &row.asset {
-        // They share it with one less.
-        files::mark_owners_dirty(conn, had)?;
+        unclaim(conn, mirror, name, had)?;
     }
+    let base = asset.stamp.0.get(mirror.name).and_then(MirrorStamp::digest);
     files::hand_over(conn, mirror.id, row, &asset.id, base)
+}
+
+/// The asset is not the path's: those that share it have a stamp to write that does not name it.
+fn unclaim(conn: &Connection, mirror: Mirror<'_>, name: &str, asset: &UploadId) -> rusqlite::Result<()> {
+    if let Some(mut entry) = assets::pushed(conn, mirror.id, asset)?.filter(|entry| entry.paths.contains(name)) {
+        entry.paths.remove(name);
+        assets::set_pushed(conn, mirror.id, asset, &entry)?;
+    }
+    files::mark_owners_dirty(conn, asset)
 }
 
 #[cfg(test)]
@@ -114,11 +134,23 @@ mod tests {
     fn a_path_stays_with_an_asset_that_names_it_or_that_says_nothing() {
         let (conn, mirror) = shared();
         assets::upsert(&conn, &asset("u2", "x", &["b.png"]), None).unwrap();
-        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "both name it");
+        assert_eq!(has(&conn, mirror, "b.png").0, "u1", "both name it, and it is in step with the one it has");
+        let base = assets::pushed(&conn, mirror, &UploadId::new("u2")).unwrap().unwrap();
+        assert!(base.paths.is_empty(), "the other is to name it no more");
         assets::upsert(&conn, &asset("u1", "x", &[]), None).unwrap();
         assert_eq!(has(&conn, mirror, "b.png").0, "u1", "an editor emptied the stamp");
         assets::upsert(&conn, &asset("u1", "x", &["a.png"]), None).unwrap();
         assert_eq!(has(&conn, mirror, "a.png").0, "u1");
+    }
+
+    #[test]
+    fn of_two_that_name_a_path_it_has_the_one_with_the_content_on_disk() {
+        let (conn, mirror) = shared();
+        files::found(&conn, mirror, &[file("b.png", "y")]).unwrap();
+        assets::upsert(&conn, &asset("u2", "y", &["b.png", "c.png"]), None).unwrap();
+        assert_eq!(has(&conn, mirror, "b.png"), ("u2".into(), Some(Md5::of(b"y"))));
+        let left = assets::pushed(&conn, mirror, &UploadId::new("u1")).unwrap().unwrap();
+        assert!(!left.paths.contains("b.png") && left.paths.contains("a.png"), "{left:?}");
     }
 
     #[test]

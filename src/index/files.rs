@@ -12,7 +12,7 @@ mod problems;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{claims, companions};
+use super::{assets, claims, companions};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
@@ -21,7 +21,7 @@ pub use dirty::{
     settled, waiting, withheld,
 };
 pub(super) use find::beside;
-pub use find::{any_below, any_present, below, by_path, owners, path_of, related, with_content};
+pub use find::{any_below, any_present, below, by_path, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
 
@@ -194,6 +194,20 @@ pub fn release(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     detach(conn, id)
 }
 
+/// An asset's file was replaced by content `md5`: the row `id`, and all others of its mirror that have the asset and this
+/// content, are in step with that.
+///
+/// # Errors
+/// SQLite's.
+pub fn replaced(conn: &Connection, mirror: i64, id: i64, asset: &UploadId, md5: Md5) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET base_md5 = ?4, news = news + 1, retry_at = NULL
+         WHERE mirror = ?1 AND asset = ?3 AND (id = ?2 OR md5 = ?4)",
+    )?
+    .execute(params![mirror, id, asset.as_str(), bytes(Some(&md5))])
+    .map(drop)
+}
+
 /// Gives a file the asset that was made for it, as content `md5`; tells the mirror's row and the asset it had before, if
 /// that was another.
 ///
@@ -269,7 +283,12 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
     for row in nameless {
         let digest = digest_of(&row.path);
         let Some(twin) = by_path(conn, mirror, &digest)?.filter(|twin| !twin.present) else { continue };
-        if row.asset.as_ref().map(|had| claims::has_left(conn, &name, &digest, had)).transpose()? == Some(false) {
+        if row.asset.is_some() {
+            // It follows the stamp or not; either way the twin has told what it knew.
+            if let Some(asset) = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten() {
+                claims::settle(conn, claims::Mirror { id: mirror, name: &name }, &row, &digest, &asset)?;
+            }
+            forget_gone(conn, twin.id)?;
             continue;
         }
         forget_gone(conn, twin.id)?;

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, params};
 
 use super::files::{bytes, digest};
-use crate::model::{Md5, UploadId};
+use crate::model::{Md5, MirrorStamp, UploadId};
 
 /// What was about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum IntentKind {
     Replace,
     /// An asset deleted.
     Delete,
+    /// An asset's metadata or name changed, where its stamp does not tell.
+    Edit,
 }
 
 impl IntentKind {
@@ -26,6 +28,7 @@ impl IntentKind {
             Self::Create => "create",
             Self::Replace => "replace",
             Self::Delete => "delete",
+            Self::Edit => "edit",
         }
     }
 }
@@ -43,6 +46,8 @@ pub struct Intent {
     pub kind: IntentKind,
     /// The content sent.
     pub md5: Option<Md5>,
+    /// What the mirror will have pushed to the asset once it is done.
+    pub entry: Option<MirrorStamp>,
     /// The job that does it, once the service has told.
     pub job: Option<String>,
     /// When it was written, milliseconds since 1970.
@@ -59,11 +64,24 @@ pub fn begin(
     asset: &UploadId,
     kind: IntentKind,
     md5: Option<Md5>,
+    entry: Option<&MirrorStamp>,
     at_ms: i64,
 ) -> rusqlite::Result<i64> {
-    conn.prepare_cached("INSERT INTO intent (file, asset, kind, md5, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![file, asset.as_str(), kind.as_str(), bytes(md5.as_ref()), at_ms])?;
+    conn.prepare_cached("INSERT INTO intent (file, asset, kind, md5, entry, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![file, asset.as_str(), kind.as_str(), bytes(md5.as_ref()), json(entry), at_ms])?;
     Ok(conn.last_insert_rowid())
+}
+
+fn json(entry: Option<&MirrorStamp>) -> Option<String> {
+    entry.and_then(|entry| serde_json::to_string(entry).ok())
+}
+
+/// The last look at the asset changed what the mirror will have pushed.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_entry(conn: &Connection, id: i64, entry: &MirrorStamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE intent SET entry = ?2 WHERE id = ?1")?.execute(params![id, json(Some(entry))]).map(drop)
 }
 
 /// Remembers the job that does it.
@@ -87,7 +105,7 @@ pub fn end(conn: &Connection, id: i64) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
-    conn.prepare_cached("SELECT id, file, asset, kind, md5, job, at_ms FROM intent ORDER BY id")?
+    conn.prepare_cached("SELECT id, file, asset, kind, md5, job, at_ms, entry FROM intent ORDER BY id")?
         .query_map([], |row| {
             let kind: String = row.get(3)?;
             Ok(Intent {
@@ -97,11 +115,13 @@ pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
                 kind: match kind.as_str() {
                     "create" => IntentKind::Create,
                     "replace" => IntentKind::Replace,
-                    _ => IntentKind::Delete,
+                    "delete" => IntentKind::Delete,
+                    _ => IntentKind::Edit,
                 },
                 md5: digest(row, 4)?,
                 job: row.get(5)?,
                 at_ms: row.get(6)?,
+                entry: row.get::<_, Option<String>>(7)?.and_then(|entry| serde_json::from_str(&entry).ok()),
             })
         })?
         .collect()
@@ -117,7 +137,9 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         schema::migrate(&mut conn).unwrap();
         let asset = UploadId::new("u");
-        let id = begin(&conn, 7, &asset, IntentKind::Replace, Some(Md5::of(b"x")), 5).unwrap();
+        let id = begin(&conn, 7, &asset, IntentKind::Replace, Some(Md5::of(b"x")), None, 5).unwrap();
+        let entry = MirrorStamp { made: true, ..MirrorStamp::default() };
+        set_entry(&conn, id, &entry).unwrap();
         set_job(&conn, id, "job").unwrap();
         let expected = Intent {
             id,
@@ -125,6 +147,7 @@ mod tests {
             asset,
             kind: IntentKind::Replace,
             md5: Some(Md5::of(b"x")),
+            entry: Some(entry),
             job: Some("job".into()),
             at_ms: 5,
         };

@@ -148,6 +148,10 @@ ALTER TABLE file ADD COLUMN dirty INTEGER NOT NULL GENERATED ALWAYS AS (news > h
 CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
 ",
     r"
+-- JSON MirrorStamp: what the mirror will have pushed to the asset once the intent is done.
+ALTER TABLE intent ADD COLUMN entry TEXT;
+",
+    r"
 -- 1: this index itself read the file from the disk in the root it has; only such a file can be gone.
 ALTER TABLE file ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
 UPDATE file SET seen = md5 IS NOT NULL;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FieldKey, Fields, Md5, Md5Hasher, UploadId};
+use super::{Asset, FieldKey, Fields, Md5, Md5Hasher, UploadId};
 
 /// The custom data key that holds the stamp.
 pub const STAMP_KEY: &str = "dato-mirror";
@@ -118,6 +118,20 @@ impl MirrorStamp {
         hasher.finish().to_string()[..12].to_owned()
     }
 
+    /// Whether a write that was to make `before` into this had its effect: the asset has all that it would have pushed anew,
+    /// and nothing that it would have emptied.
+    #[must_use]
+    pub fn shows_on(&self, before: Option<&Self>, asset: &Asset) -> bool {
+        let nothing = Self::default();
+        let before = before.unwrap_or(&nothing);
+        let has: BTreeMap<String, String> = Self::digests_of(&asset.fields);
+        let names: BTreeSet<&String> = self.fields.keys().chain(before.fields.keys()).collect();
+        let fields = names.into_iter().filter(|name| self.fields.get(*name) != before.fields.get(*name));
+        fields.into_iter().all(|name| has.get(name) == self.fields.get(name))
+            && self.tags.difference(&before.tags).all(|tag| asset.tags.contains(tag))
+            && before.tags.difference(&self.tags).all(|tag| !asset.tags.contains(tag))
+    }
+
     /// Whether `value` is what this mirror last pushed into `key`.
     #[must_use]
     pub fn pushed(&self, key: &FieldKey, value: &Value) -> bool {
@@ -153,6 +167,40 @@ mod tests {
         assert!(entry.pushed(&FieldKey::Alt("en".into()), &json!("A logo")));
         assert!(!entry.pushed(&FieldKey::Alt("en".into()), &json!("An editor's words")));
         assert_eq!(entry.digest(), Some(Md5::of(b"x")));
+    }
+
+    #[test]
+    fn a_write_shows_when_the_asset_has_what_was_to_be_new_and_lacks_what_was_to_go() {
+        let (author, alt) = (FieldKey::Author, FieldKey::Alt("en".into()));
+        let entry = |author_is: &str, tags: &[&str]| MirrorStamp {
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            fields: MirrorStamp::digests_of(&Fields::from([(author.clone(), json!(author_is))])),
+            ..MirrorStamp::default()
+        };
+        let (before, after) = (entry("one", &["old", "both"]), entry("two", &["new", "both"]));
+        let asset = |author_is: &str, tags: &[&str]| Asset {
+            id: UploadId::new("u"),
+            md5: None,
+            size: 0,
+            path: String::new(),
+            url: String::new(),
+            filename: String::new(),
+            format: None,
+            mime_type: None,
+            width: None,
+            height: None,
+            blurhash: None,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            fields: Fields::from([(author.clone(), json!(author_is)), (alt.clone(), json!("an editor's"))]),
+            stamp: Stamp::default(),
+            created_at: String::new(),
+            updated_at: String::new(),
+        };
+        assert!(after.shows_on(Some(&before), &asset("two", &["new", "theirs"])));
+        for not_yet in [asset("one", &["new"]), asset("two", &["both"]), asset("two", &["new", "old"])] {
+            assert!(!after.shows_on(Some(&before), &not_yet), "{not_yet:?}");
+        }
+        assert!(after.shows_on(None, &asset("two", &["new", "both"])));
     }
 
     #[test]

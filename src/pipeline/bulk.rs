@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ListQuery, Retry, Scope};
+use crate::remote::{ApiError, BulkOutcome, CallPermit, ListQuery, NotDone, Retry, Scope};
 
 use super::edit::BulkChange;
-use super::execute::{Executor, Failure};
-use super::plan::{Action, Plan};
+use super::execute::{Attempts, Executed, Execution, Executor, Failure};
+use super::plan::Plan;
 
 /// Assets a call takes at most. Source: media-area-api.md "Bulk".
 pub const AT_ONCE: usize = 200;
@@ -21,45 +21,63 @@ pub const AT_ONCE: usize = 200;
 /// One asset that gets the change.
 #[derive(Debug, Clone)]
 pub struct BulkItem {
-    /// The asset.
-    pub asset: UploadId,
     /// The row of the path that asked.
     pub row: FileRow,
     /// Its plan.
     pub plan: Plan,
 }
 
-/// Makes `change` to all assets of `group`; one outcome for each. `mirror` is its row in the index.
+/// Makes `change` to all assets of `group` that still need it when they are looked at last; one outcome for each. `mirror`
+/// is its row in the index.
 pub async fn send_bulk(
     executor: &Executor,
     mirror: i64,
     change: &BulkChange,
     group: Vec<BulkItem>,
     cancel: &CancellationToken,
-) -> Vec<(BulkItem, Result<Option<Box<Asset>>, Failure>)> {
+) -> Vec<Executed> {
+    let mut group: Vec<Execution> = group.into_iter().map(|item| Execution::new(item.row, item.plan)).collect();
     if cancel.is_cancelled() {
-        return group.into_iter().map(|item| (item, Err(Failure::Stopped))).collect();
+        return group.into_iter().map(|item| item.ended(Err(Failure::Stopped))).collect();
     }
     // A single one is a plain change: one call, and its stamp comes along.
-    if let [only] = group.as_slice() {
-        let result = executor.execute(&only.row, &only.plan.action, None, cancel).await;
-        return group.into_iter().zip([result]).collect();
+    if group.len() == 1
+        && let Some(Execution { row, plan, .. }) = group.pop()
+    {
+        return vec![executor.execute(row, plan, None, cancel).await];
     }
-    let intended = group
-        .iter()
-        .filter_map(|item| match &item.plan.action {
-            Action::Retag { edit, .. } => Some((item.asset.clone(), Some(edit.entry.clone()))),
-            _ => None,
-        })
-        .collect();
-    if let Err(error) = intend(executor, mirror, intended).await {
-        tracing::warn!(%error, "the index cannot take the intent: nothing is sent");
-        return group.into_iter().map(|item| (item, Err(Failure::Stopped))).collect();
-    }
-    let ids: Vec<UploadId> = group.iter().map(|item| item.asset.clone()).collect();
-    let outcome = match change {
-        BulkChange::Tags(tags) => executor.remote.bulk_tag(&ids, tags).await,
-        BulkChange::Collection(id) => executor.remote.bulk_set_collection(&ids, id.as_ref()).await,
+    let mut ended = Vec::new();
+    let mut attempts = Attempts::default();
+    let (outcome, ids) = loop {
+        let permit = match look(executor, change, &mut group, &mut ended).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                ended.extend(group.into_iter().map(|item| item.ended(Err(Failure::All(error.clone())))));
+                return ended;
+            }
+        };
+        if group.is_empty() {
+            return ended;
+        }
+        let ids: Vec<UploadId> = group.iter().map(id_of).collect();
+        let entry = |item: &Execution| item.plan.action.edit().map(|edit| (id_of(item), Some(edit.entry.clone())));
+        if let Err(error) = intend(executor, mirror, group.iter().filter_map(entry).collect()).await {
+            tracing::warn!(%error, "the index cannot take the intent: nothing is sent");
+            ended.extend(group.into_iter().map(|item| item.ended(Err(Failure::Stopped))));
+            return ended;
+        }
+        let sent = match change {
+            // Tags are only added: to do so twice, or late, takes nothing from anybody.
+            BulkChange::Tags(tags) => executor.remote.bulk_tag_in(permit, &ids, tags).await.map_err(NotDone::Final),
+            BulkChange::Collection(id) => executor.remote.bulk_set_collection_in(permit, &ids, id.as_ref()).await,
+        };
+        match sent {
+            Ok(outcome) => break (Ok(outcome), ids),
+            Err(error) => match executor.again(error, &mut attempts).await {
+                Ok(()) => {}
+                Err(error) => break (Err(error), ids),
+            },
+        }
     };
     let found = read_back(executor, &ids).await;
     if let Ok(found) = &found {
@@ -69,29 +87,72 @@ pub async fn send_bulk(
             tracing::warn!(%error, "an intent that came to nothing stays in the index");
         }
     }
-    group
-        .into_iter()
-        .map(|item| {
-            let result = match (&outcome, &found) {
-                (_, Ok(found)) => match found.get(&item.asset) {
-                    Some(asset) if change.shows(asset) => Ok(Some(Box::new(asset.clone()))),
-                    Some(_) => Err(match &outcome {
-                        Err(error) if error.is_about_collection() => Failure::Collection,
-                        Err(error) if error.scope() == Scope::All => Failure::All(error.clone()),
-                        Err(error) => problem(error.to_string(), error.advice(), error.retry() != Retry::Never),
-                        Ok(_) => problem(
-                            "the service did not make the change to this asset".into(),
-                            "it is tried again; see whether the token may change it",
-                            true,
-                        ),
-                    }),
-                    None => Err(Failure::Replan),
-                },
-                (_, Err(error)) => Err(Failure::All(error.clone())),
-            };
-            (item, result)
-        })
-        .collect()
+    ended.extend(group.into_iter().map(|item| {
+        let result = match &found {
+            Ok(found) => became(change, &outcome, found.get(&id_of(&item))),
+            Err(error) => Err(Failure::All(error.clone())),
+        };
+        item.ended(result)
+    }));
+    ended
+}
+
+fn id_of(item: &Execution) -> UploadId {
+    item.plan.action.asset().cloned().unwrap_or_else(|| UploadId::new(""))
+}
+
+/// Looks at all assets of `group` with the call's permit in hand. What the change is no longer right for has ended.
+async fn look(
+    executor: &Executor,
+    change: &BulkChange,
+    group: &mut Vec<Execution>,
+    ended: &mut Vec<Executed>,
+) -> Result<CallPermit, ApiError> {
+    let ids: Vec<UploadId> = group.iter().map(id_of).collect();
+    let (mut seen, permit) = executor.last_look.at_all(&ids).await?;
+    for mut item in std::mem::take(group) {
+        let now = match seen.remove(&id_of(&item)) {
+            Some(now) => Some(now),
+            // The listing may lag behind.
+            None => executor.remote.find(&id_of(&item)).await?,
+        };
+        let looked = match now {
+            Some(now) if item.plan.action.before() == Some(&now) => Ok(()),
+            Some(now) => executor.plan_again(&mut item, now, None).await,
+            None => {
+                let id = id_of(&item);
+                let removed = executor.index.call(move |conn| assets::remove(conn, &id)).await;
+                removed.map_err(Failure::from).and(Err(Failure::Replan))
+            }
+        };
+        let still = item.plan.action.edit().and_then(super::edit::Edit::in_bulk);
+        match looked {
+            Ok(()) if still.as_ref() == Some(change) => group.push(item),
+            Ok(()) => ended.push(item.ended(Err(Failure::Replan))),
+            Err(failure) => ended.push(item.ended(Err(failure))),
+        }
+    }
+    Ok(permit)
+}
+
+/// What the change came to for one asset, as it is now.
+fn became(
+    change: &BulkChange,
+    outcome: &Result<BulkOutcome, ApiError>,
+    asset: Option<&Asset>,
+) -> Result<Option<Box<Asset>>, Failure> {
+    match (asset, outcome) {
+        (None, _) => Err(Failure::Replan),
+        (Some(asset), _) if change.shows(asset) => Ok(Some(Box::new(asset.clone()))),
+        (_, Err(error)) if error.is_about_collection() => Err(Failure::Collection),
+        (_, Err(error)) if error.scope() == Scope::All => Err(Failure::All(error.clone())),
+        (_, Err(error)) => Err(problem(error.to_string(), error.advice(), error.retry() != Retry::Never)),
+        (_, Ok(_)) => Err(problem(
+            "the service did not make the change to this asset".into(),
+            "it is tried again; see whether the token may change it",
+            true,
+        )),
+    }
 }
 
 async fn intend(
@@ -102,7 +163,7 @@ async fn intend(
     executor.index.call(move |conn| assets::set_intended(conn, mirror, &entries)).await
 }
 
-async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<UploadId, Asset>, crate::remote::ApiError> {
+async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<UploadId, Asset>, ApiError> {
     let mut found = HashMap::new();
     for chunk in ids.chunks(executor.remote.batch_limits().ids) {
         let page = executor.remote.list(&ListQuery::ids(chunk.to_vec())).await?;

@@ -1,10 +1,14 @@
 //! Carries out one action: the remote's only writer.
 //!
-//! Owns: the calls of each action in their order, intent before effect, and what to do when an answer is lost: look
-//! before sending again. Chooses nothing: an action is complete. Never writes outcomes (that is `record`).
+//! Owns: the calls of each action in their order, intent before effect, a last look before each write of an asset that is
+//! there (`look`), and what to do when an answer is lost: look before sending again. Chooses nothing: an action is complete,
+//! and where its asset has moved the planner makes another. Never writes outcomes (that is `record`).
 //! Called by: `pipeline::pass`, several at a time, never two on one path or one asset.
 
+mod after;
 mod content;
+mod delete;
+mod look;
 mod sending;
 
 use std::path::PathBuf;
@@ -18,16 +22,22 @@ use tokio_util::sync::CancellationToken;
 use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
-use crate::model::{Asset, Md5, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope, UploadChange};
+use crate::metadata::merge::Conflict;
+use crate::model::{Asset, FieldKey, Md5, MirrorStamp, Stamp, UploadId};
+use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope as ErrorScope, UploadChange};
 
 use super::absence::is_vacant;
 use super::confirm::Confirmer;
 use super::edit::Edit;
-use super::plan::Action;
+use super::last_look::LastLook;
+use super::observe::Scope;
+use super::plan::{Action, Plan, Policy};
+use super::record::record_edit;
 use super::waits::Waits;
 use content::Content;
 
+pub use after::changed_since;
+pub(super) use look::Attempts;
 pub use sending::Sending;
 
 /// Why an action did not come to its end.
@@ -78,6 +88,12 @@ pub struct Executor {
     pub index: Index,
     /// Follows what the service accepted.
     pub confirmer: Confirmer,
+    /// Looks at an asset right before it is written.
+    pub last_look: LastLook,
+    /// What planning again observes.
+    pub scope: Arc<Scope>,
+    /// What planning again decides by.
+    pub policy: Arc<Policy>,
     /// How long to wait for what.
     pub waits: Waits,
     /// The mirror's root.
@@ -92,20 +108,59 @@ pub struct Executor {
     pub sending: Sending,
 }
 
+/// An action that came to an end.
+#[derive(Debug)]
+pub struct Executed {
+    /// The row as it was when the plan that was carried out was made.
+    pub row: FileRow,
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// Conflicts that the plan at the beginning did not know.
+    pub conflicts: Vec<Conflict>,
+    /// The asset as confirmed, or nothing where none is left or none was touched.
+    pub result: Result<Option<Box<Asset>>, Failure>,
+}
+
+/// An action under way.
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub row: FileRow,
+    pub plan: Plan,
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Execution {
+    pub(super) const fn new(row: FileRow, plan: Plan) -> Self {
+        Self { row, plan, conflicts: Vec::new() }
+    }
+
+    pub(super) fn ended(self, result: Result<Option<Box<Asset>>, Failure>) -> Executed {
+        Executed { row: self.row, plan: self.plan, conflicts: self.conflicts, result }
+    }
+}
+
 impl Executor {
-    /// Carries out `action` for the path of `row`, with a permit to send if it sends; the asset as confirmed, or nothing
-    /// where none is left or none was touched.
-    ///
-    /// # Errors
-    /// See [`Failure`].
+    /// Carries out `plan` for the path of `row`, with a permit to send if it sends. Where its asset has moved when it is to
+    /// be written, what is carried out is a plan made then.
     pub async fn execute(
         &self,
-        row: &FileRow,
-        action: &Action,
+        row: FileRow,
+        plan: Plan,
+        permit: Option<OwnedSemaphorePermit>,
+        cancel: &CancellationToken,
+    ) -> Executed {
+        let mut execution = Execution::new(row, plan);
+        let result = self.carry_out(&mut execution, permit, cancel).await;
+        execution.ended(result)
+    }
+
+    async fn carry_out(
+        &self,
+        execution: &mut Execution,
         permit: Option<OwnedSemaphorePermit>,
         cancel: &CancellationToken,
     ) -> Result<Option<Box<Asset>>, Failure> {
-        match action {
+        match &execution.plan.action {
             Action::Nothing
             | Action::Record { .. }
             | Action::Accept { .. }
@@ -113,53 +168,91 @@ impl Executor {
             | Action::Wait
             | Action::Report { .. } => Ok(None),
             Action::Create { id, content, edit } => {
-                self.create(Content { row, md5: *content, permit, cancel }, id, edit).await.map(Some)
+                self.create(Content { row: &execution.row, md5: *content, permit, cancel }, id, edit).await.map(Some)
             }
-            Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } | Action::Retag { asset, edit } => {
-                self.edit(action, asset, edit, None).await
+            Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. } | Action::Retag { .. } => {
+                self.edit(execution).await
             }
-            Action::Move { asset, edit, basename, .. } => self.edit(action, asset, edit, basename.clone()).await,
-            Action::Replace { asset, content, keep_url, edit } => {
-                let content = Content { row, md5: *content, permit, cancel };
-                self.replace(content, asset, *keep_url, edit).await.map(Some)
-            }
-            Action::Delete { asset } => self.delete(row, asset).await.map(|()| None),
+            Action::Replace { .. } => self.replace(execution, permit, cancel).await.map(Some),
+            Action::Delete { .. } => self.delete(execution).await.map(|()| None),
         }
     }
 
     /// Metadata, name or stamp; no bytes. No call when nothing is due.
-    async fn edit(
-        &self,
-        action: &Action,
-        asset: &Asset,
-        edit: &Edit,
-        basename: Option<String>,
-    ) -> Result<Option<Box<Asset>>, Failure> {
-        if !edit.is_due() && basename.is_none() {
-            return Ok(None);
+    async fn edit(&self, execution: &mut Execution) -> Result<Option<Box<Asset>>, Failure> {
+        let mut attempts = Attempts::default();
+        while let Some(due) = Due::of(&execution.plan.action) {
+            let intent = match due.is_silent {
+                true => {
+                    let (row, id) = (&execution.row, &due.asset.id);
+                    Some(self.begin(row, id, IntentKind::Edit, None, Some(&due.edit.entry)).await?)
+                }
+                false => None,
+            };
+            let written = self.write_edit(execution, intent, &mut attempts).await;
+            if let Some(intent) = intent {
+                self.end(intent).await?;
+            }
+            if let Some(asset) = written? {
+                return Ok(Some(asset));
+            }
         }
-        let name = action.name().unwrap_or("retag");
-        let change = UploadChange { basename, metadata: Some(metadata_of(edit)), ..UploadChange::default() };
+        Ok(None)
+    }
+
+    /// One attempt to write what is due; `None` when there is to be another.
+    async fn write_edit(
+        &self,
+        execution: &mut Execution,
+        intent: Option<i64>,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Box<Asset>>, Failure> {
+        let permit = self.look(execution, intent).await?;
+        let name = execution.plan.action.name().unwrap_or("retag");
+        // What was due may be done, or may need an intent now.
+        let Some(due) = Due::of(&execution.plan.action).filter(|due| intent.is_some() || !due.is_silent) else {
+            return Ok(None);
+        };
+        let Due { asset, edit, basename, is_silent } = due;
+        let metadata = Some(self.metadata_of(edit, Some(&asset.stamp)));
+        let change = UploadChange { basename, metadata, ..UploadChange::default() };
         // Where the stamp changes, it shows that the change is done; else only the job tells.
-        let shown = edit.stamp != asset.stamp;
-        let expect = if shown { Expect::Stamp(Box::new(edit.stamp.clone())) } else { Expect::JobDone };
-        let edited = match self.remote.update(&asset.id, &change).await {
-            Ok(Accepted::Done(asset)) => Ok(asset),
-            Ok(Accepted::Job(job)) => match self.confirmer.wait(asset.id.clone(), Some(job), expect).await {
-                Ok(Some(asset)) => Ok(asset),
-                Ok(None) => match self.remote.find(&asset.id).await {
-                    Ok(Some(asset)) => Ok(Box::new(asset)),
-                    Ok(None) => Err(lost()),
-                    Err(error) => Err(error),
-                },
+        let expect = if is_silent { Expect::JobDone } else { Expect::Stamp(Box::new(edit.stamp.clone())) };
+        let accepted = match self.remote.update_in(permit, &asset.id, &change).await {
+            Ok(accepted) => Ok(accepted),
+            Err(error) => match self.again(error, attempts).await {
+                Ok(()) => return Ok(None),
                 Err(error) => Err(error),
             },
+        };
+        let edited = match accepted {
+            Ok(Accepted::Done(asset)) => Ok(asset),
+            Ok(Accepted::Job(job)) => {
+                if let Some(intent) = intent {
+                    self.note_job(intent, job.as_str()).await;
+                }
+                match self.confirmer.wait(asset.id.clone(), Some(job), expect).await {
+                    Ok(Some(asset)) => Ok(asset),
+                    Ok(None) => match self.remote.find(&asset.id).await {
+                        Ok(Some(asset)) => Ok(Box::new(asset)),
+                        Ok(None) => Err(lost()),
+                        Err(error) => Err(error),
+                    },
+                    Err(error) => Err(error),
+                }
+            }
             // Observed again before anything is sent again.
             Err(error) if error.unsure() => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 match self.remote.find(&asset.id).await {
                     Ok(Some(found)) => {
-                        self.index.call(move |conn| assets::upsert(conn, &found, None).map(drop)).await?;
+                        let (file, entry) = (execution.row.id, edit.entry.clone());
+                        self.index
+                            .call(move |conn| {
+                                assets::upsert(conn, &found, None)?;
+                                record_edit(conn, file, &found, &entry)
+                            })
+                            .await?;
                         return Err(Failure::Replan);
                     }
                     Ok(None) | Err(_) => Err(error),
@@ -194,46 +287,6 @@ impl Executor {
         }
     }
 
-    async fn delete(&self, row: &FileRow, asset: &Asset) -> Result<(), Failure> {
-        self.still_gone(row).await?;
-        let references = self.remote.references(&asset.id).await.map_err(|error| failed("delete", error))?;
-        if !references.is_empty() {
-            let records: Vec<&str> = references.iter().take(5).map(|record| record.id.as_str()).collect();
-            let more = references.len().saturating_sub(records.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            return Err(Failure::Path {
-                problem: Problem {
-                    action: "delete".into(),
-                    cause: format!(
-                        "the file is gone, but its asset {} is used by records {}{more}: it is not deleted",
-                        asset.url,
-                        records.join(", ")
-                    ),
-                    advice: "take the asset out of these records, or put the file back".into(),
-                },
-                retry: true,
-            });
-        }
-        self.still_gone(row).await?;
-        let intent = self.begin(row, &asset.id, IntentKind::Delete, None).await?;
-        let deleted = match self.remote.destroy(&asset.id).await {
-            Ok(Accepted::Done(_)) => Ok(()),
-            Ok(Accepted::Job(job)) => {
-                self.note_job(intent, job.as_str()).await;
-                self.confirmer.wait(asset.id.clone(), Some(job), Expect::Gone).await.map(drop)
-            }
-            Err(error) if error.unsure() => match self.remote.find(&asset.id).await {
-                Ok(None) => Ok(()),
-                Ok(Some(_)) => Err(error),
-                Err(error) => Err(error),
-            },
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.end(intent).await?;
-        deleted.map_err(|error| failed("delete", error))
-    }
-
     async fn refused<T>(&self, action: &str, id: &UploadId, error: ApiError) -> Result<T, Failure> {
         if error.is_not_found() {
             let id = id.clone();
@@ -243,9 +296,17 @@ impl Executor {
         Err(failed(action, error))
     }
 
-    async fn begin(&self, row: &FileRow, asset: &UploadId, kind: IntentKind, md5: Option<Md5>) -> Result<i64, Failure> {
+    async fn begin(
+        &self,
+        row: &FileRow,
+        asset: &UploadId,
+        kind: IntentKind,
+        md5: Option<Md5>,
+        entry: Option<&MirrorStamp>,
+    ) -> Result<i64, Failure> {
         let (file, asset, now) = (row.id, asset.clone(), Timestamp::now().as_millisecond());
-        Ok(self.index.call(move |conn| intents::begin(conn, file, &asset, kind, md5, now)).await?)
+        let entry = entry.cloned();
+        Ok(self.index.call(move |conn| intents::begin(conn, file, &asset, kind, md5, entry.as_ref(), now)).await?)
     }
 
     /// Losing this note costs a look, no more.
@@ -272,19 +333,46 @@ fn lost() -> ApiError {
     )
 }
 
-fn metadata_of(edit: &Edit) -> Metadata {
-    Metadata {
-        tags: edit.tags.clone(),
-        fields: edit.fields.clone(),
-        write: edit.write.clone(),
-        stamp: Some(edit.stamp.clone()),
+/// What an edit has to write, if anything.
+struct Due<'a> {
+    asset: &'a Asset,
+    edit: &'a Edit,
+    basename: Option<String>,
+    /// The stamp stays as it is, so it will not tell that the write was made.
+    is_silent: bool,
+}
+
+impl<'a> Due<'a> {
+    fn of(action: &'a Action) -> Option<Self> {
+        let (asset, edit) = (action.before()?, action.edit()?);
+        let basename = match action {
+            Action::Move { basename, .. } => basename.clone(),
+            _ => None,
+        };
+        let is_silent = edit.stamp == asset.stamp;
+        (edit.is_due() || basename.is_some()).then_some(Self { asset, edit, basename, is_silent })
+    }
+}
+
+impl Executor {
+    /// What is sent of an edit: what changes. The stamp goes along when it says something new, and when the custom data it
+    /// lies among are written: they are one value.
+    fn metadata_of(&self, edit: &Edit, stored: Option<&Stamp>) -> Metadata {
+        let main = self.scope.site.main_locale();
+        let beside = edit.write.iter().any(|key| matches!(key, FieldKey::CustomData(locale, _) if locale == main));
+        Metadata {
+            tags: edit.tags.clone(),
+            fields: edit.fields.clone(),
+            write: edit.write.clone(),
+            stamp: (beside || stored != Some(&edit.stamp)).then(|| edit.stamp.clone()),
+        }
     }
 }
 
 fn failed(action: &str, error: ApiError) -> Failure {
     if error.is_about_collection() {
         Failure::Collection
-    } else if error.scope() == Scope::All {
+    } else if error.scope() == ErrorScope::All {
         Failure::All(error)
     } else {
         path_problem(action, &error, error.retry() != Retry::Never)

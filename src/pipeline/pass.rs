@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::MaxDelete;
 use crate::index::{FileRow, Index, IndexError, Problem, told};
 use crate::live::Live;
-use crate::model::{Asset, UploadId};
+use crate::model::UploadId;
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
 use super::bulk::BulkItem;
 use super::edit::BulkChange;
-use super::execute::{Executor, Failure};
+use super::execute::{Executed, Executor};
 use super::mirror::Only;
 use super::observe::Scope;
 use super::plan::{Plan, Policy};
@@ -67,8 +67,6 @@ pub struct PassContext {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
-    /// When the remote was last looked at.
-    pub fresh: Instant,
     /// Told of every file.
     pub progress: Arc<Progress>,
     /// Follows the URLs of what is replaced; `None`: nobody does.
@@ -116,7 +114,6 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         busy: HashSet::new(),
         flight: JoinSet::new(),
         bulk: BTreeMap::new(),
-        fresh: context.fresh,
         refreshed: false,
         sent: HashSet::new(),
         waiting: BTreeMap::new(),
@@ -151,13 +148,6 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
     Ok(pass.end)
 }
 
-/// A finished action.
-struct Finished {
-    row: FileRow,
-    plan: Plan,
-    result: Result<Option<Box<Asset>>, Failure>,
-}
-
 struct Pass<'a> {
     context: &'a PassContext,
     report: &'a mut MirrorReport,
@@ -175,11 +165,9 @@ struct Pass<'a> {
     begun: u64,
     /// Assets being worked on.
     busy: HashSet<UploadId>,
-    flight: JoinSet<Vec<Finished>>,
+    flight: JoinSet<Vec<Executed>>,
     /// What is the same for several assets, and for which.
     bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
-    /// When the remote was last looked at.
-    fresh: Instant,
     /// Something was learnt in this round that the plans of its rows do not know.
     refreshed: bool,
     /// Assets that this pass sent a file for.

@@ -93,6 +93,33 @@ pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &
     files::mark_owners_dirty(conn, &left)
 }
 
+/// Writes that a replacement begun by an earlier process came true: the path is in step with what was `sent`, whatever an
+/// editor did since.
+///
+/// # Errors
+/// SQLite's.
+pub fn record_replacement(
+    conn: &Connection,
+    file: i64,
+    sent: Md5,
+    asset: &Asset,
+    entry: &MirrorStamp,
+) -> rusqlite::Result<()> {
+    let Some((mirror, _)) = files::mirror_of(conn, file)? else { return Ok(()) };
+    assets::set_pushed(conn, mirror, &asset.id, entry)?;
+    files::replaced(conn, mirror, file, &asset.id, sent)
+}
+
+/// Writes that a change of metadata begun by an earlier process came true, if it shows on the asset.
+///
+/// # Errors
+/// SQLite's.
+pub fn record_edit(conn: &Connection, file: i64, asset: &Asset, entry: &MirrorStamp) -> rusqlite::Result<()> {
+    let Some((mirror, _)) = files::mirror_of(conn, file)? else { return Ok(()) };
+    let before = assets::pushed(conn, mirror, &asset.id)?;
+    if entry.shows_on(before.as_ref(), asset) { assets::set_pushed(conn, mirror, &asset.id, entry) } else { Ok(()) }
+}
+
 /// Whether the path has another asset, or none, after it.
 const fn leaves(action: &Action) -> bool {
     !matches!(action, Action::Nothing | Action::Wait | Action::Report { .. })

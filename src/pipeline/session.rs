@@ -20,7 +20,8 @@ use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote,
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
-use super::record::record_creation;
+use super::last_look::LastLook;
+use super::record::{record_creation, record_edit, record_replacement};
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
 use super::waits::Waits;
@@ -41,6 +42,8 @@ pub struct Session {
     pub site: Site,
     /// Follows what the service accepted.
     pub confirmer: Confirmer,
+    /// Looks at assets right before they are written.
+    pub last_look: LastLook,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
     /// Nothing is changed, here or there.
@@ -113,12 +116,15 @@ impl Session {
         index.call(move |conn| told::set_site(conn, &seen)).await?;
         let (confirmer, task) = Confirmer::new(remote.clone(), waits.follow);
         tokio::spawn(task);
+        let (last_look, task) = LastLook::new(remote.clone());
+        tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
         let session = Self {
             index,
             remote,
             site,
             confirmer,
+            last_look,
             senders,
             dry_run,
             verifier: None,
@@ -146,20 +152,34 @@ impl Session {
     }
 
     async fn settle(&self, intent: &Intent) -> Result<(), RunError> {
+        let file = intent.file;
+        let mirror = self.index.call(move |conn| files::mirror_of(conn, file)).await?.map(|(_, name)| name);
+        let job = intent.job.clone().map(JobId::new);
         let expect = match (intent.kind, intent.md5) {
             (IntentKind::Delete, _) => Expect::Gone,
-            (IntentKind::Create | IntentKind::Replace, Some(md5)) => Expect::Md5(md5),
-            (IntentKind::Create | IntentKind::Replace, None) => Expect::Any,
+            (IntentKind::Create | IntentKind::Replace, Some(md5)) => match intent.entry.clone().zip(mirror) {
+                Some((entry, mirror)) => Expect::Sent(md5, mirror, Box::new(entry)),
+                None => Expect::Md5(md5),
+            },
+            (IntentKind::Edit, _) if job.is_some() => Expect::JobDone,
+            (IntentKind::Create | IntentKind::Replace | IntentKind::Edit, _) => Expect::Any,
         };
         self.confirmer.set_flush(true);
-        let wait = self.confirmer.wait(intent.asset.clone(), intent.job.clone().map(JobId::new), expect);
+        let wait = self.confirmer.wait(intent.asset.clone(), job, expect);
         match tokio::time::timeout(self.waits.for_left_open(intent.at_ms, Timestamp::now()), wait).await {
             Ok(Ok(Some(asset))) => {
-                let made = (intent.kind == IntentKind::Create).then_some((intent.file, intent.md5));
+                let Intent { kind, md5, entry, .. } = intent.clone();
                 self.index
                     .call(move |conn| {
                         assets::upsert(conn, &asset, None)?;
-                        made.map_or(Ok(()), |(file, sent)| record_creation(conn, file, sent, &asset))
+                        match (kind, md5, entry) {
+                            (IntentKind::Create, sent, _) => record_creation(conn, file, sent, &asset),
+                            (IntentKind::Replace, Some(sent), Some(entry)) => {
+                                record_replacement(conn, file, sent, &asset, &entry)
+                            }
+                            (IntentKind::Edit, _, Some(entry)) => record_edit(conn, file, &asset, &entry),
+                            _ => Ok(()),
+                        }
                     })
                     .await?;
             }

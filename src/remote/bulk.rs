@@ -11,7 +11,7 @@ use crate::model::{CollectionId, UploadId};
 
 use super::http::Call;
 use super::retry::Effect;
-use super::{ApiError, Remote, wire};
+use super::{ApiError, CallPermit, NotDone, Remote, wire};
 
 /// Assets a bulk call takes at most.
 const BULK_LIMIT: usize = 200;
@@ -66,32 +66,37 @@ pub struct SubscriptionLimit {
 }
 
 impl Remote {
-    /// Adds tags to assets; those they have stay.
+    /// Adds tags to assets (at most 200), with the permit in hand; those they have stay.
     ///
     /// # Errors
     /// As [`Remote::site`]. Safe to repeat.
-    pub async fn bulk_tag(&self, ids: &[UploadId], tags: &[String]) -> Result<BulkOutcome, ApiError> {
-        let attributes = json!({"tags": tags});
-        self.bulk(ids, "tag", Effect::Repeatable, |ids| {
-            wire::bulk_body("upload_bulk_tag_operation", ids, Some(attributes.clone()), None)
-        })
-        .await
+    pub async fn bulk_tag_in(
+        &self,
+        permit: CallPermit,
+        ids: &[UploadId],
+        tags: &[String],
+    ) -> Result<BulkOutcome, ApiError> {
+        let body = wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
+        let call = Call::new(Method::POST, &["uploads", "bulk", "tag"], Effect::Repeatable).body(body);
+        Ok(outcome_of(&self.door.result_from(&call, Some(permit)).await?, ids))
     }
 
-    /// Moves assets into a collection, or out of any.
+    /// Moves assets (at most 200) into a collection, or out of any: sent once, with its permit in hand, since it may move
+    /// what somebody else has moved meanwhile.
     ///
     /// # Errors
-    /// As [`Remote::site`]. Safe to repeat.
-    pub async fn bulk_set_collection(
+    /// See [`NotDone`].
+    pub async fn bulk_set_collection_in(
         &self,
+        permit: CallPermit,
         ids: &[UploadId],
         collection: Option<&CollectionId>,
-    ) -> Result<BulkOutcome, ApiError> {
+    ) -> Result<BulkOutcome, NotDone> {
         let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
-        self.bulk(ids, "set-upload-collection", Effect::Repeatable, |ids| {
-            wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target.clone()))
-        })
-        .await
+        let body = wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target));
+        let call = Call::new(Method::POST, &["uploads", "bulk", "set-upload-collection"], Effect::Repeatable);
+        let payload = self.door.result_once(&call.body(body), permit).await?;
+        Ok(outcome_of(&payload, ids))
     }
 
     /// Deletes assets for good. Ask for their references first.
@@ -114,10 +119,9 @@ impl Remote {
         for batch in ids.chunks(BULK_LIMIT) {
             let call = Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body(batch));
             let payload = self.door.result(&call).await?;
-            // Without counts it is taken at its word; the caller reads back what matters.
-            let (successful, failed) = wire::bulk_outcome(&payload).unwrap_or((batch.len() as u64, 0));
-            outcome.successful += successful;
-            outcome.failed += failed;
+            let done = outcome_of(&payload, batch);
+            outcome.successful += done.successful;
+            outcome.failed += done.failed;
         }
         Ok(outcome)
     }
@@ -199,4 +203,10 @@ impl Remote {
 
 fn text(attributes: &Value, key: &str) -> Option<String> {
     attributes.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Without counts it is taken at its word; the caller reads back what matters.
+fn outcome_of(payload: &Value, ids: &[UploadId]) -> BulkOutcome {
+    let (successful, failed) = wire::bulk_outcome(payload).unwrap_or((ids.len() as u64, 0));
+    BulkOutcome { successful, failed }
 }

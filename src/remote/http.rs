@@ -18,6 +18,7 @@ use super::bandwidth::Bandwidth;
 use super::error::{ApiError, ApiErrorKind, shorten};
 use super::limit::WINDOW;
 use super::pace::{Pacer, Slot};
+use super::permit::{BudgetPermit, CallPermit, NotDone};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
 use super::{Admission, JobId, JobState, Ledger, Options, Timeouts, wire};
@@ -150,11 +151,16 @@ impl Door {
 
     /// Sends a call, again where that is safe; gives the result or the job that will have it.
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, ApiError> {
+        self.send_from(call, None).await
+    }
+
+    /// As [`Door::send`]; the first attempt has its permit already.
+    async fn send_from(&self, call: &Call, mut permit: Option<CallPermit>) -> Result<Reply, ApiError> {
         let mut attempts = 0;
         let mut refusals = 0;
         let mut spent = Duration::ZERO;
         loop {
-            let Attempt { failure, error, took } = match self.attempt(call).await? {
+            let Attempt { failure, error, took } = match self.attempt(call, permit.take()).await? {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -182,12 +188,55 @@ impl Door {
         }
     }
 
+    /// Sends a call once, with its permit in hand: whoever would send it again looks again before.
+    pub(super) async fn send_once(&self, call: &Call, permit: CallPermit) -> Result<Reply, NotDone> {
+        let Attempt { failure, error, .. } = match self.attempt(call, Some(permit)).await? {
+            Ok(reply) => return Ok(reply),
+            Err(failed) => failed,
+        };
+        let again = |paced| {
+            self.retried.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(method = %call.method, path = %call.path.join("/"), %error, "not executed");
+            paced
+        };
+        Err(match retry::classify(failure, call.effect) {
+            Verdict::Fail => NotDone::Final(error),
+            Verdict::FailUnsure => NotDone::Final(error.made_unsure()),
+            Verdict::AgainPaced => NotDone::Again { paced: again(true), error },
+            Verdict::Again => NotDone::Again { paced: again(false), error },
+        })
+    }
+
     /// Sends a call and follows its job, if there is one, to the result.
     pub(super) async fn result(&self, call: &Call) -> Result<Value, ApiError> {
-        match self.send(call).await? {
+        self.result_from(call, None).await
+    }
+
+    /// As [`Door::result`]; the first attempt has its permit already.
+    pub(super) async fn result_from(&self, call: &Call, permit: Option<CallPermit>) -> Result<Value, ApiError> {
+        match self.send_from(call, permit).await? {
             Reply::Document(document) => Ok(document),
             Reply::Job(job) => self.follow(&job, call.effect).await,
         }
+    }
+
+    /// As [`Door::send_once`], and follows its job to the result.
+    pub(super) async fn result_once(&self, call: &Call, permit: CallPermit) -> Result<Value, NotDone> {
+        match self.send_once(call, permit).await? {
+            Reply::Document(document) => Ok(document),
+            Reply::Job(job) => Ok(self.follow(&job, call.effect).await?),
+        }
+    }
+
+    /// Waits for the owner's leave to make one call.
+    pub(super) async fn budget_permit(&self) -> Result<BudgetPermit, ApiError> {
+        self.admission().await?;
+        Ok(BudgetPermit::new(self.ledger.clone()))
+    }
+
+    /// Waits until that call may go out.
+    pub(super) async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
+        budget.call(self.pacer.slot().await)
     }
 
     /// Waits for a job and gives its payload.
@@ -258,7 +307,7 @@ impl Door {
     }
 
     /// One attempt. The outer error is ours alone (budget): nothing was sent.
-    async fn attempt(&self, call: &Call) -> Result<Result<Reply, Attempt>, ApiError> {
+    async fn attempt(&self, call: &Call, permit: Option<CallPermit>) -> Result<Result<Reply, Attempt>, ApiError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&call.path);
@@ -268,8 +317,11 @@ impl Door {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, JSON_API).body(body.to_string());
         }
-        self.admission().await?;
-        let slot = self.pacer.slot().await;
+        let permit = match permit {
+            Some(permit) => permit,
+            None => self.call_permit(self.budget_permit().await?).await,
+        };
+        let slot = permit.used();
         self.requests.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));

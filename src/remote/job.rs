@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::model::{Asset, Md5, Stamp, UploadId};
+use crate::model::{Asset, Md5, MirrorStamp, Stamp, UploadId};
 
 use super::visibility::Visibility;
 use super::{ApiError, JobId, JobState};
@@ -36,6 +36,8 @@ pub enum Expect {
     Tags(BTreeSet<String>),
     /// The asset carries this stamp.
     Stamp(Box<Stamp>),
+    /// The asset has this content, or carries this entry of this mirror: what an earlier process sent.
+    Sent(Md5, String, Box<MirrorStamp>),
     /// The asset is there no more.
     Gone,
     /// The asset is there: for a new one whose content the service may not tell.
@@ -50,6 +52,9 @@ impl Expect {
             (Self::Md5(md5), Some(asset)) => asset.md5 == Some(*md5),
             (Self::Tags(tags), Some(asset)) => asset.tags.iter().cloned().collect::<BTreeSet<_>>() == *tags,
             (Self::Stamp(stamp), Some(asset)) => asset.stamp == **stamp,
+            (Self::Sent(md5, mirror, entry), Some(asset)) => {
+                asset.md5 == Some(*md5) || asset.stamp.0.get(mirror) == Some(&**entry)
+            }
             (Self::Gone, None) | (Self::Any, Some(_)) => true,
             _ => false,
         }

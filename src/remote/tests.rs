@@ -389,7 +389,8 @@ async fn any_call_may_be_answered_by_a_job() {
     assert_eq!(remote.site().await.unwrap().id, "77");
     assert_eq!(remote.find(&UploadId::new("abc")).await.unwrap().unwrap().path, "/1/a.png");
     let ids = [UploadId::new("abc"), UploadId::new("def")];
-    let outcome = remote.bulk_tag(&ids, &["t".into()]).await.unwrap();
+    let permit = remote.call_permit(remote.budget_permit().await.unwrap()).await;
+    let outcome = remote.bulk_tag_in(permit, &ids, &["t".into()]).await.unwrap();
     assert_eq!(outcome, BulkOutcome { successful: 1, failed: 1 });
     let seen = stub.seen();
     assert_eq!(seen.len(), 9);
@@ -436,8 +437,8 @@ async fn a_change_of_the_metadata_shape_is_noticed_and_followed() {
     stub.remote().create(&new).await.unwrap();
     let seen = stub.seen();
     let metadata = |n: usize| seen[n].json()["data"]["attributes"]["default_field_metadata"].clone();
-    assert_eq!(metadata(1), json!({"en": {"alt": "x", "title": null, "custom_data": {}}}));
-    assert_eq!(metadata(3), json!({"alt": {"en": "x", "it": null}}));
+    assert_eq!(metadata(1), json!({"en": {"alt": "x"}}));
+    assert_eq!(metadata(3), json!({"alt": {"en": "x"}}));
 }
 
 #[tokio::test]
@@ -456,8 +457,8 @@ async fn an_update_that_names_no_stamp_keeps_the_stored_one() {
     })
     .await;
     let metadata = Metadata {
-        fields: Fields::from([(FieldKey::Alt("en".into()), json!("x"))]),
-        write: BTreeSet::from([FieldKey::Alt("en".into())]),
+        fields: Fields::from([(FieldKey::CustomData("en".into(), "k".into()), json!("x"))]),
+        write: BTreeSet::from([FieldKey::CustomData("en".into(), "k".into())]),
         ..Metadata::default()
     };
     let change =

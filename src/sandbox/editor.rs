@@ -129,10 +129,13 @@ impl World {
         }
     }
 
-    /// Changes metadata.
+    /// Changes metadata. Refused while another change of the asset is running, as the service refuses it to the CMS.
     pub(super) fn edit(&mut self, environment: &str, id: &str, edit: Edit) -> io::Result<()> {
         let now = self.now();
         let mut upload = self.find_asset(environment, id)?;
+        if self.environments.get(environment).is_some_and(|space| space.busy.contains(id)) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("a change of {id} is running")));
+        }
         if let Some(tags) = edit.tags {
             upload.tags = tags;
         }

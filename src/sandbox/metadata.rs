@@ -67,7 +67,8 @@ impl Metadata {
         locales.collect::<Map<_, _>>().into()
     }
 
-    /// Takes in `patch` as the shape tells: a locale's object is replaced in the older one, a key in the newer.
+    /// Takes in `patch` as the shape tells. Both shapes are partial: a locale or a key left out keeps its stored value.
+    /// A value is taken whole: custom data that lack a stored key remove it.
     pub(super) fn apply(&mut self, patch: &Value, shape: Shape<'_>, media: Media) -> Result<(), Refusal> {
         let Value::Object(patch) = patch else { return Err(invalid("must be an object")) };
         if shape.by_field {
@@ -81,9 +82,6 @@ impl Metadata {
         for (locale, fields) in patch {
             known_locale(locale, shape)?;
             let Value::Object(fields) = fields else { return Err(invalid(format!("{locale}: must be an object"))) };
-            for map in [&mut self.alt, &mut self.title, &mut self.custom_data, &mut self.focal_point] {
-                map.remove(locale);
-            }
             for (field, value) in fields {
                 match field.as_str() {
                     "alt" => set(&mut self.alt, locale, text("alt", value)?),
@@ -190,17 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn the_older_shape_replaces_a_locale_and_keeps_the_others() {
+    fn the_older_shape_keeps_locales_and_keys_left_out_and_takes_a_value_whole() {
         let locales = locales();
         let shape = Shape { by_field: false, locales: &locales };
         let mut stored = Metadata::default();
         let first = json!({"en": {"alt": "A", "title": "T", "custom_data": {"k": 1}}, "it": {"alt": "B"}});
         stored.apply(&first, shape, Media::Image).unwrap();
         stored.apply(&json!({"en": {"title": "U"}}), shape, Media::Image).unwrap();
+        stored.apply(&json!({"en": {"custom_data": {"l": 2}}}), shape, Media::Image).unwrap();
         assert_eq!(
             stored.render(shape),
             json!({
-                "en": {"alt": null, "title": "U", "custom_data": {}, "focal_point": null},
+                "en": {"alt": "A", "title": "U", "custom_data": {"l": 2}, "focal_point": null},
                 "it": {"alt": "B", "title": null, "custom_data": {}, "focal_point": null},
             })
         );

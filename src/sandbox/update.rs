@@ -13,6 +13,8 @@ use super::job::Work;
 use super::state::World;
 
 const ATTRIBUTES: [&str; 7] = ["path", "basename", "author", "copyright", "notes", "tags", "default_field_metadata"];
+/// The record that stands for the environment's own use of an upload: it counts as a use, and no reference shows it.
+const FAVICON: &str = "favicon";
 const RELATIONSHIPS: [&str; 2] = ["upload_collection", "creator"];
 
 /// The upload of this call.
@@ -32,7 +34,8 @@ pub(super) fn references(world: &World, call: &Call, id: &str) -> Result<Answer,
     call.only_params(&["nested", "version"])?;
     find(world, &call.environment, id)?;
     let Some(space) = world.environments.get(&call.environment) else { return Err(Refusal::not_found("upload")) };
-    let records = space.users_of(id).map(|record| {
+    // The environment's own uses are no records.
+    let records = space.users_of(id).filter(|record| *record != FAVICON).map(|record| {
         json!({
             "id": record, "type": "item", "attributes": {},
             "relationships": { "item_type": { "data": { "type": "item_type", "id": "sandbox_page" } } },

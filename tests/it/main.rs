@@ -11,6 +11,7 @@ mod cost;
 mod layout;
 mod mirror;
 mod policies;
+mod present;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod tracks;

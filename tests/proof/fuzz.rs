@@ -199,7 +199,10 @@ async fn ask_everything(remote: &Remote) {
     let _ = remote.references(&id).await;
     let _ = remote.upload_request("a.png").await;
     let _ = remote.create(&NewUpload { id: id.clone(), path: "/1/a.png".into(), metadata: Metadata::default() }).await;
-    let _ = remote.bulk_tag(std::slice::from_ref(&id), &["t".into()]).await;
+    if let Ok(budget) = remote.budget_permit().await {
+        let permit = remote.call_permit(budget).await;
+        let _ = remote.bulk_tag_in(permit, std::slice::from_ref(&id), &["t".into()]).await;
+    }
     let _ = remote.destroy(&id).await;
     let _ = remote.job(&JobId::new("0123456789abcdef01234567".to_owned())).await;
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dato_mirror::model::Md5;
-use dato_mirror::sandbox::{LogEntry, Settings};
+use dato_mirror::sandbox::{Answers, LogEntry, Settings};
 use tokio::task::JoinSet;
 
 use crate::world::{World, config, run};
@@ -132,6 +132,39 @@ async fn kill_at_any_moment_and_the_next_run_converges() {
     }
     eprintln!("kill -9: {killed} of {kills} while running, {files} files in step at the end, in {:?}", begun.elapsed());
     assert!(killed * 2 > kills, "most kills come while it runs");
+}
+
+/// The alias had its effect in the media area and not in the index; then the file has its old asset for itself.
+#[tokio::test]
+async fn a_path_killed_while_it_joined_an_asset_has_one_asset_also_when_it_stays_with_its_own() {
+    let world = World::new(Settings { answers: Answers::Direct, ..Settings::fast() }).await;
+    for (path, content) in [("a.png", "one"), ("b.png", "one"), ("c.png", "two")] {
+        world.write(path, content);
+    }
+    world.run().await.unwrap();
+    world.write("b.png", "two");
+    let held = world.sandbox.hold_after("PUT /uploads/:id");
+    let killed = tokio::spawn({
+        let config = world.config.clone();
+        async move { run(&config).await }
+    });
+    held.arrived().await;
+    killed.abort();
+    assert!(killed.await.is_err());
+    held.release();
+    world.remove("a.png");
+    assert_eq!(world.run().await.unwrap().exit, dato_mirror::error::Exit::Done);
+    let two = Md5::of(b"two").to_string();
+    for path in ["b.png", "c.png"] {
+        let named = format!("{path:?}");
+        let all = world.assets();
+        let own: Vec<_> =
+            all.iter().filter(|one| one.md5 == two && one.metadata.to_string().contains(&named)).collect();
+        assert_eq!(own.len(), 1, "{path} has {own:#?}");
+    }
+    world.sandbox.clear_log();
+    world.run().await.unwrap();
+    assert!(world.changes().is_empty(), "a second run changed something: {:?}", world.changes());
 }
 
 #[tokio::test]

@@ -27,6 +27,18 @@ pub fn path_of(conn: &Connection, id: i64) -> rusqlite::Result<RelPath> {
         .query_row([id], |row| Ok(RelPath::from_parts(row.get(0)?, row.get(1)?)))
 }
 
+/// The mirror of a row: its id and its name.
+///
+/// # Errors
+/// SQLite's.
+pub fn mirror_of(conn: &Connection, id: i64) -> rusqlite::Result<Option<(i64, String)>> {
+    conn.prepare_cached(
+        "SELECT mirror.id, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE file.id = ?1",
+    )?
+    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+    .optional()
+}
+
 /// Whether any file is on disk.
 ///
 /// # Errors

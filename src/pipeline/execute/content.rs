@@ -6,13 +6,14 @@
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Failure, Lost, failed, lost, metadata_of, path_problem};
+use super::look::Attempts;
+use super::{Execution, Executor, Failure, Lost, failed, lost, path_problem};
 use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem, assets};
-use crate::model::{Asset, Md5, UploadId};
+use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::edit::Edit;
-use crate::pipeline::plan::KeepUrl;
-use crate::remote::{Accepted, ApiError, Expect, NewUpload, ReplaceStrategy, UploadChange};
+use crate::pipeline::plan::{Action, KeepUrl};
+use crate::remote::{Accepted, ApiError, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
 
 /// What an action sends.
 pub(super) struct Content<'a> {
@@ -26,6 +27,21 @@ pub(super) struct Content<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// An asset as it was seen after a call, and who can tell what that call made of it.
+struct Made {
+    asset: Box<Asset>,
+    witness: Witness,
+}
+
+enum Witness {
+    /// The call's own answer: the asset is as the call left it.
+    OwnAnswer,
+    /// Its job's result.
+    Job(JobId),
+    /// Nobody: the answer was lost.
+    Nobody,
+}
+
 /// A file in the bucket, and the note of what is about to be done with it.
 struct Sent {
     path: String,
@@ -35,8 +51,8 @@ struct Sent {
 impl Executor {
     pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
         let md5 = content.md5;
-        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create).await?;
-        let new = NewUpload { id: id.clone(), path, metadata: metadata_of(edit) };
+        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry).await?;
+        let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
         let mut created = self.outcome(self.remote.create(&new).await, id, intent, expect.clone()).await;
@@ -45,12 +61,12 @@ impl Executor {
             created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
         }
         self.end(intent).await?;
-        let asset = match created {
-            Ok(asset) => asset,
+        let made = match created {
+            Ok(made) => made,
             Err(Lost) => return Err(path_problem("create", &lost(), true)),
         };
-        match asset {
-            Ok(asset) => verified(asset, md5, "create"),
+        match made {
+            Ok(made) => self.verified(made, md5, "create").await,
             Err(error) if error.is_uniqueness_of_id() => self.taken(id, md5).await,
             Err(error) => Err(failed("create", error)),
         }
@@ -80,51 +96,77 @@ impl Executor {
 
     pub(super) async fn replace(
         &self,
-        content: Content<'_>,
-        asset: &Asset,
-        keep_url: KeepUrl,
-        edit: &Edit,
+        execution: &mut Execution,
+        permit: Option<OwnedSemaphorePermit>,
+        cancel: &CancellationToken,
     ) -> Result<Box<Asset>, Failure> {
-        let md5 = content.md5;
-        let Sent { path, intent } = self.send_for(content, &asset.id, IntentKind::Replace).await?;
-        let strategy = match keep_url {
-            KeepUrl::Yes => ReplaceStrategy::KeepUrl,
-            KeepUrl::No => ReplaceStrategy::NewUrl,
-        };
-        let change = UploadChange {
-            path: Some(path),
-            strategy: Some(strategy),
-            basename: None,
-            metadata: Some(metadata_of(edit)),
-        };
-        let expect =
-            if edit.stamp == asset.stamp { Expect::Md5(md5) } else { Expect::Stamp(Box::new(edit.stamp.clone())) };
-        let accepted = self.remote.update(&asset.id, &change).await;
-        let replaced = self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|Lost| Err(lost()));
+        let Action::Replace { asset, content, edit, .. } = &execution.plan.action else { return Err(Failure::Replan) };
+        let content = Content { row: &execution.row, md5: *content, permit, cancel };
+        let Sent { path, intent } = self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry).await?;
+        let replaced = self.replace_by(execution, &path, intent).await;
         self.end(intent).await?;
-        match replaced {
-            Ok(replaced) if keep_url == KeepUrl::Yes && replaced.url != asset.url => Err(Failure::Path {
-                problem: Problem {
-                    action: "replace".into(),
-                    cause: format!(
-                        "the service gave the asset a new URL although it was told to keep it: {} became {}",
-                        asset.url, replaced.url
-                    ),
-                    advice: "update what links to the old URL; check the project's storage settings".into(),
+        replaced
+    }
+
+    /// Makes what is in the bucket at `ticket` the asset's file, if that is still what is to be done.
+    async fn replace_by(&self, execution: &mut Execution, ticket: &str, intent: i64) -> Result<Box<Asset>, Failure> {
+        let mut attempts = Attempts::default();
+        loop {
+            let permit = self.look(execution, Some(intent)).await?;
+            let Action::Replace { asset, content, keep_url, edit } = &execution.plan.action else {
+                return Err(Failure::Replan);
+            };
+            let change = UploadChange {
+                path: Some(ticket.to_owned()),
+                strategy: Some(match keep_url {
+                    KeepUrl::Yes => ReplaceStrategy::KeepUrl,
+                    KeepUrl::No => ReplaceStrategy::NewUrl,
+                }),
+                basename: None,
+                metadata: Some(self.metadata_of(edit, Some(&asset.stamp))),
+            };
+            let expect = match edit.stamp == asset.stamp {
+                true => Expect::Md5(*content),
+                false => Expect::Stamp(Box::new(edit.stamp.clone())),
+            };
+            let accepted = match self.remote.update_in(permit, &asset.id, &change).await {
+                Ok(accepted) => Ok(accepted),
+                Err(error) => match self.again(error, &mut attempts).await {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
                 },
-                retry: false,
-            }),
-            Ok(replaced) => verified(replaced, md5, "replace"),
-            Err(error) => self.refused("replace", &asset.id, error).await,
+            };
+            let replaced = self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|Lost| Err(lost()));
+            return match replaced {
+                Ok(made) if is_moved(*keep_url, asset, &made.asset, *content) => Err(Failure::Path {
+                    problem: Problem {
+                        action: "replace".into(),
+                        cause: format!(
+                            "the service gave the asset a new URL although it was told to keep it: {} became {}",
+                            asset.url, made.asset.url
+                        ),
+                        advice: "update what links to the old URL; check the project's storage settings".into(),
+                    },
+                    retry: false,
+                }),
+                Ok(made) => self.verified(made, *content, "replace").await,
+                Err(error) => self.refused("replace", &asset.id, error).await,
+            };
         }
     }
 
     /// Sends the file, then notes what comes next.
-    async fn send_for(&self, content: Content<'_>, asset: &UploadId, kind: IntentKind) -> Result<Sent, Failure> {
+    async fn send_for(
+        &self,
+        content: Content<'_>,
+        asset: &UploadId,
+        kind: IntentKind,
+        entry: &MirrorStamp,
+    ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
         let path = self.send(row, md5, kind.as_str(), cancel).await?;
         drop(permit);
-        let intent = self.begin(row, asset, kind, Some(md5)).await?;
+        let intent = self.begin(row, asset, kind, Some(md5), Some(entry)).await?;
         Ok(Sent { path, intent })
     }
 
@@ -135,16 +177,18 @@ impl Executor {
         asset: &UploadId,
         intent: i64,
         expect: Expect,
-    ) -> Result<Result<Box<Asset>, ApiError>, Lost> {
+    ) -> Result<Result<Made, ApiError>, Lost> {
         let job = match accepted {
-            Ok(Accepted::Done(asset)) => return Ok(Ok(asset)),
+            Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
-            Err(error) if error.unsure() => return self.shows(asset, expect).await.map(Ok),
+            Err(error) if error.unsure() => {
+                return self.shows(asset, expect).await.map(|asset| Ok(Made { asset, witness: Witness::Nobody }));
+            }
             Err(error) => return Ok(Err(error)),
         };
         self.note_job(intent, job.as_str()).await;
-        match self.confirmer.wait(asset.clone(), Some(job), expect).await {
-            Ok(Some(asset)) => Ok(Ok(asset)),
+        match self.confirmer.wait(asset.clone(), Some(job.clone()), expect).await {
+            Ok(Some(asset)) => Ok(Ok(Made { asset, witness: Witness::Job(job) })),
             Ok(None) => Err(Lost),
             Err(error) => Ok(Err(error)),
         }
@@ -158,19 +202,39 @@ impl Executor {
             _ => Err(Lost),
         }
     }
+
+    /// What is reported as mirrored has arrived whole. An asset with another content was spoilt on its way, and is sent
+    /// again; or it arrived, and an editor has replaced its file since. The call's own answer or its job's result tells
+    /// which; where neither can, the bucket's word that the bytes arrived counts: an editor's file is not overwritten on a
+    /// doubt.
+    async fn verified(&self, made: Made, content: Md5, action: &str) -> Result<Box<Asset>, Failure> {
+        let Made { asset, witness } = made;
+        let Some(md5) = asset.md5.filter(|md5| *md5 != content) else { return Ok(asset) };
+        let left_by_us = match witness {
+            Witness::OwnAnswer => Some(md5),
+            Witness::Job(job) => self.content_after(&asset.id, job).await,
+            Witness::Nobody => None,
+        };
+        if left_by_us != Some(md5) {
+            return Ok(asset);
+        }
+        let problem = Problem {
+            action: action.into(),
+            cause: format!("the service stored other bytes than were sent (md5 {md5} instead of {content})"),
+            advice: "it is sent again; if it lasts, tell DatoCMS".into(),
+        };
+        Err(Failure::Damaged { asset, problem })
+    }
+
+    /// The content that the asset had when the job ended, if its result can be had.
+    async fn content_after(&self, asset: &UploadId, job: JobId) -> Option<Md5> {
+        let wait = self.confirmer.wait(asset.clone(), Some(job), Expect::JobDone);
+        let told = tokio::time::timeout(self.waits.unsure, wait).await.ok()?.ok()?;
+        told.and_then(|asset| asset.md5)
+    }
 }
 
-/// What is reported as mirrored, the service has confirmed by digest.
-fn verified(asset: Box<Asset>, content: Md5, action: &str) -> Result<Box<Asset>, Failure> {
-    match asset.md5 {
-        Some(md5) if md5 != content => {
-            let problem = Problem {
-                action: action.into(),
-                cause: format!("the service stored other bytes than were sent (md5 {md5} instead of {content})"),
-                advice: "it is sent again; if it lasts, tell DatoCMS".into(),
-            };
-            Err(Failure::Damaged { asset, problem })
-        }
-        _ => Ok(asset),
-    }
+/// Whether the service gave the asset another URL with our content. With another content an editor may have.
+fn is_moved(keep_url: KeepUrl, before: &Asset, after: &Asset, content: Md5) -> bool {
+    keep_url == KeepUrl::Yes && after.url != before.url && after.md5.is_none_or(|md5| md5 == content)
 }

@@ -69,10 +69,14 @@ impl MirrorRun {
             authoritative: config.authoritative,
         };
         let ground = self.ground(&session.index).await?;
+        let (scope, policy) = (Arc::new(scope), Arc::new(policy));
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
+            last_look: session.last_look.clone(),
+            scope: scope.clone(),
+            policy: policy.clone(),
             waits: session.waits,
             root: Arc::new(config.root.clone()),
             ground: Arc::new(ground),
@@ -81,8 +85,8 @@ impl MirrorRun {
             sending: request.sending.clone(),
         });
         Ok(PassContext {
-            scope: Arc::new(scope),
-            policy: Arc::new(policy),
+            scope,
+            policy,
             executor,
             index: session.index.clone(),
             remote: session.remote.clone(),
@@ -93,7 +97,6 @@ impl MirrorRun {
             impatient: request.impatient,
             urgent: request.urgent.clone(),
             live: request.live.clone(),
-            fresh: session.looked_at(),
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),
         })

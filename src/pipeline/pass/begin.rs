@@ -4,13 +4,14 @@
 //! Decides nothing: neither what is done (`plan`) nor when (`round`).
 //! Called by: `pass::round`, and `pipeline::pass` at the end of each.
 
-use super::{Finished, Pass, PassError, touches};
+use super::{Pass, PassError, touches};
 use crate::index::{FileRow, Problem};
 use crate::metadata::merge::Conflict;
-use crate::model::FieldKey;
+use crate::model::{Asset, FieldKey};
 use crate::pipeline::bulk::{self, BulkItem, send_bulk};
 use crate::pipeline::desire::Desires;
 use crate::pipeline::edit::BulkChange;
+use crate::pipeline::execute::Executed;
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::simulate::simulate;
 
@@ -33,15 +34,15 @@ impl Pass<'_> {
             && plan.action.calls()
             && let Err(failure) = executor.still_gone(&row).await
         {
-            return self.finish(Finished { row, plan, result: Err(failure) }).await;
+            return self.finish(Executed { result: Err(failure), ..at_once(row, plan, None) }).await;
         }
         match &plan.action {
-            action if !action.calls() => self.finish(Finished { row, plan, result: Ok(None) }).await,
-            Action::Retag { asset, edit } if self.context.executor.is_some() => match edit.in_bulk() {
+            action if !action.calls() => self.finish(at_once(row, plan, None)).await,
+            Action::Retag { edit, .. } if self.context.executor.is_some() => match edit.in_bulk() {
                 Some(change) => {
                     self.busy.extend(touches(&row, &plan).cloned());
                     let group = self.bulk.entry(change.clone()).or_default();
-                    group.push(BulkItem { asset: asset.id.clone(), row, plan: plan.clone() });
+                    group.push(BulkItem { row, plan });
                     if group.len() >= bulk::AT_ONCE {
                         self.flush_group(&change);
                     }
@@ -56,7 +57,7 @@ impl Pass<'_> {
     async fn launch(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
         let Some(executor) = self.context.executor.clone() else {
             let asset = simulate(&row, &plan.action).map(Box::new);
-            return self.finish(Finished { row, plan, result: Ok(asset) }).await;
+            return self.finish(at_once(row, plan, asset)).await;
         };
         self.busy.extend(touches(&row, &plan).cloned());
         let cancel = self.context.stop.clone();
@@ -65,10 +66,7 @@ impl Pass<'_> {
             true => executor.senders.clone().acquire_owned().await.ok(),
             false => None,
         };
-        self.flight.spawn(async move {
-            let result = executor.execute(&row, &plan.action, permit, &cancel).await;
-            vec![Finished { row, plan, result }]
-        });
+        self.flight.spawn(async move { vec![executor.execute(row, plan, permit, &cancel).await] });
         while self.flight.len() >= IN_FLIGHT {
             let Some(finished) = self.flight.join_next().await else { break };
             self.take(finished).await?;
@@ -89,17 +87,15 @@ impl Pass<'_> {
     fn flush_group(&mut self, change: &BulkChange) {
         let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
         let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
-        self.flight.spawn(async move {
-            send_bulk(&executor, mirror, &change, group, &cancel)
-                .await
-                .into_iter()
-                .map(|(BulkItem { row, plan, .. }, result)| Finished { row, plan, result })
-                .collect()
-        });
+        self.flight.spawn(async move { send_bulk(&executor, mirror, &change, group, &cancel).await });
     }
 }
 
-fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {
+fn at_once(row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Executed {
+    Executed { row, plan, conflicts: Vec::new(), result: Ok(asset) }
+}
+
+pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {
     let shown = |value: &Option<serde_json::Value>| {
         let Some(value) = value else { return "nothing".to_owned() };
         // People know a collection by its labels.

@@ -6,12 +6,13 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinError;
 
-use super::{Finished, Pass, PassError, touches};
+use super::begin::conflict_problem;
+use super::{Pass, PassError, touches};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, absence, assets, companions, files};
 use crate::live::Change;
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::pipeline::execute::Failure;
+use crate::pipeline::execute::{Executed, Failure, changed_since};
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
 use crate::pipeline::verify::Replacement;
@@ -26,7 +27,7 @@ const TURNS: u32 = 6;
 const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
 impl Pass<'_> {
-    pub(super) async fn take(&mut self, joined: Result<Vec<Finished>, JoinError>) -> Result<(), PassError> {
+    pub(super) async fn take(&mut self, joined: Result<Vec<Executed>, JoinError>) -> Result<(), PassError> {
         match joined {
             Ok(all) => {
                 for finished in all {
@@ -38,9 +39,12 @@ impl Pass<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish(&mut self, finished: Finished) -> Result<(), PassError> {
-        let Finished { row, plan, result } = finished;
+    pub(super) async fn finish(&mut self, executed: Executed) -> Result<(), PassError> {
+        let Executed { row, plan, conflicts, result } = executed;
         self.tick();
+        for conflict in &conflicts {
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
+        }
         for asset in touches(&row, &plan) {
             self.busy.remove(asset);
         }
@@ -110,6 +114,13 @@ impl Pass<'_> {
         // What somebody let pass is no reason to hold back what comes after.
         let counts = !self.context.force;
         let made = self.context.executor.is_some();
+        let by_field = self.context.scope.site.by_field;
+        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&action, asset, by_field));
+        let since = since.unwrap_or_default();
+        if !since.is_empty() {
+            let changed = since.join(", ");
+            tracing::warn!(path = %row.path, changed, "its asset was changed in the CMS while it was written: it is looked at again");
+        }
         let unfinished = made && matches!(&action, Action::Create { edit, .. } if edit.unfinished);
         if unfinished {
             self.unfinished.insert(id);
@@ -125,7 +136,7 @@ impl Pass<'_> {
                 if gone || action.sends() || action.asset() != row.asset.as_ref() {
                     companions::distrust(conn, mirror, &row.path)?;
                 }
-                if unfinished {
+                if unfinished || !since.is_empty() {
                     files::mark_dirty(conn, id)?;
                 }
                 match action.name() {

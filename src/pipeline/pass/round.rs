@@ -1,20 +1,15 @@
 //! One round over the rows: which of the planned actions may begin now.
 //!
-//! Owns: that no two actions touch one path or one asset at a time, that what a person waits for goes first, and when a
-//! look at the remote is too old to overwrite anything by it. Carries nothing out: that is `begin`.
+//! Owns: that no two actions touch one path or one asset at a time, and that what a person waits for goes first. Carries
+//! nothing out: that is `begin`. That nothing is overwritten by what is out of date is the executor's, at the last moment.
 //! Called by: `pipeline::pass`, until a round has nothing left to do.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use super::{Pass, PassError, WAIT, touches};
 use crate::index::{FileRow, Problem};
 use crate::model::UploadId;
 use crate::pipeline::plan::{Action, Plan};
-use crate::pipeline::refresh::{self, RefreshError};
-
-/// A look at the remote older than this is renewed before something is overwritten.
-const FRESH: Duration = Duration::from_secs(5);
 
 impl Pass<'_> {
     pub(super) async fn round(&mut self, present: bool) -> Result<(), PassError> {
@@ -71,12 +66,6 @@ impl Pass<'_> {
                     self.waiting.insert(row.path.key().to_owned(), (row, problem));
                     continue;
                 }
-                if plan.action.overwrites() && self.is_stale() {
-                    self.freshen().await?;
-                    self.refreshed = true;
-                    // The rest of this page was planned on what may be out of date.
-                    break;
-                }
                 touched.extend(touches(&row, &plan).cloned());
                 self.begin(row, plan).await?;
             }
@@ -86,20 +75,6 @@ impl Pass<'_> {
 
     fn is_busy(&self, row: &FileRow, plan: &Plan) -> bool {
         touches(row, plan).any(|id| self.busy.contains(id))
-    }
-
-    fn is_stale(&self) -> bool {
-        self.context.executor.is_some() && self.fresh.elapsed() > FRESH
-    }
-
-    async fn freshen(&mut self) -> Result<(), PassError> {
-        match refresh::changes(&self.context.index, &self.context.remote).await {
-            Ok(_) => {}
-            Err(RefreshError::Api(error)) => self.end.fatal = Some(error),
-            Err(RefreshError::Index(error)) => return Err(error.into()),
-        }
-        self.fresh = Instant::now();
-        Ok(())
     }
 }
 

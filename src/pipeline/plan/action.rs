@@ -188,19 +188,43 @@ impl Action {
         matches!(self, Self::Create { .. } | Self::Replace { .. })
     }
 
-    /// Whether it could overwrite what an editor did since the remote was last looked at.
+    /// Whether a plan made anew goes on with `begun`: the same kind of action on the same asset, so that what was done for
+    /// that one so far, such as sending a file, serves this one.
     #[must_use]
-    pub fn overwrites(&self) -> bool {
+    pub fn goes_on_with(&self, begun: &Self) -> bool {
+        if self.asset() != begun.asset() {
+            return false;
+        }
+        match (self, begun) {
+            (Self::Replace { content, keep_url, .. }, Self::Replace { content: sent, keep_url: kept, .. }) => {
+                content == sent && keep_url == kept
+            }
+            (Self::Move { from_row, .. }, Self::Move { from_row: before, .. }) => from_row == before,
+            (Self::Adopt { .. }, Self::Adopt { .. })
+            | (Self::Alias { .. }, Self::Alias { .. })
+            | (Self::Retag { .. }, Self::Retag { .. })
+            | (Self::Delete { .. }, Self::Delete { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// The change of metadata that it makes.
+    #[must_use]
+    pub const fn edit(&self) -> Option<&Edit> {
         match self {
-            Self::Replace { .. } | Self::Retag { .. } | Self::Delete { .. } => true,
-            Self::Adopt { edit, .. } | Self::Alias { edit, .. } | Self::Move { edit, .. } => edit.is_due(),
+            Self::Create { edit, .. }
+            | Self::Adopt { edit, .. }
+            | Self::Alias { edit, .. }
+            | Self::Move { edit, .. }
+            | Self::Replace { edit, .. }
+            | Self::Retag { edit, .. } => Some(edit),
             Self::Nothing
             | Self::Record { .. }
             | Self::Accept { .. }
             | Self::Forget
             | Self::Wait
-            | Self::Create { .. }
-            | Self::Report { .. } => false,
+            | Self::Delete { .. }
+            | Self::Report { .. } => None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The two wire shapes of an asset's metadata, and how one flat map becomes either.
 //!
 //! Owns: reading both shapes into [`Fields`] and a [`Stamp`], and writing a change so that nothing of others is lost:
-//! by locale, always the complete object of each touched locale (the service may replace it whole); by field, always
-//! the complete map of each touched field.
+//! writes are partial in both shapes (a locale or a key left out keeps its stored value), so only what changes is sent.
+//! Two values are whole: a list of tags, and a locale's custom data, which are made from the state the caller names.
 //! Never does: deciding what to write.
 //! Source of the shapes: media-area-api.md "Updating without a file".
 
@@ -22,8 +22,8 @@ const FIELD_NAMES: [&str; 5] = ["alt", "title", "custom_data", "focal_point", "p
 pub struct Metadata {
     /// The whole list of tags; `None` leaves the stored one.
     pub tags: Option<Vec<String>>,
-    /// The COMPLETE state that all fields shall have afterwards, foreign ones among them: what of it is sent depends on
-    /// the environment's wire shape.
+    /// The state that all fields shall have afterwards, foreign ones among them: only what is in `write` is sent of it, and
+    /// the whole custom data of a locale of which a key is.
     pub fields: Fields,
     /// The fields that are meant to change; one that is absent in `fields` is cleared.
     pub write: BTreeSet<FieldKey>,
@@ -77,93 +77,57 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn rewrites_main_custom_data(&self) -> bool {
         let main = self.site.main_locale();
-        self.metadata.write.iter().any(|key| match key {
-            FieldKey::CustomData(locale, _) => self.site.by_field || locale == main,
-            FieldKey::Alt(locale) | FieldKey::Title(locale) => !self.site.by_field && locale == main,
-            FieldKey::FocalPoint => !self.site.by_field,
-            _ => false,
-        })
+        self.metadata.write.iter().any(|key| matches!(key, FieldKey::CustomData(locale, _) if locale == main))
     }
 
     fn by_locale(&self) -> Map<String, Value> {
-        let mut locales = BTreeSet::new();
+        let mut locales: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut put = |locale, name: &str, value| drop(locales.entry(locale).or_default().insert(name.into(), value));
+        for (locale, name, value) in self.localized() {
+            put(locale, name, value);
+        }
+        if self.metadata.write.contains(&FieldKey::FocalPoint) {
+            // In this shape the one point is repeated in every locale. `poster_time` has no place in it.
+            for locale in &self.site.locales {
+                put(locale, "focal_point", self.value(&FieldKey::FocalPoint));
+            }
+        }
+        locales.into_iter().map(|(locale, fields)| (locale.to_owned(), Value::Object(fields))).collect()
+    }
+
+    fn by_field(&self) -> Map<String, Value> {
+        let mut fields: BTreeMap<String, Value> = BTreeMap::new();
+        for (locale, name, value) in self.localized() {
+            fields.entry(name.to_owned()).or_insert_with(|| json!({}))[locale] = value;
+        }
+        for key in [FieldKey::FocalPoint, FieldKey::PosterTime] {
+            if self.metadata.write.contains(&key) {
+                fields.insert(key.to_string(), self.value(&key));
+            }
+        }
+        fields.into_iter().collect()
+    }
+
+    /// What is sent of the fields that each locale has for itself: locale, field, value.
+    fn localized(&self) -> Vec<(&str, &'static str, Value)> {
+        let mut sent = Vec::new();
+        let mut data = BTreeSet::new();
         for key in &self.metadata.write {
             match key {
-                FieldKey::Alt(locale) | FieldKey::Title(locale) | FieldKey::CustomData(locale, _) => {
-                    locales.insert(locale.as_str());
-                }
-                // In this shape the one point is repeated in every locale.
-                FieldKey::FocalPoint => locales.extend(self.site.locales.iter().map(String::as_str)),
-                // `poster_time` has no place in this shape.
+                FieldKey::Alt(locale) => sent.push((locale.as_str(), "alt", self.value(key))),
+                FieldKey::Title(locale) => sent.push((locale.as_str(), "title", self.value(key))),
+                FieldKey::CustomData(locale, _) => drop(data.insert(locale.as_str())),
                 _ => {}
             }
         }
         if self.metadata.stamp.is_some() {
-            locales.insert(self.site.main_locale());
+            data.insert(self.site.main_locale());
         }
-        locales.into_iter().map(|locale| (locale.to_owned(), self.locale_object(locale))).collect()
+        sent.extend(data.into_iter().map(|locale| (locale, "custom_data", self.custom_data(locale))));
+        sent
     }
 
-    fn locale_object(&self, locale: &str) -> Value {
-        let mut object = Map::new();
-        object.insert("alt".into(), self.text(&FieldKey::Alt(locale.to_owned())));
-        object.insert("title".into(), self.text(&FieldKey::Title(locale.to_owned())));
-        object.insert("custom_data".into(), self.custom_data(locale));
-        let cleared = self.metadata.write.contains(&FieldKey::FocalPoint);
-        match self.metadata.fields.get(&FieldKey::FocalPoint) {
-            Some(point) => drop(object.insert("focal_point".into(), point.clone())),
-            None if cleared => drop(object.insert("focal_point".into(), Value::Null)),
-            None => {}
-        }
-        Value::Object(object)
-    }
-
-    fn by_field(&self) -> Map<String, Value> {
-        let mut fields = Map::new();
-        let touched = |of: fn(&FieldKey) -> bool| self.metadata.write.iter().any(of);
-        let everywhere = |of: &dyn Fn(&str) -> Value, name: fn(&FieldKey) -> Option<&str>| -> Value {
-            self.locales_of(name).into_iter().map(|locale| (locale.to_owned(), of(locale))).collect()
-        };
-        if touched(|key| matches!(key, FieldKey::Alt(_))) {
-            let value = everywhere(&|locale| self.text(&FieldKey::Alt(locale.to_owned())), |key| match key {
-                FieldKey::Alt(locale) => Some(locale),
-                _ => None,
-            });
-            fields.insert("alt".into(), value);
-        }
-        if touched(|key| matches!(key, FieldKey::Title(_))) {
-            let value = everywhere(&|locale| self.text(&FieldKey::Title(locale.to_owned())), |key| match key {
-                FieldKey::Title(locale) => Some(locale),
-                _ => None,
-            });
-            fields.insert("title".into(), value);
-        }
-        if touched(|key| matches!(key, FieldKey::CustomData(..))) || self.metadata.stamp.is_some() {
-            let value = everywhere(&|locale| self.custom_data(locale), |key| match key {
-                FieldKey::CustomData(locale, _) => Some(locale),
-                _ => None,
-            });
-            fields.insert("custom_data".into(), value);
-        }
-        for key in [FieldKey::FocalPoint, FieldKey::PosterTime] {
-            if self.metadata.write.contains(&key) {
-                let value = self.metadata.fields.get(&key).cloned().unwrap_or(Value::Null);
-                fields.insert(key.to_string(), value);
-            }
-        }
-        fields
-    }
-
-    /// The project's locales, and any other that the caller asks for by name: a value left behind in a locale that
-    /// the project has given up is not sent, since the service would refuse it.
-    fn locales_of<'m>(&'m self, name: fn(&'m FieldKey) -> Option<&'m str>) -> BTreeSet<&'m str> {
-        let mut locales: BTreeSet<_> = self.site.locales.iter().map(String::as_str).collect();
-        locales.insert(self.site.main_locale());
-        locales.extend(self.metadata.write.iter().filter_map(name));
-        locales
-    }
-
-    fn text(&self, key: &FieldKey) -> Value {
+    fn value(&self, key: &FieldKey) -> Value {
         self.metadata.fields.get(key).cloned().unwrap_or(Value::Null)
     }
 
@@ -279,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_touched_locale_is_sent_whole_in_the_older_shape() {
+    fn only_what_is_to_be_written_is_sent_and_a_locales_custom_data_whole() {
         let metadata = Metadata {
             fields: state(),
             write: BTreeSet::from([FieldKey::Alt("en".into())]),
@@ -287,21 +251,15 @@ mod tests {
             ..Metadata::default()
         };
         let custom = json!({"foreign": null, "dato-mirror": stamp().to_json()});
-        let expected = json!({"en": {"alt": "ours", "title": "an editor's", "custom_data": custom}});
-        assert_eq!(written(&metadata, false), expected);
+        assert_eq!(written(&metadata, false), json!({"en": {"alt": "ours", "custom_data": custom}}));
+        assert_eq!(written(&metadata, true), json!({"alt": {"en": "ours"}, "custom_data": {"en": custom}}));
+        let other = Metadata { write: BTreeSet::from([custom_key()]), stamp: None, ..metadata };
+        assert_eq!(written(&other, false), json!({"it": {"custom_data": {"foreign": {"a": [1]}}}}));
+        assert_eq!(written(&other, true), json!({"custom_data": {"it": {"foreign": {"a": [1]}}}}));
     }
 
-    #[test]
-    fn a_touched_field_is_sent_whole_in_the_newer_shape() {
-        let metadata = Metadata {
-            fields: state(),
-            write: BTreeSet::from([FieldKey::Alt("en".into())]),
-            stamp: Some(stamp()),
-            ..Metadata::default()
-        };
-        let custom = json!({"en": {"foreign": null, "dato-mirror": stamp().to_json()}, "it": {"foreign": {"a": [1]}}});
-        let expected = json!({"alt": {"en": "ours", "it": "an editor's"}, "custom_data": custom});
-        assert_eq!(written(&metadata, true), expected);
+    fn custom_key() -> FieldKey {
+        custom("it", "foreign")
     }
 
     #[test]
@@ -329,10 +287,10 @@ mod tests {
             custom("en", "gone"),
         ]);
         let metadata = Metadata { write, ..Metadata::default() };
-        let empty = json!({"alt": null, "title": null, "custom_data": {}, "focal_point": null});
-        assert_eq!(written(&metadata, false), json!({"en": empty, "it": empty}));
-        let cleared =
-            json!({"title": {"en": null, "it": null}, "custom_data": {"en": {}, "it": {}}, "focal_point": null});
+        let point = json!({"focal_point": null});
+        let main = json!({"title": null, "custom_data": {}, "focal_point": null});
+        assert_eq!(written(&metadata, false), json!({"en": main, "it": point}));
+        let cleared = json!({"title": {"en": null}, "custom_data": {"en": {}}, "focal_point": null});
         assert_eq!(written(&metadata, true), cleared);
         let (attributes, relationships) = metadata.to_wire(&site(false));
         assert_eq!(attributes.get("author"), Some(&Value::Null));
@@ -350,17 +308,16 @@ mod tests {
     #[test]
     fn a_rewrite_of_the_stamps_home_is_noticed() {
         let cases = [
-            (FieldKey::Alt("en".into()), true, false),
-            (FieldKey::Alt("it".into()), false, false),
-            (custom("en", "k"), true, true),
-            (custom("it", "k"), false, true),
-            (FieldKey::FocalPoint, true, false),
-            (FieldKey::Author, false, false),
+            (FieldKey::Alt("en".into()), false),
+            (custom("en", "k"), true),
+            (custom("it", "k"), false),
+            (FieldKey::FocalPoint, false),
+            (FieldKey::Author, false),
         ];
-        for (key, older, newer) in cases {
+        for (key, drops) in cases {
             let mut metadata = Metadata { write: BTreeSet::from([key.clone()]), ..Metadata::default() };
-            assert_eq!(metadata.would_drop_stamp(&site(false)), older, "{key}");
-            assert_eq!(metadata.would_drop_stamp(&site(true)), newer, "{key}");
+            assert_eq!(metadata.would_drop_stamp(&site(false)), drops, "{key}");
+            assert_eq!(metadata.would_drop_stamp(&site(true)), drops, "{key}");
             metadata.stamp = Some(stamp());
             assert!(!metadata.would_drop_stamp(&site(false)) && !metadata.would_drop_stamp(&site(true)), "{key}");
         }
@@ -379,8 +336,11 @@ mod tests {
     fn locales_the_project_gave_up_are_not_sent() {
         let mut fields = state();
         fields.insert(FieldKey::Alt("fr".into()), json!("left behind"));
-        let write = BTreeSet::from([FieldKey::Alt("en".into())]);
-        let metadata = Metadata { fields, write, ..Metadata::default() };
-        assert_eq!(written(&metadata, true), json!({"alt": {"en": "ours", "it": "an editor's"}}));
+        fields.insert(custom("fr", "k"), json!("left behind"));
+        let write = BTreeSet::from([FieldKey::Alt("en".into()), FieldKey::FocalPoint]);
+        let metadata = Metadata { fields, write, stamp: Some(stamp()), ..Metadata::default() };
+        for by_field in [false, true] {
+            assert!(!written(&metadata, by_field).to_string().contains("left behind"));
+        }
     }
 }

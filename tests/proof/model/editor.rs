@@ -64,6 +64,8 @@ pub struct Left {
     pub referenced: BTreeSet<String>,
     /// What was done, and how often.
     pub done: BTreeMap<&'static str, u64>,
+    /// The path whose asset the next acts are about, where it has one.
+    pub aim: Option<String>,
     edits: u32,
 }
 
@@ -150,7 +152,11 @@ impl Left {
                 if all.is_empty() {
                     return;
                 }
-                let asset = all.swap_remove(nth % all.len());
+                let aimed = self
+                    .aim
+                    .as_ref()
+                    .and_then(|path| all.iter().position(|asset| stamped(asset, "brand").contains(path)));
+                let asset = all.swap_remove(aimed.unwrap_or(nth % all.len()));
                 if self.on(sandbox, act, &asset, text).is_err() {
                     return;
                 }

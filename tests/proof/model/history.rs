@@ -31,6 +31,8 @@ pub enum Op {
     Editor(Act),
     /// A run with an editor who acts right before the call of a route that comes after so many others.
     EditorDuring(&'static str, u64, Act),
+    /// A file is saved, and in the run that follows an editor works on its very asset.
+    SavedAndEdited(&'static str, &'static str, &'static str, Act),
     /// A run with a change of the folder right before such a call.
     FolderDuring(&'static str, u64, Save),
     Fault(&'static str, FaultKind, u64),
@@ -105,10 +107,12 @@ const ROUTES: [&str; 8] = [
     "POST /uploads/bulk/tag",
 ];
 /// Where something may happen in the midst of a run: what is done before the mirror's last look, it must see.
-const MOMENTS: [&str; 7] = [
+const MOMENTS: [&str; 9] = [
     "GET /site",
     "GET /uploads",
     "POST /upload-requests",
+    "POST /upload-requests",
+    "PUT bucket",
     "PUT bucket",
     "POST /uploads",
     "GET /uploads/:id/references",
@@ -195,7 +199,7 @@ impl History {
     fn choose(&mut self) -> Op {
         let (path, other, content) = (self.path(), self.path(), self.content());
         let nth = self.random.usize(..16);
-        match self.random.u32(..80) {
+        match self.random.u32(..90) {
             0..16 => Op::Write(path, content),
             16..18 => Op::Touch(path),
             18..23 => Op::Rename(path, other),
@@ -217,12 +221,12 @@ impl History {
             57 => Op::Clock(self.random.i64(-120_000..120_000)),
             58 => self.policy(),
             59 => Op::Exclude(nth.is_multiple_of(2)),
-            60..66 => self.editor_during(content),
-            66..70 => self.folder_during(path, other, content),
-            70..73 => Op::Lagging(self.random.u64(..)),
-            73..76 => Op::Web(path, (nth < 12).then_some(content)),
-            76 => Op::Stranger,
-            77 if self.random.u32(..16) == 0 => Op::Copies(content),
+            60..71 => self.editor_during(content),
+            71..78 => self.folder_during(path, other, content),
+            78..81 => Op::Lagging(self.random.u64(..)),
+            81..84 => Op::Web(path, (nth < 12).then_some(content)),
+            84 => Op::Stranger,
+            85 if self.random.u32(..16) == 0 => Op::Copies(content),
             _ => Op::Run,
         }
     }
@@ -246,10 +250,19 @@ impl History {
 
     fn editor_during(&mut self, content: &'static str) -> Op {
         let act = self.act(content);
-        let skip = self.random.u64(..4);
+        let skip = self.skip();
         let flight = act.is_safe_in_flight() && self.random.bool();
         let routes: &[&'static str] = if flight { &IN_FLIGHT } else { &MOMENTS };
-        Op::EditorDuring(routes[self.random.usize(..routes.len())], skip, act)
+        let route = routes[self.random.usize(..routes.len())];
+        if self.random.bool() {
+            return Op::SavedAndEdited(self.path(), content, route, act);
+        }
+        Op::EditorDuring(route, skip, act)
+    }
+
+    /// Most runs make few calls of a kind.
+    fn skip(&mut self) -> u64 {
+        self.random.u64(..8).saturating_sub(5)
     }
 
     fn folder_during(&mut self, path: &'static str, other: &'static str, content: &'static str) -> Op {
@@ -261,7 +274,7 @@ impl History {
             _ => Save::Folder(path),
         };
         let all: Vec<&'static str> = MOMENTS.into_iter().chain(IN_FLIGHT).collect();
-        Op::FolderDuring(all[self.random.usize(..all.len())], self.random.u64(..4), save)
+        Op::FolderDuring(all[self.random.usize(..all.len())], self.skip(), save)
     }
 
     fn fault(&mut self) -> FaultKind {
@@ -364,16 +377,13 @@ impl History {
                 let sandbox = self.world.sandbox.clone();
                 self.left().act(&sandbox, act);
             }
-            Op::EditorDuring(route, skip, act) => {
-                let (left, acted) = (self.left.clone(), Arc::new(Mutex::new(false)));
-                let done = acted.clone();
-                self.world.sandbox.before(route, skip, move |area| {
-                    left.lock().unwrap().act(area, act);
-                    *done.lock().unwrap() = true;
-                });
-                self.run_between(Who::Ours).await;
-                self.visit_if(*acted.lock().unwrap(), "editor during a run");
+            Op::SavedAndEdited(path, content, route, act) => {
+                self.world.write(path, content);
+                self.left().aim = Some(path.to_owned());
+                self.editor_acts_during(route, 0, act).await;
+                self.left().aim = None;
             }
+            Op::EditorDuring(route, skip, act) => self.editor_acts_during(route, skip, act).await,
             Op::FolderDuring(route, skip, save) => {
                 let (root, acted) = (self.world.path(""), Arc::new(Mutex::new(false)));
                 let done = acted.clone();
@@ -445,6 +455,17 @@ impl History {
             }
             Op::Run => self.quiet_point().await,
         }
+    }
+
+    async fn editor_acts_during(&mut self, route: &str, skip: u64, act: Act) {
+        let (left, acted) = (self.left.clone(), Arc::new(Mutex::new(false)));
+        let done = acted.clone();
+        self.world.sandbox.before(route, skip, move |area| {
+            left.lock().unwrap().act(area, act);
+            *done.lock().unwrap() = true;
+        });
+        self.run_between(Who::Ours).await;
+        self.visit_if(*acted.lock().unwrap(), "editor during a run");
     }
 
     fn visit_if(&mut self, happened: bool, what: &'static str) {

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -225,7 +224,6 @@ impl World {
             impatient: true,
             urgent: Urgent::default(),
             live: None,
-            fresh: Instant::now(),
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

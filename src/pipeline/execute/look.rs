@@ -1,0 +1,108 @@
+//! The last look before a write, and what it means for the plan.
+//!
+//! Owns: that nothing is written by a plan which the asset has moved away from: it is planned again, and only a plan that
+//! goes on with what was begun is carried out. Chooses nothing itself: planning is `plan`'s.
+
+use std::collections::HashSet;
+
+use super::{Execution, Executor, Failure, failed};
+use crate::index::{assets, files, intents};
+use crate::model::Asset;
+use crate::pipeline::last_look::Purpose;
+use crate::pipeline::observe::observe;
+use crate::pipeline::plan::plan;
+use crate::remote::{ApiError, CallPermit, NotDone};
+
+/// A write that was not executed is tried so often in all.
+const ATTEMPTS: u32 = 5;
+/// One that other clients' calls had refused, so often.
+const REFUSALS: u32 = 10;
+
+/// How often a write was not executed.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Attempts {
+    failed: u32,
+    refused: u32,
+}
+
+impl Executor {
+    /// Whether a write is to be tried again, after a wait where one is needed; else its last word.
+    pub(in crate::pipeline) async fn again(&self, error: NotDone, attempts: &mut Attempts) -> Result<(), ApiError> {
+        match error {
+            NotDone::Final(error) => Err(error),
+            NotDone::Again { error, paced: true } => {
+                attempts.refused += 1;
+                if attempts.refused < REFUSALS { Ok(()) } else { Err(error) }
+            }
+            NotDone::Again { error, paced: false } => {
+                attempts.failed += 1;
+                if attempts.failed >= ATTEMPTS {
+                    return Err(error);
+                }
+                self.remote.pause(attempts.failed).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the write may go out, and looks at its asset then. The write is to be sent at once.
+    pub(super) async fn look(&self, execution: &mut Execution, intent: Option<i64>) -> Result<CallPermit, Failure> {
+        let action = &execution.plan.action;
+        let Some(planned) = action.before() else { return Err(Failure::Replan) };
+        let name = action.name().unwrap_or("retag");
+        let seen = self.last_look.at(planned, Purpose::Write).await.map_err(|error| failed(name, error))?;
+        let Some(now) = seen.asset else {
+            let id = planned.id.clone();
+            self.index.call(move |conn| assets::remove(conn, &id)).await?;
+            return Err(Failure::Replan);
+        };
+        if *now != *planned {
+            self.plan_again(execution, *now, intent).await?;
+        }
+        Ok(seen.permit)
+    }
+
+    /// The asset is not what was planned for: plans again, and goes on if that is still the same action.
+    pub(in crate::pipeline) async fn plan_again(
+        &self,
+        execution: &mut Execution,
+        now: Asset,
+        intent: Option<i64>,
+    ) -> Result<(), Failure> {
+        let (scope, policy) = (self.scope.clone(), self.policy.clone());
+        let (before, begun) = (execution.row.clone(), execution.plan.action.clone());
+        let again = self
+            .index
+            .call(move |conn| {
+                assets::upsert(conn, &now, None)?;
+                let row = files::by_path(conn, scope.mirror, before.path.key())?.filter(|row| {
+                    row.id == before.id
+                        && row.md5 == before.md5
+                        && row.present == before.present
+                        && row.asset == before.asset
+                });
+                let Some(row) = row else { return Ok(None) };
+                let plan = plan(&observe(conn, &scope, &row, &HashSet::new())?, &policy);
+                if !plan.action.goes_on_with(&begun) {
+                    return Ok(None);
+                }
+                if let (Some(intent), Some(edit)) = (intent, plan.action.edit()) {
+                    intents::set_entry(conn, intent, &edit.entry)?;
+                }
+                Ok(Some((row, plan)))
+            })
+            .await?;
+        let path = &execution.row.path;
+        let Some((row, plan)) = again else {
+            tracing::info!(%path, "its asset was changed in the CMS meanwhile: it is planned anew");
+            return Err(Failure::Replan);
+        };
+        tracing::debug!(%path, "its asset was changed in the CMS meanwhile: what is written follows that");
+        let known = execution.plan.conflicts();
+        let found = plan.conflicts().iter().filter(|conflict| !known.contains(conflict)).cloned();
+        execution.conflicts.extend(found);
+        execution.row = row;
+        execution.plan = plan;
+        Ok(())
+    }
+}
