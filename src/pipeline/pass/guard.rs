@@ -3,6 +3,8 @@
 //! Owns: how many deletions a pass may make, and what is said when they are too many. Deletes nothing itself.
 //! Called by: `pipeline::pass`, between the files on disk and those that are gone.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::finish::next_try;
@@ -33,21 +35,24 @@ impl Pass<'_> {
                 Ok((files::tally(conn, mirror)?, withheld, absence::deleted_lately(conn, mirror, now)?, placed))
             })
             .await?;
-        let mut doomed = Vec::new();
+        let (mut doomed, mut assets) = (Vec::new(), BTreeSet::new());
         let mut after = String::new();
         loop {
             let page = self.page(false, &after).await?;
             let Some((last, _)) = page.last() else { break };
             after = last.path.key().to_owned();
             self.counted.extend(page.iter().map(|(row, _)| row.id));
-            doomed.extend(
-                page.into_iter()
-                    .filter(|(row, plan)| matches!(plan.action, Action::Delete { .. }) && self.wanted(row))
-                    .map(|(row, _)| row),
-            );
+            for (row, plan) in page {
+                if let (Action::Delete { asset }, true) = (&plan.action, self.wanted(&row)) {
+                    // Two names of one asset are one deletion.
+                    assets.insert(asset.id.clone());
+                    doomed.push(row);
+                }
+            }
         }
+        let shared = doomed.len() - assets.len();
         doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
-        let now = doomed.len() as u64;
+        let now = (doomed.len() - shared) as u64;
         let count = now + withheld + lately;
         // Of a folder that is the truth, everything that stamps name was there.
         let known = (tally.present + count).max(placed);
