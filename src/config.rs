@@ -38,6 +38,8 @@ pub struct Request {
     pub config_file: Option<PathBuf>,
     /// `--root`.
     pub root: Option<PathBuf>,
+    /// `--name`: the name of the mirror that `root` makes.
+    pub name: Option<String>,
     /// `--mirror`.
     pub mirror: Option<String>,
     /// Whether the command calls the service; without a token that is a problem.
@@ -138,7 +140,8 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
         })
     });
     status.finish();
-    let mut mirrors: Vec<Placed> = read_mirrors(&mut top, root, &folders, environment, &findings);
+    let mut mirrors: Vec<Placed> =
+        read_mirrors(&mut top, root, request.name.as_deref(), &folders, environment, &findings);
     top.finish();
     check_names_and_roots(&mirrors, &findings);
     let own = own_files(&api, place.as_ref(), file.as_deref());
@@ -297,6 +300,7 @@ fn read_file(path: &Path, request: &Request, findings: &Findings) -> Option<Docu
 fn read_mirrors(
     top: &mut Section<'_>,
     root: Option<Found<PathBuf>>,
+    name: Option<&str>,
     folders: &Folders<'_>,
     environment: &Environment,
     findings: &Findings,
@@ -305,7 +309,11 @@ fn read_mirrors(
     // With a folder from outside the file's mirrors are not run, but what is wrong with them is still told.
     for section in top.tables("mirror", "[[mirror]]") {
         let place = section.place();
-        mirrors.push(Placed { mirror: Mirror::read(section, None, folders), place });
+        mirrors.push(Placed { mirror: Mirror::read(section, None, None, folders), place });
+    }
+    if let (Some(_), None) = (name, &root) {
+        let advice = "write name = \"…\" under [[mirror]], or mirror one folder with --root";
+        findings.add(Place::Flag("--name"), "`--name` is for --root", advice);
     }
     if let Some(root) = root {
         let place = root.place.clone();
@@ -313,7 +321,7 @@ fn read_mirrors(
             findings.add(place.clone(), "names no folder", "give it the folder to mirror");
         }
         let section = Section::absent("--root", "mirror.", findings).with_environment(environment, PREFIX);
-        mirrors = vec![Placed { mirror: Mirror::read(section, Some(root), folders), place }];
+        mirrors = vec![Placed { mirror: Mirror::read(section, Some(root), name, folders), place }];
     } else if mirrors.is_empty() && !findings.any_about("mirror") {
         let advice = "add one:\n[[mirror]]\nname = \"brand\"\nroot = \"/srv/brand\"";
         findings.add(top.place(), "there is no [[mirror]]", advice);

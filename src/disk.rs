@@ -20,6 +20,6 @@ pub use digest::{DigestError, Digested, HEAD_BYTES, Job, digest_all, digest_file
 pub use file_clock::FileClock;
 pub use fingerprint::Fingerprint;
 pub use mount::{Mount, MountTable};
-pub use root::{GuardTripped, RootIdentity, check_root};
+pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};
 pub use walk::{Found, Glance, SkipReason, WalkError, Walked, glance, walk};

@@ -5,12 +5,14 @@
 //! rebuild it.
 //! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
 
+pub mod absence;
 pub mod assets;
 mod claims;
 pub mod collections;
 pub mod companions;
 mod error;
 pub mod files;
+pub mod hearsay;
 pub mod intents;
 pub mod listed;
 mod lock;

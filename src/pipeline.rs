@@ -10,6 +10,7 @@
 //! [`plan`]'s.
 //! Never does: reading the configuration, printing. Called by: `cli`.
 
+pub mod absence;
 pub mod budget;
 pub mod bulk;
 pub mod collections;

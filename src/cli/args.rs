@@ -57,6 +57,8 @@ impl Args {
             ("--sync-once", run.sync_once),
             ("--dry-run", run.dry_run),
             ("--force", run.force),
+            ("--take-over", run.take_over),
+            ("--recreate", run.recreate),
             ("--report", run.report.is_some()),
         ];
         match given.iter().find(|(_, given)| *given && args.command.is_some()) {
@@ -79,6 +81,9 @@ pub struct Global {
     /// Mirror one folder with no configuration file; the token comes from the environment
     #[arg(long, value_name = "DIR", global = true)]
     pub root: Option<PathBuf>,
+    /// The name that the mirror of --root has in the media area [default: $DATO_MIRROR_NAME, else the folder's name]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub name: Option<String>,
     /// Only the mirror of this name
     #[arg(long, value_name = "NAME", global = true)]
     pub mirror: Option<String>,
@@ -111,6 +116,12 @@ pub struct Run {
     /// Let this run pass the deletion guard
     #[arg(long)]
     pub force: bool,
+    /// The mirror's name is this folder's from now on, although the media area has other files under it
+    #[arg(long)]
+    pub take_over: bool,
+    /// Make every asset anew that the media area lost, as after a reset of the project
+    #[arg(long)]
+    pub recreate: bool,
     /// Also write the report as JSON to this file, whatever goes to standard output: for CI
     #[arg(long, value_name = "FILE", hide = true)]
     pub report: Option<PathBuf>,

@@ -51,13 +51,22 @@ pub async fn run(args: &Args) -> Exit {
         Err(error) => tracing::warn!("signals are not obeyed: {error}"),
     }
     if !args.run.sync_once && !args.run.dry_run {
-        if only.is_some() || args.run.force {
-            tracing::error!("--files-from and --force are for one run: add --sync-once or --dry-run");
+        if only.is_some() || args.run.force || args.run.take_over || args.run.recreate {
+            tracing::error!(
+                "--files-from, --force, --take-over and --recreate are for one run: add --sync-once or --dry-run"
+            );
             return Exit::Usage;
         }
         return daemon(args, config, stop, reload).await;
     }
-    let options = OnceOptions { dry_run: args.run.dry_run, force: args.run.force, only, ..OnceOptions::default() };
+    let options = OnceOptions {
+        dry_run: args.run.dry_run,
+        force: args.run.force,
+        take_over: args.run.take_over,
+        recreate: args.run.recreate,
+        only,
+        ..OnceOptions::default()
+    };
     let shown = progress::wanted(args).then(|| progress::show(&options.progress, logs::bars()));
     let ended = run_once(&config, &options, &stop).await;
     drop(shown);
@@ -209,6 +218,7 @@ fn read_configuration(global: &Global, needs_token: bool) -> Result<Config, Prob
     let request = Request {
         config_file: global.config.clone(),
         root: global.root.clone(),
+        name: global.name.clone(),
         mirror: global.mirror.clone(),
         needs_token,
         // Empty: relative paths mean nothing then.

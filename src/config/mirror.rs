@@ -23,6 +23,8 @@ use crate::model::Md5;
 pub struct Mirror {
     /// Unique among the mirrors; part of every derived id, so renaming a mirror makes new assets.
     pub name: String,
+    /// Where the name comes from, for people.
+    pub name_origin: String,
     /// The folder, absolute.
     pub root: PathBuf,
     /// Globs of what to mirror; empty for everything. Each is a valid [`Pattern`].
@@ -53,6 +55,8 @@ pub struct Mirror {
     pub duplicates: Duplicates,
     /// How much one run may delete.
     pub max_delete: MaxDelete,
+    /// Whether what is not in the folder is gone, also for an index that never saw it.
+    pub authoritative: bool,
     /// Which collection holds the assets.
     pub collections: Collections,
     /// How the stamp names paths.
@@ -85,7 +89,7 @@ pub struct Rule {
 }
 
 /// The keys that an environment variable can set for the mirror of `--root`.
-pub(super) const PLAIN_KEYS: [&str; 27] = [
+pub(super) const PLAIN_KEYS: [&str; 28] = [
     "name",
     "root",
     "include",
@@ -102,6 +106,7 @@ pub(super) const PLAIN_KEYS: [&str; 27] = [
     "on_remote_delete",
     "duplicates",
     "max_delete",
+    "authoritative",
     "collections",
     "stamp",
     "tags",
@@ -115,6 +120,8 @@ pub(super) const PLAIN_KEYS: [&str; 27] = [
     "allow_private_urls",
 ];
 
+/// Where the name comes from when nobody gave one.
+const FOLDER_NAME: &str = "the folder's name";
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Mirror {
@@ -123,6 +130,7 @@ impl Mirror {
     pub fn new(name: impl Into<String>, root: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
+            name_origin: FOLDER_NAME.to_owned(),
             root: root.into(),
             include: Vec::new(),
             exclude: Vec::new(),
@@ -138,6 +146,7 @@ impl Mirror {
             on_remote_delete: OnRemoteDelete::default(),
             duplicates: Duplicates::default(),
             max_delete: MaxDelete::default(),
+            authoritative: false,
             collections: Collections::default(),
             stamp: StampMode::default(),
             layer: Layer::default(),
@@ -150,9 +159,23 @@ impl Mirror {
         }
     }
 
-    /// Reads a mirror. `root` is where it is when not told by the section: from `--root` or its variable.
-    pub(super) fn read(mut section: Section<'_>, root: Option<Found<PathBuf>>, folders: &Folders<'_>) -> Self {
-        let name = section.check("name", valid_name);
+    /// Reads a mirror. `root` is where it is when not told by the section: from `--root` or its variable; `name`: from
+    /// `--name`.
+    pub(super) fn read(
+        mut section: Section<'_>,
+        root: Option<Found<PathBuf>>,
+        name: Option<&str>,
+        folders: &Folders<'_>,
+    ) -> Self {
+        let flag = name.and_then(|name| match valid_name(name.to_owned()) {
+            Ok(value) => Some(Found { value, place: Place::Flag("--name") }),
+            Err(wrong) => {
+                section.findings().add(Place::Flag("--name"), format!("`--name` {}", wrong.message), wrong.advice);
+                None
+            }
+        });
+        let in_section = section.check("name", valid_name);
+        let name = flag.or(in_section);
         if let Some(found) = &name {
             section.rename(format!("mirror.{}.", found.value));
         }
@@ -167,8 +190,10 @@ impl Mirror {
         }
         // One that cannot be told is a finding already, so nothing is ever mirrored from here.
         let root = root.and_then(|found| folders.absolute(&found, section.findings())).unwrap_or_default();
-        let name = name.map_or_else(|| default_name(&root), |found| found.value);
-        let plain = Self::new(name, root);
+        let plain = match name {
+            Some(Found { value, place }) => Self { name_origin: place.to_string(), ..Self::new(value, root) },
+            None => Self::new(default_name(&root), root),
+        };
         let mut patterns = |key| {
             let found = section.get::<Vec<Pattern>>(key);
             found.map_or_else(Vec::new, |found| found.value.iter().map(|one| one.as_str().to_owned()).collect())
@@ -201,6 +226,7 @@ impl Mirror {
             on_remote_delete: section.or("on_remote_delete", plain.on_remote_delete),
             duplicates: section.or("duplicates", plain.duplicates),
             max_delete: section.or("max_delete", plain.max_delete),
+            authoritative: section.or("authoritative", plain.authoritative),
             collections: section.or("collections", plain.collections),
             stamp: section.or("stamp", plain.stamp),
             layer: Layer::read(&mut section),
@@ -211,6 +237,7 @@ impl Mirror {
             allow_private_urls: section.or("allow_private_urls", plain.allow_private_urls),
             rules: section.tables("rule", "[[mirror.rule]]").into_iter().filter_map(Rule::read).collect(),
             name: plain.name,
+            name_origin: plain.name_origin,
             root: plain.root,
         };
         section.finish();
@@ -235,6 +262,7 @@ impl Mirror {
             verify_live: false,
             allow_private_urls: false,
             root: PathBuf::new(),
+            name_origin: String::new(),
             ..self.clone()
         };
         Md5::of(format!("{relevant:?}").as_bytes()).to_string()

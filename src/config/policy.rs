@@ -142,11 +142,13 @@ pub enum MaxDelete {
     Files(u64),
     /// So many per cent of the mirrored files, 0 to 100.
     Percent(f64),
+    /// So many files, and at most so many per cent.
+    Both(u64, f64),
 }
 
 impl Default for MaxDelete {
     fn default() -> Self {
-        Self::Files(25)
+        Self::Both(25, 10.0)
     }
 }
 
@@ -157,6 +159,7 @@ impl MaxDelete {
     pub fn allowed(self, mirrored: u64) -> u64 {
         match self {
             Self::Files(files) => files,
+            Self::Both(files, percent) => files.min(Self::Percent(percent).allowed(mirrored)),
             Self::Percent(percent) if percent <= 0.0 || mirrored == 0 => 0,
             #[expect(
                 clippy::cast_possible_truncation,
@@ -174,6 +177,7 @@ impl fmt::Display for MaxDelete {
         match self {
             Self::Files(files) => write!(f, "{files}"),
             Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Both(files, percent) => write!(f, "{files}, and at most {percent} %"),
         }
     }
 }
@@ -203,6 +207,12 @@ mod tests {
             (MaxDelete::Percent(10.0), 19, 1),
             (MaxDelete::Percent(10.0), 3, 1),
             (MaxDelete::Percent(10.0), 0, 0),
+            (MaxDelete::default(), 1000, 25),
+            (MaxDelete::default(), 250, 25),
+            (MaxDelete::default(), 249, 24),
+            (MaxDelete::default(), 25, 2),
+            (MaxDelete::default(), 3, 1),
+            (MaxDelete::default(), 0, 0),
             (MaxDelete::Percent(0.0), 1000, 0),
             (MaxDelete::Percent(100.0), 7, 7),
         ] {

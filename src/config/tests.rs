@@ -67,7 +67,9 @@ fn the_example_is_every_default() {
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
     let case = Case::new(&example);
     let config = case.load().unwrap();
-    assert_eq!(config.mirrors, [Mirror::new("brand", "/srv/brand")]);
+    let name_origin = config.mirrors[0].name_origin.clone();
+    assert!(name_origin.starts_with("dato-mirror.toml:"), "{name_origin}");
+    assert_eq!(config.mirrors, [Mirror { name_origin, ..Mirror::new("brand", "/srv/brand") }]);
     assert_eq!(config.api.base_url, api::BASE_URL);
     assert_eq!((config.api.rate_share, config.api.monthly_budget, config.api.upload_bandwidth), (0.8, None, None));
     assert_eq!((config.api.environment.as_deref(), config.status_listen), (None, None));
@@ -226,6 +228,7 @@ fn every_plain_key_comes_from_the_environment() {
         ("on_remote_delete", "recreate"),
         ("duplicates", "separate"),
         ("max_delete", "10%"),
+        ("authoritative", "true"),
         ("collections", "Some/Collection"),
         ("stamp", "digest"),
         ("tags", "a,{dir}"),

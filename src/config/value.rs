@@ -265,6 +265,13 @@ impl<T: Choice> FromInput for T {
 
 impl FromInput for MaxDelete {
     fn from_input(input: Input<'_>) -> Result<Self, Vec<Wrong>> {
+        if let Some((files, percent)) = text_of(input).and_then(|text| text.split_once(',')) {
+            let both = (Self::from_input(Input::Text(files.trim()))?, Self::from_input(Input::Text(percent.trim()))?);
+            return match both {
+                (Self::Files(files), Self::Percent(percent)) => Ok(Self::Both(files, percent)),
+                _ => must_be("a number of files and a percentage", input, "\"25, 10%\""),
+            };
+        }
         if let Some(percent) = text_of(input).and_then(|text| text.trim().strip_suffix('%')) {
             let percent = percent.trim().parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
             return percent
@@ -273,7 +280,9 @@ impl FromInput for MaxDelete {
         }
         match u64::from_input(input) {
             Ok(files) => Ok(Self::Files(files)),
-            Err(_) => must_be("a number of files or a percentage", input, "25 or \"10%\""),
+            Err(_) => {
+                must_be("a number of files or a percentage", input, "25, \"10%\", or \"25, 10%\" for the less of both")
+            }
         }
     }
 }
@@ -352,7 +361,8 @@ mod tests {
         assert_eq!(read::<MaxDelete>("25"), Ok(MaxDelete::Files(25)));
         assert_eq!(read::<MaxDelete>("\"10%\""), Ok(MaxDelete::Percent(10.0)));
         assert_eq!(MaxDelete::from_input(Input::Text("7")), Ok(MaxDelete::Files(7)));
-        for text in ["\"101%\"", "\"x%\"", "-1", "\"few\"", "1.5"] {
+        assert_eq!(read::<MaxDelete>("\"25, 10%\""), Ok(MaxDelete::default()));
+        for text in ["\"10%, 25\"", "\"25, 10\"", "\"25,\"", "\"101%\"", "\"x%\"", "-1", "\"few\"", "1.5"] {
             assert!(read::<MaxDelete>(text).is_err(), "{text}");
         }
         assert_eq!(read::<Collections>("\"Some / Place\""), Ok(Collections::Into("Some/Place".into())));

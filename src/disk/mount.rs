@@ -23,6 +23,12 @@ pub struct Mount {
     pub source: String,
 }
 
+impl std::fmt::Display for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} on {}", self.fs_type, self.source, self.point.display())
+    }
+}
+
 /// All mounts this process sees, in the kernel's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MountTable(Vec<Mount>);
@@ -99,6 +105,17 @@ impl MountTable {
         let length = |mount: &&Mount| mount.point.components().count();
         self.0.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(length)
     }
+
+    /// The mounts below an absolute folder without symlinks, one for each point: the last hides the others.
+    #[must_use]
+    pub fn below(&self, folder: &Path) -> Vec<Mount> {
+        let mut found: Vec<Mount> = Vec::new();
+        for mount in self.0.iter().filter(|mount| mount.point != folder && mount.point.starts_with(folder)) {
+            found.retain(|earlier| earlier.point != mount.point);
+            found.push(mount.clone());
+        }
+        found
+    }
 }
 
 /// `36 35 98:0 /root /point options tag:1 tag:2 - type source super-options`
@@ -161,6 +178,10 @@ broken line
             assert_eq!(mount.is_silent(), silent, "{path}");
         }
         assert_eq!(MountTable::parse(b"").of(Path::new("/srv")), None);
+        let below =
+            |folder: &str| table.below(Path::new(folder)).into_iter().map(|mount| mount.source).collect::<Vec<_>>();
+        assert_eq!(below("/mnt"), ["nas:/export/brand", "//nas/brand files", "me@host:", "/dev/sdb1"]);
+        assert_eq!(below("/mnt/brand"), [""; 0]);
     }
 
     #[test]

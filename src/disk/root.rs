@@ -22,6 +22,12 @@ pub struct RootIdentity {
     pub inode: u64,
     /// What is mounted there; `None` where the system does not tell. Unlike `dev` it survives a reboot.
     pub mount: Option<Mount>,
+    /// What is mounted below it, one for each point; `None` where nobody looked.
+    #[serde(default)]
+    pub below: Option<Vec<Mount>>,
+    /// The folder without symlinks.
+    #[serde(default)]
+    pub real: PathBuf,
 }
 
 /// The root is not to be believed; nothing may be concluded from what is, or is not, in it.
@@ -68,6 +74,30 @@ pub enum GuardTripped {
         /// What is mounted now.
         now: String,
     },
+    /// What was mounted below it is not there.
+    #[error(
+        "{} below the root {} is not mounted any more (was {before}); the mirror waits and deletes nothing. Mount it \
+         again, or run once with --force if it is gone for good", .point.display(), .root.display()
+    )]
+    Unmounted {
+        /// The configured root.
+        root: PathBuf,
+        /// Where it was mounted.
+        point: PathBuf,
+        /// What was mounted there.
+        before: String,
+    },
+    /// Something is mounted over files that were mirrored.
+    #[error(
+        "{now} is mounted over mirrored files below the root {}; the mirror waits and deletes nothing. Unmount it, or \
+         run once with --force if it is to take their place", .root.display()
+    )]
+    Covered {
+        /// The configured root.
+        root: PathBuf,
+        /// What is mounted where.
+        now: String,
+    },
 }
 
 impl RootIdentity {
@@ -85,10 +115,35 @@ impl RootIdentity {
     }
 
     fn described(&self) -> String {
-        match &self.mount {
-            Some(mount) => format!("{} {} on {}", mount.fs_type, mount.source, mount.point.display()),
-            None => format!("device {}", self.dev),
-        }
+        self.mount.as_ref().map_or_else(|| format!("device {}", self.dev), ToString::to_string)
+    }
+}
+
+/// What a mirror stands on: its root, what is known of it, and what was mounted below it.
+#[derive(Debug, Clone, Default)]
+pub struct Ground {
+    /// The configured root.
+    pub root: PathBuf,
+    /// As it was when last mirrored.
+    pub known: Option<RootIdentity>,
+    /// What was seen mounted below it since.
+    pub mounts: Vec<Mount>,
+}
+
+impl Ground {
+    /// Looks whether it is as it was. It may hang on a dead network server.
+    ///
+    /// # Errors
+    /// The guard that tripped.
+    pub fn check(&self) -> Result<RootIdentity, GuardTripped> {
+        let now = check_root(&self.root, self.known.as_ref())?;
+        all_mounted(&self.root, now, &self.mounts)
+    }
+
+    /// Whether there is nothing at all in the root, as an unmounted share leaves it.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        !fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_some())
     }
 }
 
@@ -106,8 +161,29 @@ pub fn check_root(root: &Path, known: Option<&RootIdentity>) -> Result<RootIdent
         Some(before) if before.replaced_by(&now) => {
             Err(GuardTripped::Replaced { root: root.to_owned(), before: before.described(), now: now.described() })
         }
+        Some(RootIdentity { below: Some(mounts), .. }) => all_mounted(root, now, mounts),
         _ => Ok(now),
     }
+}
+
+/// Whether all of these that lie below the root are mounted.
+fn all_mounted(root: &Path, now: RootIdentity, before: &[Mount]) -> Result<RootIdentity, GuardTripped> {
+    let Some(mounted) = &now.below else { return Ok(now) };
+    let gone = |mount: &&Mount| mount.point.starts_with(&now.real) && !mounted.contains(mount);
+    match before.iter().find(gone) {
+        // An automounter takes away what nobody uses; a look brings it back.
+        Some(mount) if fs::read_dir(&mount.point).is_ok() && is_mounted(mount) => Ok(now),
+        Some(mount) => Err(GuardTripped::Unmounted {
+            root: root.to_owned(),
+            point: mount.point.clone(),
+            before: format!("{} {}", mount.fs_type, mount.source),
+        }),
+        None => Ok(now),
+    }
+}
+
+fn is_mounted(mount: &Mount) -> bool {
+    MountTable::read().is_ok_and(|table| table.of(&mount.point) == Some(mount))
 }
 
 fn look(root: &Path) -> io::Result<RootIdentity> {
@@ -115,8 +191,10 @@ fn look(root: &Path) -> io::Result<RootIdentity> {
     fs::read_dir(root)?.next().transpose()?;
     let real = fs::canonicalize(root)?;
     let metadata = fs::metadata(&real)?;
-    let mount = MountTable::read().ok().and_then(|table| table.of(&real).cloned());
-    Ok(RootIdentity { dev: metadata.dev(), inode: metadata.ino(), mount })
+    let table = MountTable::read().ok();
+    let mount = table.as_ref().and_then(|table| table.of(&real).cloned());
+    let below = table.map(|table| table.below(&real));
+    Ok(RootIdentity { dev: metadata.dev(), inode: metadata.ino(), mount, below, real })
 }
 
 #[cfg(test)]
@@ -129,7 +207,28 @@ mod tests {
             fs_type: fs_type.into(),
             source: source.into(),
         });
-        RootIdentity { dev, inode, mount }
+        RootIdentity { dev, inode, mount, below: None, real: PathBuf::new() }
+    }
+
+    #[test]
+    fn what_was_mounted_below_has_to_be_mounted() {
+        let mount =
+            |point: &str, source: &str| Mount { point: point.into(), fs_type: "nfs4".into(), source: source.into() };
+        let (archive, other) = (mount("/srv/brand/archive", "nas:/a"), mount("/srv/brand/archive", "nas:/b"));
+        let now = |below: &[&Mount]| RootIdentity {
+            below: Some(below.iter().map(|mount| (*mount).clone()).collect()),
+            real: "/srv/brand".into(),
+            ..identity(1, 2, None)
+        };
+        let check = |now, before: &[&Mount]| {
+            let before: Vec<Mount> = before.iter().map(|mount| (*mount).clone()).collect();
+            all_mounted(Path::new("/srv/brand"), now, &before).is_ok()
+        };
+        assert!(check(now(&[]), &[]) && check(now(&[&archive]), &[]) && check(now(&[&archive]), &[&archive]));
+        assert!(!check(now(&[]), &[&archive]), "it went");
+        assert!(!check(now(&[&other]), &[&archive]), "another one is there");
+        assert!(check(now(&[]), &[&mount("/srv/brand2/archive", "nas:/a")]), "it lies below another folder");
+        assert!(check(identity(1, 2, None), &[&archive]), "the system does not tell");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
-use super::{claims, companions};
+use super::{claims, companions, hearsay};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -200,7 +200,8 @@ pub fn upsert_own(conn: &Connection, asset: &Asset, before: Option<&Asset>, acto
 }
 
 /// Takes over what stamps say: the base of the merge when another writer moved it on, and rows for paths that the
-/// index does not know. Where several stamps name one path, the one with the content on disk counts.
+/// index does not know: files that are elsewhere, as far as this index knows. Where several stamps name one path, the one
+/// with the content on disk counts. A stamp that was written for another asset is no news.
 fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rusqlite::Result<()> {
     for (mirror, entry) in &asset.stamp.0 {
         if before.and_then(|before| before.stamp.0.get(mirror)) == Some(entry) {
@@ -211,9 +212,12 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             .query_row([mirror], |row| row.get::<_, i64>(0))
             .optional()?;
         let Some(mirror) = known.map(|id| claims::Mirror { id, name: mirror }) else { continue };
+        if !hearsay::is_about(conn, mirror.name, &asset.id, entry)? {
+            continue;
+        }
         set_pushed(conn, mirror.id, &asset.id, entry)?;
         let base = entry.digest();
-        for path in &entry.paths {
+        for path in entry.paths.iter().filter(|path| hearsay::path_of(path).is_some()) {
             claims::named(conn, mirror, path, asset)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
@@ -228,7 +232,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
             claims::lost(conn, mirror, path, &asset.id)?;
         }
         // A path's digest is no path.
-        for path in entry.tracks.keys().filter(|path| !path.starts_with('#')) {
+        for path in entry.tracks.keys().filter(|path| !path.starts_with('#') && hearsay::path_of(path).is_some()) {
             companions::remember(conn, mirror.id, path)?;
         }
     }

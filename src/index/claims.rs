@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::assets;
 use super::files::{self, FileRow};
+use super::hearsay;
 use crate::model::{Asset, MirrorStamp, UploadId};
 
 /// A mirror's row and its name, its key in stamps.
@@ -49,7 +50,14 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
         return Ok(());
     };
     let names_it = |asset: &Asset| asset.stamp.0.get(mirror.name).is_some_and(|entry| entry.paths.contains(path));
-    let mut heirs: Vec<Asset> = assets::mentioning(conn, path)?.into_iter().filter(names_it).collect();
+    let mut heirs = Vec::new();
+    for heir in assets::mentioning(conn, path)?.into_iter().filter(names_it) {
+        // A copy of a stamp names nothing.
+        let Some(entry) = heir.stamp.0.get(mirror.name) else { continue };
+        if hearsay::is_about(conn, mirror.name, &heir.id, entry)? {
+            heirs.push(heir);
+        }
+    }
     // Of several, the one with the content on disk.
     heirs.sort_by_key(|heir| heir.md5 != row.md5);
     heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, path, heir))

@@ -22,7 +22,7 @@ pub use dirty::{
     mark_others_dirty, mark_owners_dirty, settled, waiting, withheld,
 };
 pub(super) use find::beside;
-pub use find::{any_present, below, by_path, mirror_of, owners, path_of, related, with_content};
+pub use find::{any_below, any_present, below, by_path, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
 pub use retry::{LONGEST_WAIT_MS, RetryAt, promises};
@@ -50,6 +50,8 @@ pub struct FileRow {
     pub failures: u32,
     /// Fetched from a URL: its bytes lie in the cache, not in the root.
     pub cached: bool,
+    /// This index itself read it from the disk in the root it has; only then can it be gone.
+    pub seen: bool,
     /// How many reasons there were to look at this row when it was read. What is planned on the row answers these and no
     /// later ones.
     pub news: i64,
@@ -80,7 +82,7 @@ pub struct Outcome {
 }
 
 const COLUMNS: &str = "id, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, md5, embedded, asset, base_md5, \
-                       failures, cached, news";
+                       failures, cached, news, seen";
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let number = |index: usize| row.get::<_, Option<i64>>(index);
@@ -106,6 +108,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         failures: row.get(13)?,
         cached: row.get(14)?,
         news: row.get(15)?,
+        seen: row.get(16)?,
     })
 }
 
@@ -127,15 +130,16 @@ fn rows(conn: &Connection, sql: &str, values: impl rusqlite::Params) -> rusqlite
 /// SQLite's.
 pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::Result<()> {
     let mut upsert = conn.prepare_cached(
-        "INSERT INTO file (mirror, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, md5, embedded)
-         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        "INSERT INTO file (mirror, path, raw, present, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, md5, embedded,
+                           seen)
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1)
          ON CONFLICT (mirror, path) DO UPDATE SET
             news = news + (present = 0 OR md5 IS NOT excluded.md5 OR embedded IS NOT excluded.embedded),
             failures = CASE WHEN md5 IS excluded.md5 THEN failures ELSE 0 END,
             retry_at = CASE WHEN md5 IS excluded.md5 AND present = 1 THEN retry_at END,
             raw = excluded.raw, present = 1, size = excluded.size, mtime_ns = excluded.mtime_ns,
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
-            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0",
+            read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0, seen = 1",
     )?;
     for file in files {
         upsert.execute(params![

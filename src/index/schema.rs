@@ -156,6 +156,25 @@ ALTER TABLE intent ADD COLUMN entry TEXT;
 ALTER TABLE sidecar ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sidecar ADD COLUMN read_at_ns INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- 1: this index itself read the file from the disk in the root it has; only such a file can be gone.
+ALTER TABLE file ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+UPDATE file SET seen = md5 IS NOT NULL;
+-- The configured root that the mirror's name was found to belong to; empty: some root, by an older version.
+ALTER TABLE mirror ADD COLUMN belongs TEXT;
+UPDATE mirror SET belongs = '' WHERE policy <> '';
+-- 1: what is not in the folder is gone, so everything has to be listed.
+ALTER TABLE mirror ADD COLUMN authoritative INTEGER NOT NULL DEFAULT 0;
+-- Assets of which this index itself knows that a mirror made them.
+CREATE TABLE made (
+    asset TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+-- Deletions of late, for the guard.
+CREATE TABLE deletion (
+    mirror INTEGER NOT NULL REFERENCES mirror (id),
+    at_ms  INTEGER NOT NULL          -- since 1970
+) STRICT;
+",
 ];
 
 /// The number of steps.

@@ -11,6 +11,8 @@ pub struct MirrorRow {
     pub root: Option<String>,
     /// Digest of the rules all rows were last planned with.
     pub policy: String,
+    /// The configured root that its name was found to belong to; empty: some root, told by an older version.
+    pub belongs: Option<String>,
 }
 
 /// The value of `key`.
@@ -45,7 +47,7 @@ pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
     if emptied {
         conn.execute_batch(
             "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
-             DELETE FROM setting;
+             DELETE FROM setting; DELETE FROM made; UPDATE mirror SET belongs = NULL;
              UPDATE file SET asset = NULL, base_md5 = NULL, news = news + 1, failures = 0, retry_at = NULL, problem = NULL;
              DELETE FROM file WHERE present = 0;",
         )?;
@@ -60,8 +62,8 @@ pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
 /// SQLite's.
 pub fn mirror(conn: &Connection, name: &str) -> rusqlite::Result<MirrorRow> {
     conn.execute("INSERT INTO mirror (name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
-    conn.query_row("SELECT id, root, policy FROM mirror WHERE name = ?1", [name], |row| {
-        Ok(MirrorRow { id: row.get(0)?, root: row.get(1)?, policy: row.get(2)? })
+    conn.query_row("SELECT id, root, policy, belongs FROM mirror WHERE name = ?1", [name], |row| {
+        Ok(MirrorRow { id: row.get(0)?, root: row.get(1)?, policy: row.get(2)?, belongs: row.get(3)? })
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Asset, FieldKey, Fields, Md5, Md5Hasher};
+use super::{Asset, FieldKey, Fields, Md5, Md5Hasher, UploadId};
 
 /// The custom data key that holds the stamp.
 pub const STAMP_KEY: &str = "dato-mirror";
@@ -33,7 +33,14 @@ pub struct MirrorStamp {
     /// Hexadecimal MD5 of an editor's replacement that `on_remote_change = "accept"` let stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
-    /// True when this mirror created the asset; only such an asset may ever be renamed or deleted by it.
+    /// The asset it was written for: an editor's copy of an asset carries a copy of its stamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<UploadId>,
+    /// A path that left the asset and that its id derives from: the proof that the mirror made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<String>,
+    /// True when this mirror created the asset; only such an asset may ever be renamed or deleted by it. It counts only
+    /// where it can be proved (`index::claims`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made: bool,
     /// The tags last pushed.
@@ -155,6 +162,8 @@ mod tests {
             paths: BTreeSet::from(["a.svg".to_owned()]),
             md5: Md5::of(b"x").to_string(),
             accepted: None,
+            of: Some(UploadId::new("u1")),
+            born: Some("old.svg".to_owned()),
             made: true,
             tags: BTreeSet::from(["logo".to_owned()]),
             fields: MirrorStamp::digests_of(&fields),
@@ -180,7 +189,7 @@ mod tests {
         };
         let (before, after) = (entry("one", &["old", "both"]), entry("two", &["new", "both"]));
         let asset = |author_is: &str, tags: &[&str]| Asset {
-            id: crate::model::UploadId::new("u"),
+            id: UploadId::new("u"),
             md5: None,
             size: 0,
             path: String::new(),

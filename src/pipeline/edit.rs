@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::metadata::desired::{Desired, unite};
 use crate::metadata::merge::{Base, Conflict, Merged, Remote, Wanted, merge};
-use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, STAMP_PATHS, Stamp, TrackStamp};
+use crate::model::{Asset, CollectionId, FieldKey, Fields, Md5, MirrorStamp, STAMP_PATHS, Stamp, TrackStamp, UploadId};
 
 use super::plan::Sharer;
 
@@ -65,7 +65,7 @@ impl BulkChange {
 impl Edit {
     /// The metadata of a new asset for `me`, shared by `followers` from the start.
     #[must_use]
-    pub fn of_new(mirror: &str, me: &Sharer, followers: &[Sharer], content: Md5) -> Self {
+    pub fn of_new(mirror: &str, id: &UploadId, me: &Sharer, followers: &[Sharer], content: Md5) -> Self {
         let mut desired = united(me, followers);
         // The service takes a creator for an asset that is there, not for a new one.
         let unfinished = desired.fields.remove(&FieldKey::Creator).is_some();
@@ -73,6 +73,7 @@ impl Edit {
             paths: bounded(stamp_names(me, followers)),
             md5: content.to_string(),
             accepted: None,
+            of: Some(id.clone()),
             made: true,
             ..entry_of(Base::of(&desired.tags, &desired.fields))
         };
@@ -151,8 +152,8 @@ pub struct EditInput<'a> {
     pub asset: &'a Asset,
     /// What the mirror last pushed to it.
     pub pushed: Option<&'a MirrorStamp>,
-    /// Paths that leave the asset, as stamps name them.
-    pub leaving: Vec<&'a str>,
+    /// Paths that leave the asset, as stamps name them, each with whether the asset's id derives from it.
+    pub leaving: Vec<(&'a str, bool)>,
     /// New content that goes along.
     pub content: Option<Md5>,
     /// The file is gone: only add the tag that says so.
@@ -172,10 +173,10 @@ impl<'a> EditInput<'a> {
         Self { mirror, me, sharers, asset, pushed, leaving: Vec::new(), content: None, gone: false }
     }
 
-    /// `path` no longer shares the asset.
+    /// `path` no longer shares the asset; the stamp keeps it where it is the `birth` of the asset.
     #[must_use]
-    pub fn leaving(mut self, stamp_name: &'a str) -> Self {
-        self.leaving.push(stamp_name);
+    pub fn leaving(mut self, stamp_name: &'a str, birth: bool) -> Self {
+        self.leaving.push((stamp_name, birth));
         self
     }
 
@@ -221,12 +222,17 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
         md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
         accepted: if input.content.is_some() { None } else { base.accepted.clone() },
+        of: Some(input.asset.id.clone()),
+        born: base.born.clone(),
         made: base.made,
         tracks: tracks_after(base, input.content.is_some()),
         ..entry_of(merged.pushed)
     };
-    for leaving in &input.leaving {
+    for (leaving, birth) in &input.leaving {
         entry.paths.remove(*leaving);
+        if *birth && entry.made {
+            entry.born = Some((*leaving).to_owned());
+        }
     }
     entry.paths = bounded(entry.paths);
     if entry.accepted.is_some() {

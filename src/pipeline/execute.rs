@@ -19,12 +19,14 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, Stamp, UploadId};
 use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
+use super::absence::is_vacant;
 use super::confirm::Confirmer;
 use super::edit::Edit;
 use super::last_look::LastLook;
@@ -61,6 +63,8 @@ pub enum Failure {
         /// Trying again by itself can help.
         retry: bool,
     },
+    /// The root is not to be believed: nothing counts as gone.
+    Guard(String),
     /// Nothing can be done now.
     All(ApiError),
     /// The index failed.
@@ -94,6 +98,8 @@ pub struct Executor {
     pub waits: Waits,
     /// The mirror's root.
     pub root: Arc<PathBuf>,
+    /// What has to be as it was for an absence to mean anything.
+    pub ground: Arc<Ground>,
     /// Where the bytes of files fetched from URLs lie.
     pub cache: Arc<PathBuf>,
     /// Bounds the files being sent at a time.
@@ -257,6 +263,27 @@ impl Executor {
         match edited {
             Ok(asset) => Ok(Some(asset)),
             Err(error) => self.refused(name, &asset.id, error).await,
+        }
+    }
+
+    /// A fresh look at the disk before something is done because a file is gone.
+    pub(super) async fn still_gone(&self, row: &FileRow) -> Result<(), Failure> {
+        let (ground, path) = (self.ground.clone(), row.path.clone());
+        // It may hang on a dead network server.
+        let look = tokio::task::spawn_blocking(move || {
+            // First the file, then what it lies on: a mount that went in between is noticed.
+            let vacant = is_vacant(&ground.root, &path);
+            match ground.check() {
+                Ok(_) if ground.is_bare() => Err("the root is empty, as when a share is not mounted".to_owned()),
+                Ok(_) => Ok(vacant),
+                Err(guard) => Err(guard.to_string()),
+            }
+        });
+        match look.await.map_err(|_| Failure::Stopped)? {
+            Ok(true) => Ok(()),
+            // It came back since the scan, or something else lies there.
+            Ok(false) => Err(Failure::Changed),
+            Err(guard) => Err(Failure::Guard(guard)),
         }
     }
 

@@ -330,6 +330,7 @@ fn scope_of(
         desires,
         sidecar_changes: 0,
         sight: None,
+        authoritative: config.authoritative,
     };
     Ok((scope, broken))
 }

@@ -6,27 +6,29 @@
 mod context;
 mod only;
 mod passes;
+mod stops;
 mod tell;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{FileClock, Fingerprint, RootDir, RootIdentity, Selection, check_root};
+use crate::disk::{FileClock, Fingerprint, Ground, GuardTripped, Mount, RootDir, RootIdentity, Selection};
 use crate::error::RunError;
-use crate::index::{FileRow, Index, assets, files, settings};
+use crate::index::{FileRow, Index, IndexError, absence, assets, files, settings};
 use crate::live::Live;
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
 use crate::model::RelPath;
 
+use super::absence::holds_a_file;
 use super::execute::Sending;
 use super::listed::{Lists, cache_folder};
 use super::pass::Urgent;
@@ -50,6 +52,10 @@ pub struct MirrorRun {
     pub progress: Arc<Progress>,
     /// Where scans give signs of life.
     pub live: Option<Arc<Live>>,
+    /// Whoever runs it says that the root is right as it is.
+    pub force: bool,
+    /// What was seen mounted below the root in this process.
+    pub mounts: Arc<Mutex<Vec<Mount>>>,
 }
 
 /// What a run of a mirror takes.
@@ -67,8 +73,10 @@ pub struct RunRequest {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
-    /// Assets deleted shortly before: they count for the deletion guard.
-    pub deleted_lately: u64,
+    /// The name is this folder's, whatever the media area says.
+    pub take_over: bool,
+    /// Make anew what the media area lost.
+    pub recreate: bool,
 }
 
 impl MirrorRun {
@@ -79,10 +87,14 @@ impl MirrorRun {
     pub async fn prepare(config: Arc<Mirror>, index: &Index, force: bool) -> Result<Self, RunError> {
         let selection = Selection::new(&config.include, &config.exclude)
             .map_err(|error| RunError::Usage(format!("mirror {}: {error}", config.name)))?;
-        let name = config.name.clone();
+        let (name, root, all) = (config.name.clone(), config.root.display().to_string(), config.authoritative);
         let row = index
             .call(move |conn| {
                 let row = settings::mirror(conn, &name)?;
+                absence::set_authoritative(conn, row.id, all)?;
+                if row.belongs.as_ref().is_some_and(|before| !before.is_empty() && *before != root) {
+                    absence::moved_root(conn, row.id)?;
+                }
                 if row.policy.is_empty() {
                     // New in the configuration: the media area may know it already.
                     assets::import_stamps(conn)?;
@@ -90,8 +102,16 @@ impl MirrorRun {
                 Ok(row)
             })
             .await?;
-        let run = Self { config, row: row.id, selection: Arc::new(selection), progress: Arc::default(), live: None };
-        run.guard(row.root.as_deref(), force)?;
+        let run = Self {
+            config,
+            row: row.id,
+            selection: Arc::new(selection),
+            progress: Arc::default(),
+            live: None,
+            force,
+            mounts: Arc::default(),
+        };
+        run.check_root(index).await?;
         Ok(run)
     }
 
@@ -100,17 +120,59 @@ impl MirrorRun {
     /// # Errors
     /// The guard's, the index's.
     pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
-        let name = self.config.name.clone();
-        let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
-        let run = self.clone();
+        let ground = self.ground(index).await?;
+        let (known, before) = (ground.known.clone(), ground.mounts.clone());
         // It may hang on a dead network server.
-        let checked = tokio::task::spawn_blocking(move || run.guard(row.root.as_deref(), false).map(drop));
-        checked.await.unwrap_or(Err(RunError::Stopped))
+        let checked = tokio::task::spawn_blocking(move || ground.check());
+        let mut now = checked.await.map_err(|_| RunError::Stopped)??;
+        let Some(mounts) = now.below.take() else { return Ok(()) };
+        let remembered = known.as_ref().and_then(|known| known.below.as_deref());
+        let new: Vec<Mount> = mounts
+            .iter()
+            .filter(|mount| !before.contains(mount) && !remembered.unwrap_or_default().contains(mount))
+            .cloned()
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let (false, Some(_)) = (self.force, remembered) {
+            self.covers_nothing(index, &now.real, &new).await?;
+        }
+        // Before anything in it is: a mount that is seen once is missed when it goes.
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).extend(new.iter().cloned());
+        if let Some(known) = known {
+            let below = known.below.iter().flatten().cloned().chain(new).collect();
+            let (row, json) = (self.row, serde_json::to_string(&RootIdentity { below: Some(below), ..known }));
+            index.call(move |conn| settings::set_root(conn, row, &json.unwrap_or_default())).await?;
+        }
+        Ok(())
     }
 
-    fn guard(&self, known: Option<&str>, force: bool) -> Result<RootIdentity, RunError> {
-        let known = known.filter(|_| !force).and_then(|json| serde_json::from_str::<RootIdentity>(json).ok());
-        Ok(check_root(&self.config.root, known.as_ref())?)
+    /// What the mirror stands on, as far as it is known.
+    pub(super) async fn ground(&self, index: &Index) -> Result<Ground, IndexError> {
+        let name = self.config.name.clone();
+        let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
+        let root = self.config.root.display().to_string();
+        // What is known of another root says nothing about this one.
+        let same = row.belongs.is_none_or(|before| before.is_empty() || before == root);
+        let known = row.root.filter(|_| same && !self.force).and_then(|json| serde_json::from_str(&json).ok());
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Ground { root: self.config.root.clone(), known, mounts })
+    }
+
+    /// What appeared below the root lies over no file that was mirrored before.
+    async fn covers_nothing(&self, index: &Index, real: &Path, new: &[Mount]) -> Result<(), RunError> {
+        for mount in new {
+            let Some(folder) = mount.point.strip_prefix(real).ok().and_then(|path| RelPath::new(path).ok()) else {
+                continue;
+            };
+            let row = self.row;
+            if index.call(move |conn| files::any_below(conn, row, folder.key())).await? {
+                let root = self.config.root.clone();
+                return Err(GuardTripped::Covered { root, now: mount.to_string() }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Brings the index in step with the disk.
@@ -123,7 +185,10 @@ impl MirrorRun {
         only: Option<Vec<RelPath>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
-        self.scan_as(index, only, Restless::Wait, Arc::default(), stop).await
+        let scanned = self.scan_as(index, only, Restless::Wait, Arc::default(), stop).await?;
+        // A root that went away meanwhile looks like one whose files were deleted.
+        self.check_root(index).await?;
+        Ok(scanned)
     }
 
     /// [`MirrorRun::scan`], with what is to be done about files that are still being written, and those that are settled.
@@ -174,8 +239,17 @@ impl MirrorRun {
             ask_every: (restless == Restless::Leave).then_some(self.config.remote_refresh),
         };
         lists.update(&mut scanned, stop).await?;
-        if whole && scanned.files == 0 && scanned.listed == 0 {
+        let (root, selection) = (self.config.root.clone(), self.selection.clone());
+        let emptied = scanned.files == 0
+            && scanned.listed == 0
+            && (whole || restless == Restless::Wait && scanned.vanished > 0)
+            && (whole || !tokio::task::spawn_blocking(move || holds_a_file(&root, &selection)).await.unwrap_or(false));
+        if emptied {
             return Err(RunError::Empty { root: self.config.root.display().to_string() });
+        }
+        if whole && scanned.complete {
+            let mirror = self.row;
+            index.call(move |conn| absence::saw_all(conn, mirror)).await?;
         }
         Ok(scanned)
     }
@@ -205,7 +279,9 @@ impl MirrorRun {
     /// # Errors
     /// The guard's and the index's.
     pub async fn remember_root(&self, index: &Index) -> Result<(), RunError> {
-        let identity = check_root(&self.config.root, None)?;
+        let ground = self.ground(index).await?;
+        let checked = tokio::task::spawn_blocking(move || ground.check());
+        let identity = checked.await.map_err(|_| RunError::Stopped)??;
         let (row, json) = (self.row, serde_json::to_string(&identity).unwrap_or_default());
         Ok(index.call(move |conn| settings::set_root(conn, row, &json)).await?)
     }

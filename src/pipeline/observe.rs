@@ -10,9 +10,10 @@ mod twins;
 use rusqlite::Connection;
 
 use crate::index::FileRow;
-use crate::index::assets;
+use crate::index::{assets, hearsay};
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, PathDigest, RelPath, Site, UploadId};
 
+use super::absence::Absence;
 use super::desire::Desires;
 use super::plan::{Candidate, Known, Observation, Sharer};
 use super::tracks::Sight;
@@ -36,8 +37,10 @@ pub struct Scope {
     pub desires: Desires,
     /// [`crate::index::sidecars::changes`] when the metadata files behind `desires` were read.
     pub sidecar_changes: u64,
-    /// Sees videos that are still being written; `None` where only the index counts.
+    /// Sees what is on disk beside the index; `None` where only the index counts.
     pub sight: Option<Sight>,
+    /// What is not in the folder is gone, whoever saw it.
+    pub authoritative: bool,
 }
 
 impl Scope {
@@ -45,6 +48,15 @@ impl Scope {
     #[must_use]
     pub fn stamp_name(&self, path: &RelPath) -> String {
         if self.hide_paths { PathDigest::of(&self.site.id, &self.name, path) } else { path.key().to_owned() }
+    }
+
+    /// What it means should the file of `row` not be on disk.
+    pub(super) fn absence(&self, row: &FileRow) -> Absence {
+        if row.present {
+            return Absence::Gone;
+        }
+        let place = self.sight.as_ref().map(|sight| (sight.root.as_path(), &*sight.selection));
+        Absence::of(row, self.authoritative, place)
     }
 
     /// `asset` is the one the path has or is to share; none for one that is to be created.
@@ -62,9 +74,29 @@ impl Scope {
         Ok(Candidate { asset: Box::new(asset), pushed })
     }
 
-    /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed.
+    /// What this mirror last pushed: the index's word, which a newer stamp overrides when it is listed. That the mirror made
+    /// the asset counts only with a proof.
     pub(super) fn pushed(&self, conn: &Connection, asset: &Asset) -> rusqlite::Result<Option<MirrorStamp>> {
-        let entry = assets::pushed(conn, self.mirror, &asset.id)?.or_else(|| asset.stamp.0.get(&self.name).cloned());
+        self.pushed_of(conn, asset, None)
+    }
+
+    /// As [`Scope::pushed`], for the asset of the path `own`.
+    fn pushed_of(
+        &self,
+        conn: &Connection,
+        asset: &Asset,
+        own: Option<&RelPath>,
+    ) -> rusqlite::Result<Option<MirrorStamp>> {
+        let mut entry = assets::pushed(conn, self.mirror, &asset.id)?;
+        if entry.is_none()
+            && let Some(stamped) = asset.stamp.0.get(&self.name)
+            && hearsay::is_about(conn, &self.name, &asset.id, stamped)?
+        {
+            entry = Some(stamped.clone());
+        }
+        if let Some(entry) = &mut entry {
+            entry.made = hearsay::is_made(conn, &self.name, &asset.id, entry, own)?;
+        }
         let intended = assets::intended(conn, self.mirror, &asset.id)?;
         Ok(entry.map(|mut entry| {
             if let Some(intended) = intended.filter(|intended| has_come_true(intended, &entry, asset)) {
@@ -129,13 +161,19 @@ impl Looks<'_> {
             followers: Vec::new(),
             alike: Vec::new(),
             new_id,
+            absence: scope.absence(row),
         };
         if let Known::There(asset) = &seen.known {
-            seen.pushed = scope.pushed(conn, asset)?;
+            seen.pushed = scope.pushed_of(conn, asset, Some(&row.path))?;
             seen.base = base_of(row.base_md5, local, asset.md5, seen.pushed.as_ref().and_then(MirrorStamp::digest));
             seen.behind = row.asset.as_ref() != Some(&asset.id) || row.base_md5 != local;
             for (mirror, owner) in &self.owners(&asset.id)?.rows {
-                if !owner.present || owner.id == row.id {
+                if owner.id == row.id {
+                    continue;
+                }
+                if !owner.present {
+                    // Somebody else has it there, for all this index knows.
+                    seen.foreign_sharers += usize::from(*mirror == scope.name && is_elsewhere(scope, owner, asset));
                     continue;
                 }
                 if *mirror == scope.name {
@@ -241,6 +279,14 @@ fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: O
         Some(_) => index,
         None => stamp,
     }
+}
+
+/// Whether a path that this index never saw shares the asset, as the asset's stamp says.
+fn is_elsewhere(scope: &Scope, owner: &FileRow, asset: &Asset) -> bool {
+    let named = |entry: &MirrorStamp| {
+        entry.paths.contains(owner.path.key()) || entry.paths.contains(&scope.stamp_name(&owner.path))
+    };
+    scope.absence(owner) == Absence::Elsewhere && asset.stamp.0.get(&scope.name).is_some_and(named)
 }
 
 /// Paths of mirrors that this index does not have: only the stamp tells of them.

@@ -32,6 +32,10 @@ pub struct OnceOptions {
     pub dry_run: bool,
     /// Pass the deletion guard.
     pub force: bool,
+    /// The mirrors' names are these folders', whatever the media area says.
+    pub take_over: bool,
+    /// Make anew what the media area lost.
+    pub recreate: bool,
     /// Only these files and folders.
     pub only: Option<Vec<RelPath>>,
     /// Told how far the run is.
@@ -205,7 +209,7 @@ impl Once<'_> {
                     let changed = scanned.read + scanned.vanished > 0;
                     work.push(Work { mirror, report, believed: true, changed });
                 }
-                Err(error @ (RunError::Empty { .. } | RunError::Scan(ScanError::Walk(_)))) => {
+                Err(error @ (RunError::Empty { .. } | RunError::Guard(_) | RunError::Scan(ScanError::Walk(_)))) => {
                     report.problem("", &guard_problem(&error.to_string()));
                     exit = worst(exit, error.exit());
                     first_error.get_or_insert(error);
@@ -256,6 +260,8 @@ impl Once<'_> {
         let request = RunRequest {
             only: self.options.only.clone(),
             force: self.options.force,
+            take_over: self.options.take_over,
+            recreate: self.options.recreate,
             impatient: true,
             ..RunRequest::default()
         };

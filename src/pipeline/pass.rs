@@ -70,8 +70,6 @@ pub struct PassContext {
     pub urgent: Urgent,
     /// What to tell of the work.
     pub live: Option<Arc<Live>>,
-    /// Assets deleted shortly before: they count for the guard.
-    pub deleted_lately: u64,
     /// Told of every file.
     pub progress: Arc<Progress>,
     /// Follows the URLs of what is replaced; `None`: nobody does.

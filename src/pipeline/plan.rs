@@ -11,6 +11,7 @@ use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRe
 use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
+use super::absence::Absence;
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
 
@@ -82,13 +83,14 @@ fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
 }
 
 fn create(seen: &Observation, policy: &Policy, content: Md5, why: String) -> Plan {
+    let (id, name) = (&seen.new_id, &policy.mirror);
     if policy.duplicates == Duplicates::Separate {
-        let edit = Edit::of_new(&policy.mirror, &seen.me, &[], content);
-        return decide(Action::Create { id: seen.new_id.clone(), content, edit }, why);
+        let edit = Edit::of_new(name, id, &seen.me, &[], content);
+        return decide(Action::Create { id: id.clone(), content, edit }, why);
     }
     // On the stamp are all that will share it; one that is not certain yet has the stamp's word for it.
     let followers: Vec<Sharer> = seen.followers.iter().map(|follower| follower.sharer.clone()).collect();
-    let edit = Edit::of_new(&policy.mirror, &seen.me, &followers, content);
+    let edit = Edit::of_new(name, id, &seen.me, &followers, content);
     decide(Action::Create { id: seen.new_id.clone(), content, edit }, why)
         .with(members(seen, |_| (Part::Alias, same_as(&seen.me.path))))
 }
@@ -124,10 +126,10 @@ fn moved(seen: &Observation, policy: &Policy, gone: &GoneTwin) -> Plan {
     let Candidate { asset, pushed } = &gone.candidate;
     let made = pushed.as_ref().is_some_and(|entry| entry.made);
     let sharers = with_followers(&gone.sharers, seen);
-    let mut input =
-        EditInput::new(&policy.mirror, &seen.me, &sharers, asset, pushed.as_ref()).leaving(&gone.stamp_name);
+    let mut input = EditInput::new(&policy.mirror, &seen.me, &sharers, asset, pushed.as_ref())
+        .leaving(&gone.stamp_name, gone.birth);
     for from in seen.followers.iter().filter(|follower| follower.row.is_some()).filter_map(|one| one.from.as_ref()) {
-        input = input.leaving(&from.stamp_name);
+        input = input.leaving(&from.stamp_name, from.birth);
     }
     let renamed = gone.path.stem() != seen.me.path.stem();
     let basename = (policy.on_rename == OnRename::Rename && renamed && made && gone.sharers.is_empty())
@@ -321,8 +323,11 @@ fn replaced_by_editor(
     }
 }
 
-/// The file is gone; its asset is there.
+/// The file is not there; its asset is.
 fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
+    if seen.absence != Absence::Gone {
+        return decide(Action::Nothing, seen.absence.why());
+    }
     if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
         return decide(Action::Forget, "other paths share its asset");
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::index::files::Outcome;
-use crate::index::{FileRow, assets, files};
+use crate::index::{FileRow, assets, files, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use super::plan::{Action, Member, Part, Plan};
@@ -37,17 +37,22 @@ pub fn record(
     for member in &plan.members {
         outcome_of_member(conn, member, action, now_ms)?;
     }
-    let mut left: BTreeMap<&UploadId, Vec<String>> = BTreeMap::new();
+    let mut left: BTreeMap<&UploadId, Vec<&RelPath>> = BTreeMap::new();
     for row in plan.rows(row).filter(|_| leaves(action)) {
         if let Some(asset) = row.asset.as_ref().filter(|left| action.asset() != Some(*left)) {
-            left.entry(asset).or_default().push(name_of(&row.path));
+            left.entry(asset).or_default().push(&row.path);
         }
     }
     // Paths that leave an asset to others: they have less to say about it now.
-    for (left, names) in left {
-        if let Some(mut entry) = assets::pushed(conn, mirror, left)?
-            && names.iter().filter(|name| entry.paths.remove(*name)).count() > 0
-        {
+    for (left, paths) in left {
+        if let Some(mut entry) = assets::pushed(conn, mirror, left)? {
+            for path in paths {
+                let name = name_of(path);
+                if entry.paths.contains(&name) {
+                    hearsay::leave(conn, mirror, left, &mut entry, path)?;
+                    entry.paths.remove(&name);
+                }
+            }
             assets::set_pushed(conn, mirror, left, &entry)?;
         }
         files::mark_owners_dirty(conn, left)?;
@@ -73,7 +78,10 @@ fn outcome(conn: &Connection, mirror: i64, row: &FileRow, action: &Action, now_m
             // The file stands; its metadata has not been looked at yet.
             files::mark_owners_dirty(conn, asset)
         }
-        Action::Create { id, edit, .. } => in_step(id, &edit.entry),
+        Action::Create { id, edit, .. } => {
+            hearsay::set_made(conn, id)?;
+            in_step(id, &edit.entry)
+        }
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } => in_step(&asset.id, &edit.entry),
         Action::Move { asset, edit, from_row, .. } => {
             files::release(conn, *from_row)?;
@@ -124,6 +132,7 @@ fn has_asset(conn: &Connection, row: &FileRow, asset: &UploadId, now_ms: i64) ->
 /// SQLite's.
 pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &Asset) -> rusqlite::Result<()> {
     let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
+    hearsay::set_made(conn, &asset.id)?;
     let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
     if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
         entry.paths.retain(|name| !names.contains(name));

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
-use crate::index::{Index, IndexError, assets, files, settings};
+use crate::index::{Index, IndexError, absence, assets, files, settings};
 use crate::model::{Asset, Md5, UploadId};
 use crate::remote::{ApiError, ListFilter, ListQuery, Order, PAGE_LIMIT, Remote};
 
@@ -55,7 +55,8 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
     let (ids, md5s) = index.call(Asks::sizes).await?;
     let limits = remote.batch_limits();
     let calls = ids.div_ceil(limits.ids) + md5s.div_ceil(limits.md5s);
-    if pages.saturating_sub(1) <= calls as u64 || !ask(index, remote, index.call(Asks::of).await?).await? {
+    let all = index.call(absence::needs_all).await?;
+    if all || pages.saturating_sub(1) <= calls as u64 || !ask(index, remote, index.call(Asks::of).await?).await? {
         list_all(index, remote, Some(first)).await?;
     }
     Ok(())

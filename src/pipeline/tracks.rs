@@ -18,6 +18,7 @@ use crate::disk::{RootDir, Selection};
 use crate::index::{FileRow, assets, companions};
 use crate::model::{Asset, Companion, MirrorStamp, RelPath, video_names};
 
+use super::absence::Absence;
 use super::observe::Scope;
 
 pub use plan::Due;
@@ -38,6 +39,8 @@ pub struct Claim {
     pub name: String,
     /// What the mirror last pushed to the video's asset.
     pub entry: MirrorStamp,
+    /// Why the file is not there, should that be so.
+    pub absence: Absence,
 }
 
 /// A look at the disk for a video that is not in the index yet: a large one is still being copied when the small file
@@ -81,5 +84,6 @@ pub fn claim(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Resul
         }
         _ => None,
     };
-    Ok(video.map(|video| Claim { row: row.clone(), companion, video, asset, name, entry }))
+    let absence = scope.absence(row);
+    Ok(video.map(|video| Claim { row: row.clone(), companion, video, asset, name, entry, absence }))
 }

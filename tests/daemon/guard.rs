@@ -164,3 +164,96 @@ fn an_unmounted_root_deletes_nothing_and_work_goes_on_when_it_is_mounted_again()
     nothing_deleted(&env, 12);
     daemon.stop();
 }
+
+/// One run of `--sync-once` after this shell line, in a mount namespace of its own: exit code and report.
+fn once(env: &TestEnv, line: &str, more: &[&str]) -> Option<(i32, String)> {
+    let mut command = unshared("-Urm", line)?;
+    command.args(["--sync-once", "--format", "json"]).args(more);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(&env.vars);
+    let output = command.current_dir(env.home()).output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    Some((output.status.code().unwrap(), String::from_utf8_lossy(&told).into_owned()))
+}
+
+#[test]
+fn a_mount_below_the_root_that_went_is_no_deletion_for_a_run() {
+    for policy in ["delete", "tag"] {
+        let env = TestEnv::new();
+        ten_files(&env);
+        configure(&env, &format!("on_delete = \"{policy}\"\nmax_delete = 1000"));
+        let archive = env.at("some/archive").display().to_string();
+        fs::create_dir_all(&archive).unwrap();
+        let files = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $n > \"$A/$n.svg\"; done";
+        let mount = format!("A='{archive}'; mount -t tmpfs archive \"$A\" && {files}");
+        let Some((code, told)) = once(&env, &mount, &[]) else { return };
+        assert_eq!((code, env.assets().len()), (0, 22), "{told}");
+        for more in [&[][..], &["--dry-run"], &["--files-from", "/dev/null"]] {
+            let (code, told) = once(&env, "true", more).unwrap();
+            assert!(code == 4 && told.contains(&archive) && told.contains("--force"), "{code} {told}");
+        }
+        nothing_deleted(&env, 22);
+        assert!(env.assets().iter().all(|asset| asset.tags.is_empty()));
+        // Another one in its place is not it either; the one it was is.
+        let (code, told) = once(&env, &format!("mount -t tmpfs other '{archive}'"), &[]).unwrap();
+        assert_eq!(code, 4, "{told}");
+        let (code, told) = once(&env, &mount, &[]).unwrap();
+        assert_eq!(code, 0, "{told}");
+        nothing_deleted(&env, 22);
+        let (code, told) = once(&env, "true", &["--force"]).unwrap();
+        assert_eq!(code, 0, "{told}");
+        assert_eq!(env.assets().len(), if policy == "delete" { 10 } else { 22 });
+        let (code, told) = once(&env, "true", &[]).unwrap();
+        assert_eq!(code, 0, "and then it is as it is: {told}");
+    }
+}
+
+#[test]
+fn a_mount_over_mirrored_files_is_no_deletion() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    for number in 0..12 {
+        env.write(format!("archive/{number}.svg"), format!("svg {number}"));
+    }
+    fs::create_dir(env.at("empty")).unwrap();
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+    let Some((code, told)) = once(&env, "true", &[]) else { return };
+    assert_eq!((code, env.assets().len()), (0, 22), "{told}");
+    let over = |folder: &str| format!("mount -t tmpfs over '{}'", env.at(folder).display());
+    let (code, told) = once(&env, &over("archive"), &[]).unwrap();
+    assert!(code == 4 && told.contains("archive"), "{code} {told}");
+    nothing_deleted(&env, 22);
+    let (code, told) = once(&env, &over("empty"), &[]).unwrap();
+    assert_eq!(code, 0, "over nothing it is welcome: {told}");
+}
+
+#[test]
+fn a_mount_below_the_root_that_goes_deletes_nothing_and_work_goes_on_when_it_is_back() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+    let archive = env.at("archive").display().to_string();
+    fs::create_dir(&archive).unwrap();
+    let files = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $n > \"$A/$n.svg\"; done";
+    let mount = format!("A='{archive}'; mount -t tmpfs archive \"$A\" && {files}");
+    let Some(command) = unshared("-Urm", &mount) else { return };
+    let daemon = Daemon::spawn(&env, command);
+    daemon.wait_ready();
+    let pid = daemon.pid().to_string();
+    let inside = |line: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-U", "-m", "--preserve-credentials", "sh", "-c", line]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    assert_eq!(env.assets().len(), 22);
+    inside(&format!("rm '{archive}'/1.svg; umount '{archive}'"));
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(4);
+    nothing_deleted(&env, 22);
+    inside(&mount);
+    inside(&format!("echo later > '{archive}/later.svg'"));
+    wait_mirrored(&daemon, &env, &[("archive/later.svg".into(), digest("later\n"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 23);
+    daemon.stop();
+}

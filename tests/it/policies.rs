@@ -71,7 +71,7 @@ fn on_delete_tag_says_so_in_the_media_area_and_takes_it_back() {
 
 #[test]
 fn on_delete_delete_deletes_what_is_unused_and_ours() {
-    let env = mirrored(&[("DATO_MIRROR_ON_DELETE", "delete")]);
+    let env = mirrored(&[("DATO_MIRROR_ON_DELETE", "delete"), ("DATO_MIRROR_MAX_DELETE", "2")]);
     let foreign = env.sandbox.create_foreign(None, "theirs.png", b"theirs").unwrap();
     let (a, b) = (env.asset("a.png").id, env.asset("b.png").id);
     env.sandbox.add_reference(None, "page", &[&b]).unwrap();

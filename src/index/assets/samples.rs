@@ -16,6 +16,7 @@ pub(in crate::index) fn asset(id: &str, content: &str, paths: &[&str]) -> Asset 
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             md5: Md5::of(content.as_bytes()).to_string(),
             tags: BTreeSet::from(["t".to_owned()]),
+            of: Some(UploadId::new(id)),
             ..MirrorStamp::default()
         };
         stamp.0.insert("brand".into(), entry);

@@ -50,6 +50,19 @@ pub fn any_present(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
         .query_row([mirror], |row| row.get(0))
 }
 
+/// Whether any file of the folder or below was on disk when last looked.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Result<bool> {
+    // '0' is the character after '/'.
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path > ?2 || '/' AND
+         path < ?2 || '0')",
+    )?
+    .query_row(params![mirror, folder], |row| row.get(0))
+}
+
 /// Present rows of a folder and below (all for the empty folder), in path order.
 ///
 /// # Errors
@@ -139,8 +152,8 @@ pub(super) fn with_content_sql() -> String {
 /// SQLite's.
 pub fn owners(conn: &Connection, asset: &UploadId) -> rusqlite::Result<Vec<(String, FileRow)>> {
     let sql = format!(
-        "SELECT {}, mirror.name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
+        "SELECT {}, mirror.name AS mirror_name FROM file JOIN mirror ON mirror.id = file.mirror WHERE asset = ?1 ORDER BY file.path",
         COLUMNS.split(", ").map(|column| format!("file.{column}")).collect::<Vec<_>>().join(", ")
     );
-    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get(16)?, row_of(row)?)))?.collect()
+    conn.prepare_cached(&sql)?.query_map([asset.as_str()], |row| Ok((row.get("mirror_name")?, row_of(row)?)))?.collect()
 }

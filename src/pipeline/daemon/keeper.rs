@@ -21,7 +21,6 @@ mod standing;
 mod tell;
 mod work;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,8 +97,6 @@ pub struct Keeper {
     next_due: Instant,
     /// No pass before.
     next_pass: Instant,
-    /// When so many assets were deleted.
-    deletions: VecDeque<(Instant, u64)>,
     /// What `status` was told of the watch.
     noted: Option<WatchState>,
     /// What `status` was told of files that cannot be read; nothing yet in this process.
@@ -151,7 +148,6 @@ impl Keeper {
             dirty: false,
             refresh: true,
             paused: false,
-            deletions: VecDeque::new(),
             noted: None,
             noted_unread: None,
             unread_may_differ: false,

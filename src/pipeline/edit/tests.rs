@@ -63,7 +63,7 @@ fn the_stamp_is_due_when_the_paths_on_it_are_wrong_or_the_content_changes() {
         let pushed = pushed.map(|paths| entry(paths, &[]));
         let mut input = EditInput::new("brand", &me, &sharers, &asset, pushed.as_ref());
         if let Some(leaving) = leaving {
-            input = input.leaving(leaving);
+            input = input.leaving(leaving, false);
         }
         if content {
             input = input.with_content(Md5::of(b"y"));

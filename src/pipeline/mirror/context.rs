@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{MirrorRun, Only, Turn};
 use crate::config::Mirror;
-use crate::config::policy::{Duplicates, StampMode};
+use crate::config::policy::{Duplicates, OnRemoteDelete, StampMode};
 use crate::error::RunError;
 use crate::index::{Problem, files, sidecars};
 use crate::model::{CollectionId, PathDigest, Site};
@@ -31,7 +31,10 @@ impl MirrorRun {
         let Turn { session, request, stop } = turn;
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
         let hide_paths = config.stamp == StampMode::Digest;
-        let policy = policy_of(&config, &site);
+        let mut policy = policy_of(&config, &site);
+        if request.recreate {
+            policy.on_remote_delete = OnRemoteDelete::Recreate;
+        }
         let (name, site_id) = (config.name.clone(), site.id.clone());
         let (stored, sidecar_changes) = session
             .index
@@ -63,7 +66,9 @@ impl MirrorRun {
             desires,
             sidecar_changes,
             sight: Some(Sight { root: config.root.clone(), selection: self.selection.clone() }),
+            authoritative: config.authoritative,
         };
+        let ground = self.ground(&session.index).await?;
         let (scope, policy) = (Arc::new(scope), Arc::new(policy));
         let executor = (!session.dry_run).then(|| Executor {
             remote: session.remote.clone(),
@@ -74,6 +79,7 @@ impl MirrorRun {
             policy: policy.clone(),
             waits: session.waits,
             root: Arc::new(config.root.clone()),
+            ground: Arc::new(ground),
             cache: Arc::new(cache_folder(session.index.path(), &config.name)),
             senders: session.senders.clone(),
             sending: request.sending.clone(),
@@ -91,7 +97,6 @@ impl MirrorRun {
             impatient: request.impatient,
             urgent: request.urgent.clone(),
             live: request.live.clone(),
-            deleted_lately: request.deleted_lately,
             progress: self.progress.clone(),
             verifier: session.verifier.clone().filter(|_| config.verify_live),
         })

@@ -41,6 +41,9 @@ impl MirrorRun {
     /// The index's.
     pub async fn pass_once(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
         let Turn { session, stop, .. } = turn;
+        if let Some(guard) = self.stop(turn).await? {
+            return Ok(PassEnd { guard: Some(guard), ..PassEnd::default() });
+        }
         let mut distrust = false;
         loop {
             let resolved = match self.collections(session, distrust).await {

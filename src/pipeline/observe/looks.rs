@@ -218,10 +218,12 @@ impl<'a> Looks<'a> {
         }
         let owners = self.owners(id)?;
         let (scope, extension) = (self.scope, row.path.extension().to_ascii_lowercase());
+        let absence = scope.absence(row);
         let is_alike = |(mirror, other): &&(String, FileRow)| {
             other.id != row.id
                 && *mirror == scope.name
                 && (other.present, other.md5, other.base_md5) == (row.present, row.md5, row.base_md5)
+                && scope.absence(other) == absence
                 && other.path.extension().eq_ignore_ascii_case(&extension)
                 && owners.due.contains(&other.id)
                 && self.may_join(other)

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Looks;
-use crate::index::FileRow;
+use crate::index::{FileRow, hearsay};
 use crate::model::{Asset, Md5, UploadId};
 use crate::pipeline::plan::{Candidate, Follower, GoneTwin, Known, LiveTwin, Observation, Origin, Sharer};
 
@@ -128,7 +128,7 @@ impl Looks<'_> {
                 seen.followers.push(Follower {
                     sharer,
                     row: joins.then(|| Box::new((*twin).clone())),
-                    from: its_from.filter(|_| joins).map(|its| self.origin(&its.row)),
+                    from: its_from.filter(|_| joins).map(|its| self.origin(its)).transpose()?,
                 });
             }
         }
@@ -149,15 +149,17 @@ impl Looks<'_> {
         (!self.company.under_way.contains(&row.id), row.failures > 0, row.path.key())
     }
 
-    fn origin(&self, row: &FileRow) -> Origin {
-        Origin { row: row.id, stamp_name: self.scope.stamp_name(&row.path), path: row.path.clone() }
+    fn origin(&self, gone: &Gone) -> rusqlite::Result<Origin> {
+        let (scope, path) = (self.scope, gone.row.path.clone());
+        let birth = !scope.hide_paths && hearsay::derives_from(self.conn, &scope.name, &gone.asset.id, &path)?;
+        Ok(Origin { row: gone.row.id, stamp_name: scope.stamp_name(&path), path, birth })
     }
 
     fn comes_from(&mut self, row: &FileRow, from: &Gone, seen: &mut Observation) -> rusqlite::Result<()> {
-        let Origin { row: gone, stamp_name, path } = self.origin(&from.row);
+        let Origin { row: gone, stamp_name, path, birth } = self.origin(from)?;
         let candidate = self.scope.candidate(self.conn, (*from.asset).clone())?;
         let sharers = self.present_sharers(&from.asset, row.id)?;
-        seen.gone_twin = Some(GoneTwin { row: gone, stamp_name, path, candidate, sharers });
+        seen.gone_twin = Some(GoneTwin { row: gone, stamp_name, path, birth, candidate, sharers });
         Ok(())
     }
 

@@ -38,6 +38,13 @@ impl Pass<'_> {
                 }
             }
         }
+        if let Some(executor) = &self.context.executor
+            && !row.present
+            && plan.action.calls()
+            && let Err(failure) = executor.still_gone(&row).await
+        {
+            return self.finish(Executed { result: Err(failure), ..at_once(row, plan, None) }).await;
+        }
         match &plan.action {
             action if !action.calls() => self.finish(at_once(row, plan, None)).await,
             Action::Retag { edit, .. } if self.context.executor.is_some() => match edit.in_bulk() {

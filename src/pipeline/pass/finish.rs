@@ -12,7 +12,7 @@ use super::begin::conflict_problem;
 use super::{Pass, PassError, touches};
 use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Problem, assets, companions, files};
+use crate::index::{FileRow, Problem, absence, assets, companions, files};
 use crate::live::Change;
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::execute::{Executed, Failure, changed_since};
@@ -85,6 +85,10 @@ impl Pass<'_> {
                 self.end.fatal.get_or_insert(error);
                 Ok(())
             }
+            Err(Failure::Guard(guard)) => {
+                self.end.guard.get_or_insert(guard);
+                Ok(())
+            }
             Err(Failure::Stopped) => Ok(()),
             Err(Failure::Index(error)) => Err(error.into()),
         }
@@ -109,6 +113,8 @@ impl Pass<'_> {
             self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
         }
         let done = 1 + plan.members.len() as u64;
+        // What somebody let pass is no reason to hold back what comes after.
+        let counts = !self.context.force;
         let made = self.context.executor.is_some();
         let by_field = self.context.scope.site.by_field;
         let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&plan.action, asset, by_field));
@@ -127,7 +133,11 @@ impl Pass<'_> {
                 let mirror = scope.mirror;
                 record(conn, mirror, &row, |path| scope.stamp_name(path), &plan, asset.as_deref(), now)?;
                 let action = &plan.action;
-                let has_new_file = matches!(action, Action::Delete { .. }) || action.sends();
+                let is_gone = matches!(action, Action::Delete { .. });
+                if is_gone && counts {
+                    absence::deleted(conn, mirror, now)?;
+                }
+                let has_new_file = is_gone || action.sends();
                 for row in plan.rows(&row).filter(|row| has_new_file || action.asset() != row.asset.as_ref()) {
                     companions::distrust(conn, mirror, &row.path)?;
                 }

@@ -3,13 +3,18 @@
 //! Owns: how many deletions a pass may make, and what is said when they are too many. Deletes nothing itself.
 //! Called by: `pipeline::pass`, between the files on disk and those that are gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::finish::next_try;
 use super::{Pass, PassError};
 use crate::config::policy::OnDelete;
-use crate::index::{Problem, files};
+use crate::index::{Problem, absence, files};
+use crate::pipeline::absence::holds_a_file;
 use crate::pipeline::plan::Action;
+use crate::pipeline::tracks::Sight;
 
 impl Pass<'_> {
     /// Whether what would be deleted passes the guard. Counts over everything before the first deletion.
@@ -19,15 +24,19 @@ impl Pass<'_> {
         }
         let mirror = self.context.scope.mirror;
         let impatient = self.context.impatient;
-        let (tally, withheld) = self
+        let now = Timestamp::now().as_millisecond();
+        let all = self.context.scope.authoritative;
+        let (tally, withheld, lately, placed) = self
             .context
             .index
-            // An impatient pass counts those itself.
             .call(move |conn| {
-                Ok((files::tally(conn, mirror)?, if impatient { 0 } else { files::withheld(conn, mirror)? }))
+                // An impatient pass counts those itself.
+                let withheld = if impatient { 0 } else { files::withheld(conn, mirror)? };
+                let placed = if all { absence::placed(conn, mirror)? } else { 0 };
+                Ok((files::tally(conn, mirror)?, withheld, absence::deleted_lately(conn, mirror, now)?, placed))
             })
             .await?;
-        let mut doomed = Vec::new();
+        let (mut doomed, mut assets) = (Vec::new(), BTreeSet::new());
         let mut after = String::new();
         Arc::make_mut(&mut self.spoken).clear();
         loop {
@@ -37,25 +46,29 @@ impl Pass<'_> {
             self.counted.extend(page.seen);
             for (row, plan) in page.plans {
                 self.speak_for(&plan);
-                if matches!(plan.action, Action::Delete { .. }) {
+                if let Action::Delete { asset } = &plan.action {
+                    // Two names of one asset are one deletion.
+                    assets.insert(asset.id.clone());
                     doomed.extend(plan.rows(&row).cloned());
                 }
             }
         }
+        let shared = doomed.len() - assets.len();
         doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
-        let (now, lately) = (doomed.len() as u64, self.context.deleted_lately);
+        let now = (doomed.len() - shared) as u64;
         let count = now + withheld + lately;
-        let known = tally.present + count;
+        // Of a folder that is the truth, everything that stamps name was there.
+        let known = (tally.present + count).max(placed);
         let allowed = self.context.max_delete.allowed(known);
         // A folder without a single file is no folder to believe.
-        let emptied = tally.present == 0 && self.context.only.is_none();
+        let emptied = tally.present == 0 && (self.context.only.is_none() || !self.holds_a_file().await);
         if now == 0 || (count <= allowed && !emptied) || self.context.force {
             return Ok(true);
         }
         let nothing = if lately > 0 { "no more were" } else { "nothing was" };
         let guard = format!(
-            "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets a run delete \
-             {allowed}; {nothing} deleted. If this is meant, run once with --force",
+            "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets no more than \
+             {allowed} go within ten minutes; {nothing} deleted. If this is meant, run once with --force",
             self.context.max_delete
         );
         for row in doomed {
@@ -71,5 +84,11 @@ impl Pass<'_> {
         }
         self.end.guard = Some(guard);
         Ok(false)
+    }
+
+    /// A pass over some paths may know of no file that is there.
+    async fn holds_a_file(&self) -> bool {
+        let Some(Sight { root, selection }) = self.context.scope.sight.clone() else { return false };
+        tokio::task::spawn_blocking(move || holds_a_file(&root, &selection)).await.unwrap_or(false)
     }
 }

@@ -13,7 +13,7 @@ use super::finish::next_try;
 use super::{Pass, PassError};
 use crate::index::files::Outcome;
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Problem, assets, files};
+use crate::index::{FileRow, Problem, absence, assets, files};
 use crate::model::UploadId;
 use crate::pipeline::execute::Failure;
 use crate::pipeline::simulate::is_imagined;
@@ -105,6 +105,10 @@ impl Pass<'_> {
                 self.end.changed.insert(claim.row.path.key().to_owned());
                 Ok(())
             }
+            Err(Failure::Guard(guard)) => {
+                self.end.guard.get_or_insert(guard);
+                Ok(())
+            }
             Err(Failure::All(error)) => {
                 self.end.fatal.get_or_insert(error);
                 Ok(())
@@ -122,12 +126,16 @@ impl Pass<'_> {
             self.show(&claim.row, action, asset, asset.map(|asset| &asset.id));
         }
         let (row, why) = (claim.row.clone(), claim.why(due));
+        let (mirror, counts) = (self.context.scope.mirror, !self.context.force);
         self.context
             .index
             .call(move |conn| {
                 if row.present {
                     files::settled(conn, &row, &Outcome { asset: None, base_md5: row.md5 }, now)?;
                 } else if due == Due::Delete {
+                    if counts {
+                        absence::deleted(conn, mirror, now)?;
+                    }
                     return files::forget(conn, &row);
                 } else {
                     files::clean(conn, &row)?;

@@ -7,6 +7,7 @@ use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRe
 use crate::index::FileRow;
 use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
+use crate::pipeline::absence::Absence;
 
 /// The settings that decide, for one mirror in one project.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ pub struct GoneTwin {
     pub stamp_name: String,
     /// Its path.
     pub path: RelPath,
+    /// The asset's id derives from the path, and stamps tell paths.
+    pub birth: bool,
     /// Its asset, which is there and still has the content.
     pub candidate: Candidate,
     /// The paths on disk that share the asset.
@@ -97,6 +100,8 @@ pub struct Origin {
     pub stamp_name: String,
     /// Its path.
     pub path: RelPath,
+    /// The asset's id derives from the path, and stamps tell paths.
+    pub birth: bool,
 }
 
 /// Another path on disk with the same content and without an asset for it.
@@ -115,8 +120,10 @@ pub struct Follower {
 pub struct Observation {
     /// The path, and what the folder wants for it.
     pub me: Sharer,
-    /// Content on disk; `None` when the file is gone.
+    /// Content on disk; `None` when the file is not there.
     pub local: Option<Md5>,
+    /// Why it is not there, should that be so.
+    pub absence: Absence,
     /// Content when path and asset were last in step; `None` when they never were.
     pub base: Option<Md5>,
     /// The asset known for the path by index, stamp or derived id.
@@ -128,7 +135,7 @@ pub struct Observation {
     pub pushed: Option<MirrorStamp>,
     /// Other paths of this mirror, on disk, that share the known asset.
     pub sharers: Vec<Sharer>,
-    /// Paths of other mirrors that share the known asset.
+    /// Paths of other mirrors, and of this one on other machines, that share the known asset.
     pub foreign_sharers: usize,
     /// For a path without an asset: a vanished path with its content.
     pub gone_twin: Option<GoneTwin>,

@@ -40,6 +40,7 @@ pub(super) fn row(id: i64, key: &str, content: &str) -> FileRow {
         failures: 0,
         cached: false,
         news: 1,
+        seen: true,
     }
 }
 
@@ -118,6 +119,7 @@ pub(super) fn lonely(key: &str, local: &str) -> Observation {
     Observation {
         me: sharer(key, local),
         local: maybe(local),
+        absence: Absence::Gone,
         base: None,
         known: Known::Never,
         pushed: None,
@@ -241,7 +243,8 @@ fn observation(row: (&str, &str, &str, Case), shared: Shared, made: bool, key: &
     let (local, base, remote, _) = row;
     let mut seen = lonely(key, local);
     seen.base = maybe(base);
-    let pushed = entry(&[key, "z.png"], if base == " " { remote } else { base }, made);
+    let of = Some(UploadId::new("known"));
+    let pushed = MirrorStamp { of, ..entry(&[key, "z.png"], if base == " " { remote } else { base }, made) };
     if remote != " " {
         seen.known = Known::There(Box::new(asset("known", remote, Some(&pushed))));
         seen.pushed = Some(pushed);
@@ -287,6 +290,7 @@ fn every_pattern_under_every_policy_decides_as_the_design_says() {
 fn an_accepted_file_of_an_editor_stands_until_either_side_changes_again() {
     let policy = Policy { on_remote_change: OnRemoteChange::Accept, ..default_policy() };
     let mut pushed = entry(&["a.png"], "a", true);
+    pushed.of = Some(UploadId::new("known"));
     pushed.accepted = Some(md5("b").to_string());
     let observe = |local: &str, remote: &str| {
         let mut seen = lonely("a.png", local);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Claim;
 use crate::config::policy::OnDelete;
 use crate::model::{MirrorStamp, TrackStamp};
+use crate::pipeline::absence::Absence;
 use crate::remote::Track;
 
 /// What is to be done about a track.
@@ -48,7 +49,8 @@ impl Claim {
     pub fn due(&self, on_delete: OnDelete) -> Due {
         let made = self.entry.tracks.get(&self.name);
         if !self.row.present {
-            return if on_delete == OnDelete::Delete && made.is_some() { Due::Delete } else { Due::Nothing };
+            let goes = on_delete == OnDelete::Delete && self.absence == Absence::Gone;
+            return if goes && made.is_some() { Due::Delete } else { Due::Nothing };
         }
         if self.asset.is_none() {
             return Due::Wait;

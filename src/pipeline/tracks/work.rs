@@ -160,8 +160,10 @@ struct Hands<'a> {
 
 impl Hands<'_> {
     async fn settle(&mut self, claim: &Claim, due: Due, cancel: &CancellationToken) -> Result<Due, Failure> {
-        let is_back = || std::fs::symlink_metadata(claim.row.path.below(&self.executor.root)).is_ok();
-        if (due == Due::Delete && is_back()) || (due != Due::Delete && claim.row.md5.is_none()) {
+        if due == Due::Delete {
+            self.executor.still_gone(&claim.row).await?;
+        }
+        if due != Due::Delete && claim.row.md5.is_none() {
             // It is not what the scan saw.
             return Err(Failure::Changed);
         }

@@ -3,7 +3,7 @@
 //! Owns: what each is about. Their steps are in `work`, and when they may begin is in `pace`.
 //! Called by: the keeper's loop.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -15,9 +15,6 @@ use crate::index::{files, sidecars, told};
 use crate::live::Phase;
 use crate::model::RelPath;
 use crate::pipeline::mirror::{MirrorRun, RunRequest};
-
-/// Deletions of this span count together for the deletion guard: one `rm -r` may come in several batches.
-const DELETION_WINDOW: Duration = Duration::from_secs(600);
 
 impl Keeper {
     /// Begins what is to be done and can be.
@@ -78,7 +75,6 @@ impl Keeper {
     }
 
     fn begin_pass(&mut self, run: &MirrorRun, now: Instant) {
-        self.deletions.retain(|(at, _)| now.saturating_duration_since(*at) < DELETION_WINDOW);
         self.job = Job {
             refresh: std::mem::take(&mut self.refresh),
             after_scan: if self.has_settled(now) { self.scanned.take() } else { None },
@@ -93,7 +89,6 @@ impl Keeper {
                 sending: self.sending.clone(),
                 urgent: self.urgent.clone(),
                 live: Some(self.live.clone()),
-                deleted_lately: self.deletions.iter().map(|(_, count)| count).sum(),
                 ..RunRequest::default()
             },
             job: self.job.clone(),

@@ -96,16 +96,15 @@ impl Keeper {
         for path in end.changed.iter().filter_map(|path| RelPath::from_key(path).ok()) {
             self.settle.touched(path, Touch::Changed, now);
         }
-        if report.counts.deleted > 0 {
-            self.deletions.push_back((now, report.counts.deleted));
-        }
         let whole = end.fatal.is_none() && !cut;
         if whole && report.api_requests > 0 {
             self.outage.over();
         }
         self.summarise(&report, took);
         if let Some(guard) = end.guard {
-            tracing::warn!(mirror = self.config.name, "{guard}");
+            if self.standing.guard.as_ref() != Some(&guard) {
+                tracing::warn!(mirror = self.config.name, "{guard}");
+            }
             self.standing.guard = Some(guard);
         }
         if !whole {

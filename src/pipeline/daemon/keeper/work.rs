@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::{Fingerprint, Found, Selection};
+use crate::disk::Fingerprint;
 use crate::error::RunError;
 use crate::index::{Problem, files};
 use crate::live::{Live, Phase};
-use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
 use crate::report::MirrorReport;
 
@@ -184,23 +183,7 @@ impl Work {
 /// Whether there is any file to mirror below the root.
 pub async fn holds_a_file(run: &MirrorRun) -> bool {
     let (root, selection) = (run.root().clone(), run.selection.clone());
-    tokio::task::spawn_blocking(move || any_file(&root, &selection)).await.unwrap_or(false)
-}
-
-fn any_file(root: &std::path::Path, selection: &Selection) -> bool {
-    let found = std::sync::atomic::AtomicBool::new(false);
-    let walked = crate::disk::walk(root, None, selection, 1, &|batch| {
-        // A list of files to fetch stands for files.
-        let counts = |found: &Found| match found {
-            Found::File { .. } => true,
-            Found::Sidecar { path, .. } => path.file_name() == LIST_NAME,
-            Found::Skipped { .. } | Found::Unreadable { .. } => false,
-        };
-        if batch.iter().any(counts) {
-            found.store(true, std::sync::atomic::Ordering::Relaxed);
-            return std::ops::ControlFlow::Break(());
-        }
-        std::ops::ControlFlow::Continue(())
-    });
-    walked.is_ok() && found.into_inner()
+    tokio::task::spawn_blocking(move || crate::pipeline::absence::holds_a_file(&root, &selection))
+        .await
+        .unwrap_or(false)
 }

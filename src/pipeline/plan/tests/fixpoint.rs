@@ -100,6 +100,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         desires,
         sidecar_changes: 0,
         sight: None,
+        authoritative: false,
     }
 }
 
@@ -223,7 +224,6 @@ impl World {
             impatient: true,
             urgent: Urgent::default(),
             live: None,
-            deleted_lately: 0,
         };
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -57,7 +57,7 @@ fn paths_that_moved_together_are_one_move_and_new_copies_go_along() {
     seen.gone_twin = Some(gone_twin(true, Vec::new()));
     for (n, follower) in seen.followers.iter_mut().take(5).enumerate() {
         let name = format!("old/b{n}.png");
-        follower.from = Some(Origin { row: 100 + n as i64, stamp_name: name.clone(), path: path(&name) });
+        follower.from = Some(Origin { row: 100 + n as i64, stamp_name: name.clone(), path: path(&name), birth: false });
     }
     let gone = seen.gone_twin.as_mut().unwrap();
     gone.candidate.pushed = Some(entry(&["old/b0.png", "old/b4.png", "old/logo.png", "stays.png"], "a", true));

@@ -12,6 +12,7 @@ pub(super) fn gone_twin(made: bool, sharers: Vec<Sharer>) -> GoneTwin {
         row: 7,
         stamp_name: "old/logo.png".into(),
         path: path("old/logo.png"),
+        birth: true,
         candidate: candidate("gone", "a", Some(entry(&["old/logo.png"], "a", made))),
         sharers,
     }

@@ -41,11 +41,13 @@ fn claim(present: bool) -> Claim {
             failures: 0,
             cached: false,
             news: 1,
+            seen: true,
         },
         video: "clip.mp4".into(),
         asset: None,
         name: NAME.into(),
         entry: MirrorStamp::default(),
+        absence: Absence::Gone,
     }
 }
 
