@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 /// Seeds without SEEDS in the environment: CI's share.
 const SEEDS: u64 = 2000;
 /// Worlds at a time.
-const AT_ONCE: u64 = 8;
+const AT_ONCE: u64 = 16;
 
 /// Situations that the seeds must have visited, or the proof proves less than it says.
 const SITUATIONS: [&str; 34] = [
