@@ -226,7 +226,7 @@ impl History {
             78..81 => Op::Lagging(self.random.u64(..)),
             81..84 => Op::Web(path, (nth < 12).then_some(content)),
             84 => Op::Stranger,
-            85 if self.random.u32(..16) == 0 => Op::Copies(content),
+            85 if self.random.u32(..4) == 0 => Op::Copies(content),
             _ => Op::Run,
         }
     }
