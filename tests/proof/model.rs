@@ -5,6 +5,7 @@
 //! The model knows only the folder and what editors did; it has no idea of indexes, plans or calls.
 
 mod check;
+mod choose;
 mod editor;
 mod found;
 mod history;
