@@ -337,8 +337,14 @@ impl History {
 
     /// Somebody's folder has nothing that the mirror of this name has: nothing of ours may change.
     async fn stranger(&mut self) {
-        let named = |asset: &AssetView| !super::editor::stamped(asset, "brand").is_empty();
-        if !self.world.assets().iter().any(named) {
+        // What an editor or a forger gave a stamp tells of no folder.
+        let made = |asset: &AssetView| {
+            let left = self.left();
+            !left.foreign.contains_key(&asset.id)
+                && !left.meddled.contains(&asset.id)
+                && !super::editor::stamped(asset, "brand").is_empty()
+        };
+        if !self.world.assets().iter().any(made) {
             return;
         }
         let root = Who::Stranger.root(&self.world);
