@@ -15,18 +15,19 @@ pub mod policy;
 pub mod problem;
 pub mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use api::{Api, TokenOrigin};
 pub use environment::Environment;
+pub use folders::real_path;
 pub use mirror::{Mirror, Rule};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems};
 
 use document::{Document, Findings, Found, Section};
-use folders::Folders;
+use folders::{Folders, StatePlace};
 use mirror::Placed;
 use value::{Wrong, nearest, shown};
 
@@ -41,7 +42,8 @@ pub struct Request {
     pub mirror: Option<String>,
     /// Whether the command calls the service; without a token that is a problem.
     pub needs_token: bool,
-    /// The working directory, absolute.
+    /// The working directory, absolute; empty when the system does not tell it, and then no relative path means
+    /// anything.
     pub cwd: PathBuf,
     /// The user's home, absolute.
     pub home: Option<PathBuf>,
@@ -54,6 +56,8 @@ pub struct Config {
     pub api: Api,
     /// The index, absolute.
     pub state_path: PathBuf,
+    /// Where the index may lie from the time when all configurations of a user shared one.
+    pub old_state: Option<OldState>,
     /// Where the status page listens.
     pub status_listen: Option<SocketAddr>,
     /// The mirrors, in the file's order; at least one.
@@ -73,6 +77,7 @@ impl Config {
         Self {
             api,
             state_path: state_path.into(),
+            old_state: None,
             status_listen: None,
             mirrors,
             source: None,
@@ -80,6 +85,15 @@ impl Config {
             warnings: Vec::new(),
         }
     }
+}
+
+/// The place where all configurations of a user had their one index, and what tells whether it was this one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldState {
+    /// The index, absolute.
+    pub path: PathBuf,
+    /// Every mirror of the configuration by name with its root, whichever are picked for this run.
+    pub mirrors: Vec<(String, PathBuf)>,
 }
 
 /// No configuration file is larger, in bytes.
@@ -101,9 +115,9 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
         return Err(findings.into_parts().0);
     }
     let folders = Folders {
-        cwd: &request.cwd,
-        home: request.home.as_deref(),
-        file: file.as_deref().and_then(Path::parent).map_or_else(|| request.cwd.clone(), Path::to_path_buf),
+        cwd: request.cwd(),
+        home: request.home(),
+        file: file.as_deref().and_then(Path::parent).map(Path::to_path_buf),
     };
     let mut top = match (&document, &table) {
         (Some(document), Some(table)) => Section::root(document, table, &findings),
@@ -112,13 +126,11 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let api = top.table("api", "[api]").with_environment(environment, "DATO_MIRROR_API_");
     let api = Api::read(api, &folders, environment, request.needs_token);
     let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
-    let state_path = state.get::<PathBuf>("path").map(|found| folders.absolute(&found));
+    let named = state.get::<PathBuf>("path");
     state.finish();
-    let state_path = state_path.or_else(|| folders::state_path(request.home.as_deref(), environment));
-    if state_path.is_none() && !findings.any() {
-        let advice = "set path = \"…\" in [state], or $HOME";
-        findings.add(Place::Everywhere, "no place for the index: neither a state folder nor a home is known", advice);
-    }
+    // With a folder given instead of the file's mirrors, the index is that folder's.
+    let owner = root.as_ref().and_then(|found| folders.absolute(found, &Findings::default())).or_else(|| file.clone());
+    let place = state_place(named, owner, &folders, environment, &findings);
     let mut status = top.table("status", "[status]").with_environment(environment, "DATO_MIRROR_STATUS_");
     let status_listen = status.check("listen", |text: String| {
         text.trim().parse::<SocketAddr>().map_err(|_| {
@@ -126,20 +138,22 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
         })
     });
     status.finish();
-    let mut mirrors = read_mirrors(&mut top, root, &folders, environment, &findings);
+    let mut mirrors: Vec<Placed> = read_mirrors(&mut top, root, &folders, environment, &findings);
     top.finish();
     check_names_and_roots(&mirrors, &findings);
-    let own = own_files(&api, state_path.as_deref(), file.as_deref());
+    let own = own_files(&api, place.as_ref(), file.as_deref());
+    let all = mirrors.iter().map(|placed| (placed.mirror.name.clone(), placed.mirror.root.clone())).collect();
     for Placed { mirror, .. } in &mut mirrors {
         exclude_own_files(mirror, &own);
     }
     pick(&mut mirrors, request.mirror.as_deref(), &findings);
     warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
     let (problems, origins) = findings.into_parts();
-    match state_path {
-        Some(state_path) if problems.0.is_empty() => Ok(Config {
+    match place {
+        Some(place) if problems.0.is_empty() => Ok(Config {
             api,
-            state_path,
+            state_path: place.path,
+            old_state: place.old.map(|path| OldState { path, mirrors: all }),
             status_listen: status_listen.map(|found| found.value),
             mirrors: mirrors.into_iter().map(|placed| placed.mirror).collect(),
             source: file,
@@ -147,6 +161,43 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
             warnings,
         }),
         _ => Err(problems),
+    }
+}
+
+/// Where the index lies: where the configuration says, else where the service manager or the user keeps state.
+fn state_place(
+    named: Option<Found<PathBuf>>,
+    owner: Option<PathBuf>,
+    folders: &Folders<'_>,
+    environment: &Environment,
+    findings: &Findings,
+) -> Option<StatePlace> {
+    if let Some(found) = named {
+        return folders.absolute(&found, findings).map(|path| StatePlace { path, old: None });
+    }
+    // Without an owner something is wrong already.
+    match folders::state_place(&owner?, folders.home, environment) {
+        Ok(Some(place)) => Some(place),
+        Ok(None) => {
+            let message = "no place for the index: neither a state folder nor a home is known";
+            findings.add(Place::Everywhere, message, "set path = \"…\" in [state], or $HOME");
+            None
+        }
+        Err(why) => {
+            let place = Place::Environment("STATE_DIRECTORY".to_owned());
+            findings.add(place, why, "write the whole path, or unset it");
+            None
+        }
+    }
+}
+
+impl Request {
+    fn cwd(&self) -> Option<&Path> {
+        Some(self.cwd.as_path()).filter(|cwd| cwd.is_absolute())
+    }
+
+    fn home(&self) -> Option<&Path> {
+        self.home.as_deref().filter(|home| home.is_absolute())
     }
 }
 
@@ -162,7 +213,10 @@ fn what_to_read(
     findings: &Findings,
     warnings: &mut Vec<String>,
 ) -> (Option<Found<PathBuf>>, Option<PathBuf>) {
-    let named = |path: &Path| folders::normal(&request.cwd.join(path));
+    let named = |value: PathBuf, place: Place| {
+        let from = Folders { cwd: request.cwd(), home: request.home(), file: None };
+        from.absolute(&Found { value, place }, findings)
+    };
     let flag = request.root.clone().map(|value| Found { value, place: Place::Flag("--root") });
     let variable = environment
         .path("DATO_MIRROR_ROOT")
@@ -171,7 +225,7 @@ fn what_to_read(
         if flag.is_none() && variable.is_some() {
             warnings.push("$DATO_MIRROR_ROOT is not used, because --config names a file".to_owned());
         }
-        return (flag, Some(named(file)));
+        return (flag, named(file.clone(), Place::Flag("--config")));
     }
     let config_variable = environment.path("DATO_MIRROR_CONFIG");
     if let Some(root) = flag.or(variable) {
@@ -181,11 +235,27 @@ fn what_to_read(
         return (Some(root), None);
     }
     if let Some(file) = config_variable {
-        return (None, Some(named(&file)));
+        return (None, named(file, Place::Environment("DATO_MIRROR_CONFIG".to_owned())));
     }
-    let candidates = folders::candidates(&request.cwd, request.home.as_deref(), environment);
-    if let Some(file) = candidates.iter().find(|path| path.exists()) {
-        return (None, Some(file.clone()));
+    let Some(cwd) = request.cwd() else {
+        let message =
+            "no configuration file is named, and the working directory cannot be told: it may have been deleted";
+        findings.add(Place::Everywhere, message, "change to a folder that is there, or name a file with --config");
+        return (None, None);
+    };
+    let candidates = folders::candidates(cwd, request.home(), environment);
+    for file in &candidates {
+        match folders::is_there(file) {
+            Ok(true) => return (None, Some(file.clone())),
+            Ok(false) => {}
+            // A service may not see homes; none of its configuration is there.
+            Err(_) if request.home().is_some_and(|home| file.starts_with(home) && !cwd.starts_with(home)) => {}
+            Err(error) => {
+                let message = format!("the configuration file {} cannot be looked for: {error}", file.display());
+                findings.add(Place::Everywhere, message, "correct its permissions, or name a file with --config");
+                return (None, None);
+            }
+        }
     }
     let list = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let advice = format!("write one of these files: {list}; or name one with --config; or mirror a folder with --root");
@@ -205,7 +275,7 @@ fn read_file(path: &Path, request: &Request, findings: &Findings) -> Option<Docu
         Ok::<_, std::io::Error>(text)
     };
     // Below the working directory the short name is the one people know; a service works in `/`.
-    let below = path.strip_prefix(&request.cwd).ok().filter(|_| request.cwd.parent().is_some());
+    let below = request.cwd().filter(|cwd| cwd.parent().is_some()).and_then(|cwd| path.strip_prefix(cwd).ok());
     let name = below.unwrap_or(path).display().to_string();
     let (why, advice) = match read() {
         Ok(text) if text.len() as u64 <= MAX_BYTES => return Some(Document::new(name, text)),
@@ -254,7 +324,6 @@ fn read_mirrors(
 /// Two mirrors may share neither a name (it is part of the derived ids) nor a folder (each would see the other's
 /// files).
 fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     for (at, Placed { mirror, place }) in mirrors.iter().enumerate() {
         for Placed { mirror: earlier, .. } in &mirrors[..at] {
             if mirror.name == earlier.name && !mirror.name.is_empty() && !mirror.root.as_os_str().is_empty() {
@@ -264,7 +333,7 @@ fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
             if mirror.root.as_os_str().is_empty() || earlier.root.as_os_str().is_empty() {
                 continue;
             }
-            let (inner, outer) = (real(&mirror.root), real(&earlier.root));
+            let (inner, outer) = (real_path(&mirror.root), real_path(&earlier.root));
             if inner.starts_with(&outer) || outer.starts_with(&inner) {
                 let message = format!(
                     "the roots of the mirrors \"{}\" ({}) and \"{}\" ({}) overlap",
@@ -282,30 +351,33 @@ fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
 
 /// Our own files, which must never become assets: a token in a media area is public, and a manifest that is mirrored
 /// changes itself.
-fn own_files(api: &Api, state: Option<&Path>, config: Option<&Path>) -> Vec<(PathBuf, &'static str)> {
+fn own_files(api: &Api, state: Option<&StatePlace>, config: Option<&Path>) -> Vec<(PathBuf, &'static str)> {
     let token = match &api.token_origin {
         Some(TokenOrigin::File(path) | TokenOrigin::Credential(path)) => Some(path.as_path()),
         _ => None,
     };
-    // SQLite keeps more files beside the index, named after it.
-    let named = [(state, "*"), (config, ""), (token, "")];
+    // SQLite keeps more files beside the index, named after it; below the user's own state folder there are the indexes of
+    // other configurations too.
+    let (index, old) = (state.map(|state| state.path.as_path()), state.and_then(|state| state.old.as_deref()));
+    let all = old.and_then(Path::parent);
+    let named = [(index, "*"), (all, "/**"), (config, ""), (token, "")];
     named.into_iter().filter_map(|(path, rest)| Some((path?.to_path_buf(), rest))).collect()
 }
 
 fn exclude_own_files(mirror: &mut Mirror, own: &[(PathBuf, &'static str)]) {
-    let real_parent = |path: &Path| {
-        let parent = std::fs::canonicalize(path.parent()?).ok()?;
-        Some(parent.join(path.file_name()?))
-    };
+    // The file itself may be a link; its name is what the walk meets.
+    let real = |path: &Path| Some(real_path(path.parent()?).join(path.file_name()?));
     let root = mirror.root.clone();
-    let real_root = std::fs::canonicalize(&root).ok();
+    let real_root = real_path(&root);
     let manifest = mirror.manifest.iter().map(|path| (path.clone(), ""));
     let types = mirror.manifest.iter().map(|path| (path.with_extension("d.ts"), ""));
     for (path, rest) in own.iter().cloned().chain(manifest).chain(types) {
-        let real = real_parent(&path);
-        let inside = path.strip_prefix(&root).ok().or_else(|| real.as_ref()?.strip_prefix(real_root.as_ref()?).ok());
-        let key = inside.and_then(|inside| crate::model::RelPath::new(inside).ok());
-        if let Some(key) = key {
+        let real = real(&path);
+        let as_written = path.strip_prefix(&root).ok();
+        let really = real.as_ref().and_then(|real| real.strip_prefix(&real_root).ok());
+        let inside = [as_written, really].into_iter().flatten();
+        let keys: BTreeSet<_> = inside.filter_map(|inside| crate::model::RelPath::new(inside).ok()).collect();
+        for key in keys {
             // The empty alternative before the slash anchors the pattern at the root: without a slash it would be about
             // every file of this name.
             mirror.exclude.push(format!("{{/,{}{rest}}}", globset::escape(key.key()).replace(',', "[,]")));

@@ -75,6 +75,7 @@ impl RunError {
                 IndexError::Newer { .. }
                 | IndexError::Older { .. }
                 | IndexError::Missing { .. }
+                | IndexError::Foreign { .. }
                 | IndexError::Open { .. },
             )
             | Self::Usage(_) => Exit::Usage,

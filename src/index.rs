@@ -15,7 +15,9 @@ pub mod intents;
 pub mod listed;
 mod lock;
 mod mark;
+mod owner;
 mod place;
+pub mod relocate;
 mod schema;
 pub mod settings;
 pub mod sidecars;
@@ -59,13 +61,14 @@ pub struct Opened {
 }
 
 impl Index {
-    /// Opens the index at `path`, making it (mode 0600) and its folder when missing. A damaged file is renamed
-    /// aside and a new one begun. Take the [`InstanceLock`] first.
+    /// Opens the index at `path`, making it (mode 0600) and its folder (0700) when missing. A damaged index is renamed
+    /// aside and a new one begun; what is no index of ours is left alone. Take the [`InstanceLock`] first.
     ///
     /// # Errors
-    /// [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
+    /// [`IndexError::Foreign`], [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
     pub fn open(path: &Path) -> Result<Opened, IndexError> {
         let of_system = |error| IndexError::of_system(path, &error);
+        owner::check(path)?;
         make_private(path).map_err(of_system)?;
         let (conn, notice) = match connect(path, !mark::take(path)) {
             Ok(conn) => (conn, None),
@@ -93,11 +96,11 @@ impl Index {
     /// A throw-away copy of the index at `path` (empty when there is none): what a dry run works on.
     ///
     /// # Errors
-    /// [`IndexError::Newer`], or SQLite's.
+    /// [`IndexError::Foreign`], [`IndexError::Newer`], or SQLite's.
     pub fn snapshot(path: &Path) -> Result<Self, IndexError> {
         let failed = |cause| IndexError::Sqlite { path: path.to_owned(), cause };
         let mut conn = nameless().map_err(failed)?;
-        if path.exists() {
+        if owner::check(path)? == owner::Owned::Ours {
             let source = read_only(path).and_then(|source| {
                 source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| source)
             });
@@ -305,6 +308,10 @@ mod tests {
     fn a_damaged_file_is_set_aside_with_a_message_and_rebuilt() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index.sqlite");
+        let lock = InstanceLock::acquire(&path).unwrap();
+        drop(Index::open(&path).unwrap());
+        lock.tell(&path, "a test");
+        // It stays the file that the lock speaks of.
         fs::write(&path, b"this is no database, but long enough to have been one once".repeat(100)).unwrap();
         let opened = Index::open(&path).unwrap();
         let notice = opened.notice.unwrap();

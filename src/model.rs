@@ -8,6 +8,7 @@ mod asset;
 mod companion;
 mod digest;
 mod field;
+pub mod index_file;
 mod month;
 mod path;
 mod sidecar;

@@ -25,6 +25,7 @@ pub mod manifest;
 pub mod mirror;
 pub mod notices;
 pub mod observe;
+pub mod old_index;
 pub mod once;
 pub mod pass;
 pub mod plan;

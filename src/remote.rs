@@ -51,7 +51,7 @@ pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
 pub use role::{ACTIONS, Allowed, Role};
 pub use tracks::Track;
-pub use upload::{FileToSend, SendError, Sent, UploadTicket};
+pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
 
 use http::{Call, Door, Reply};

@@ -10,7 +10,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 
 use super::args::{Args, Format};
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::Exit;
 
@@ -58,7 +58,7 @@ struct Answer {
 
 /// Runs.
 pub async fn run(args: &Args) -> Exit {
-    let config = match configuration(&args.global, true) {
+    let config = match shown_configuration(&args.global, true) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

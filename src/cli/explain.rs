@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::args::{Args, Format};
-use super::place::places;
-use super::run::configuration;
+use super::place::{places, working_directory};
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::{Exit, RunError};
 use crate::model::RelPath;
@@ -20,12 +20,17 @@ use crate::pipeline::explain::{Explanation, Slot, explain};
 
 /// Runs.
 pub async fn run(args: &Args, path: &Path) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let cwd = std::env::current_dir().unwrap_or_default();
-    let found = places(path, &cwd, &config);
+    let found = match places(path, working_directory().as_deref(), &config) {
+        Ok(found) => found,
+        Err(message) => {
+            tracing::error!("{message}");
+            return Exit::Usage;
+        }
+    };
     if found.is_empty() {
         let roots: Vec<String> = config.mirrors.iter().map(|mirror| mirror.root.display().to_string()).collect();
         let roots = roots.join(", ");

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::{Args, Format, Ls};
 use super::calls;
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
@@ -48,7 +48,7 @@ struct Mirrored {
 
 /// Runs.
 pub async fn run(args: &Args, flags: &Ls) -> Exit {
-    let config = match configuration(&args.global, true) {
+    let config = match shown_configuration(&args.global, true) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

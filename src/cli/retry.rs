@@ -2,14 +2,15 @@
 //!
 //! Owns: the one small change of the index beside a daemon that may run, and saying what it led to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::args::{Args, Format};
-use super::place::places;
-use super::run::configuration;
+use super::place::{places, seen_from, working_directory};
+use super::run::shown_configuration;
 use super::show::{self, printable};
+use crate::config::{Config, Mirror};
 use crate::error::{Exit, RunError};
 use crate::index::{Index, InstanceLock, told};
 
@@ -31,32 +32,17 @@ struct Retried {
 
 /// Runs.
 pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let cwd = std::env::current_dir().unwrap_or_default();
-    let mut asked: Vec<(String, Option<String>)> = Vec::new();
-    if paths.is_empty() {
-        asked.extend(config.mirrors.iter().map(|mirror| (mirror.name.clone(), None)));
-    }
-    for path in paths {
-        // The root itself stands for all that is in it.
-        let whole = config
-            .mirrors
-            .iter()
-            .filter(|mirror| cwd.join(path).canonicalize().ok() == mirror.root.canonicalize().ok());
-        let before = asked.len();
-        asked.extend(whole.map(|mirror| (mirror.name.clone(), None)));
-        if asked.len() == before {
-            let found = places(path, &cwd, &config);
-            asked.extend(found.into_iter().map(|(mirror, path)| (mirror.name.clone(), Some(path.key().to_owned()))));
-        }
-        if asked.len() == before {
-            tracing::error!("{} is not below the root of a mirror", path.display());
+    let asked = match asked_for(paths, working_directory().as_deref(), &config) {
+        Ok(asked) => asked,
+        Err(message) => {
+            tracing::error!("{message}");
             return Exit::Usage;
         }
-    }
+    };
     let retried = async {
         let index = Index::open_beside(&config.state_path)?;
         let retried = index.call(move |conn| {
@@ -83,6 +69,31 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
         Format::Json => show::json(&answer),
         Format::Text | Format::Markdown => text(&answer),
     })
+}
+
+/// The mirrors, and the paths in them, that `paths` mean; all mirrors for none.
+fn asked_for(paths: &[PathBuf], cwd: Option<&Path>, config: &Config) -> Result<Vec<(String, Option<String>)>, String> {
+    let whole = |mirror: &Mirror| (mirror.name.clone(), None);
+    let mut asked = Vec::new();
+    if paths.is_empty() {
+        asked.extend(config.mirrors.iter().map(whole));
+    }
+    for path in paths {
+        let before = asked.len();
+        // The root itself stands for all that is in it. A path of which nothing is there is no root, missing or not.
+        if let Ok(real) = seen_from(cwd, path)?.canonicalize() {
+            let is_root = |mirror: &&Mirror| mirror.root.canonicalize().is_ok_and(|root| root == real);
+            asked.extend(config.mirrors.iter().filter(is_root).map(whole));
+        }
+        if asked.len() == before {
+            let found = places(path, cwd, config)?;
+            asked.extend(found.into_iter().map(|(mirror, path)| (mirror.name.clone(), Some(path.key().to_owned()))));
+        }
+        if asked.len() == before {
+            return Err(format!("{} is not below the root of a mirror", path.display()));
+        }
+    }
+    Ok(asked)
 }
 
 fn is_at(file: &str, path: &str) -> bool {

@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Format, Global};
-use super::place::places;
+use super::place::{places, working_directory};
 use super::{logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::{Exit, RunError};
@@ -23,6 +23,7 @@ use crate::index::Problem;
 use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
+use crate::pipeline::old_index;
 use crate::pipeline::once::{OnceOptions, run_once};
 use crate::report::{MirrorReport, Report};
 use crate::service::{Service, Signals};
@@ -192,6 +193,17 @@ pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit>
     }
 }
 
+/// [`configuration`] for a command that shows state: its index is where it lies now, which may be the place that all
+/// configurations shared before.
+///
+/// # Errors
+/// The exit code.
+pub fn shown_configuration(global: &Global, needs_token: bool) -> Result<Config, Exit> {
+    let mut config = configuration(global, needs_token)?;
+    config.state_path = old_index::place_of(&config);
+    Ok(config)
+}
+
 fn read_configuration(global: &Global, needs_token: bool) -> Result<Config, Problems> {
     let environment = Environment::of_process();
     let request = Request {
@@ -199,7 +211,8 @@ fn read_configuration(global: &Global, needs_token: bool) -> Result<Config, Prob
         root: global.root.clone(),
         mirror: global.mirror.clone(),
         needs_token,
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        // Empty: relative paths mean nothing then.
+        cwd: working_directory().unwrap_or_default(),
         home: std::env::home_dir(),
     };
     config::load(&request, &environment)
@@ -214,7 +227,7 @@ fn paths_from(file: &Path, config: &Config) -> Result<Vec<RelPath>, String> {
         std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
     };
     read.map_err(|error| format!("--files-from {}: {error}", file.display()))?;
-    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let cwd = working_directory();
     let separator = if bytes.contains(&0) { 0 } else { b'\n' };
     bytes
         .split(|byte| *byte == separator)
@@ -222,7 +235,8 @@ fn paths_from(file: &Path, config: &Config) -> Result<Vec<RelPath>, String> {
         .filter(|line| !line.is_empty())
         .map(|line| {
             let path = Path::new(OsStr::from_bytes(line));
-            let found = places(path, &cwd, config).into_iter().next().map(|(_, path)| path);
+            let all = places(path, cwd.as_deref(), config).map_err(|error| format!("--files-from: {error}"))?;
+            let found = all.into_iter().next().map(|(_, path)| path);
             found.ok_or_else(|| format!("--files-from: {} is not below the root of a mirror", path.display()))
         })
         .collect()

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Args, Format};
-use super::run::configuration;
+use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
+use crate::index::files::RetryAt;
 use crate::index::told::{self, LastPass, Unread, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
 use crate::live::forecast;
@@ -71,7 +72,7 @@ struct Problem {
 
 /// Runs.
 pub async fn run(args: &Args) -> Exit {
-    let config = match configuration(&args.global, false) {
+    let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -148,8 +149,14 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
 
 impl Problem {
     fn of(stored: StoredProblem) -> Self {
-        let StoredProblem { path, problem, retry_at } = stored;
-        let retry_at = retry_at.filter(|at| *at != i64::MAX).and_then(|at| Timestamp::from_millisecond(at).ok());
+        let StoredProblem { path, problem, retry } = stored;
+        // A time under a wrong clock is not repeated to people: the file is due.
+        let now = Timestamp::now();
+        let retry_at = match retry.at(now.as_millisecond()) {
+            RetryAt::NextPass => Some(now),
+            RetryAt::Time(at) => Timestamp::from_millisecond(at).ok(),
+            RetryAt::AfterAChange => None,
+        };
         Self { path, action: problem.action, cause: problem.cause, advice: problem.advice, retry_at }
     }
 }

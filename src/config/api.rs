@@ -174,7 +174,7 @@ fn token(
 ) -> Option<(String, TokenOrigin)> {
     let findings = section.findings();
     if let Some(found) = file {
-        let path = folders.absolute(&found);
+        let path = folders.absolute(&found, findings)?;
         return match read_token(&path) {
             Ok(token) => Some((token, TokenOrigin::File(path))),
             Err(why) => {

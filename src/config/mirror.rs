@@ -158,14 +158,15 @@ impl Mirror {
         }
         let given = root.is_some();
         let in_section = section.get::<PathBuf>("root");
-        let root = root.or(in_section).map(|found| folders.absolute(&found));
+        let root = root.or(in_section);
         if root.is_none() && !given {
             section.missing("root", "say which folder to mirror: root = \"/srv/brand\"");
         }
         if name.is_none() && !given {
             section.missing("name", "give it a name that will not change: name = \"brand\"");
         }
-        let root = root.unwrap_or_default();
+        // One that cannot be told is a finding already, so nothing is ever mirrored from here.
+        let root = root.and_then(|found| folders.absolute(&found, section.findings())).unwrap_or_default();
         let name = name.map_or_else(|| default_name(&root), |found| found.value);
         let plain = Self::new(name, root);
         let mut patterns = |key| {
@@ -178,7 +179,8 @@ impl Mirror {
         let poll_interval = interval("poll_interval", plain.poll_interval);
         let rescan_interval = interval("rescan_interval", plain.rescan_interval);
         let remote_refresh = interval("remote_refresh", plain.remote_refresh);
-        let manifest = section.get::<PathBuf>("manifest").map(|found| folders.absolute(&found));
+        let manifest = section.get::<PathBuf>("manifest");
+        let manifest = manifest.and_then(|found| folders.absolute(&found, section.findings()));
         let manifest_types = section.get("manifest_types");
         if let (Some(Found { value: true, place }), None) = (&manifest_types, &manifest) {
             let advice = "add manifest = \"assets.json\": the types are written beside it";

@@ -27,6 +27,14 @@ impl Case {
         Self { folder, variables, request }
     }
 
+    /// Where the index of this configuration lies by default.
+    fn own_state(&self) -> PathBuf {
+        let folder = self.folder.path().canonicalize().unwrap();
+        let file = folder.join("dato-mirror.toml");
+        let digest = crate::model::Md5::of(file.as_os_str().as_encoded_bytes()).to_string();
+        format!("/home/u/.local/state/dato-mirror/dato-mirror-{}/index.sqlite", &digest[..12]).into()
+    }
+
     /// No file, one folder by flag.
     fn rooted() -> Self {
         let mut case = Self::new("not read");
@@ -57,12 +65,13 @@ const PLAIN: &str = "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\n";
 #[test]
 fn the_example_is_every_default() {
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
-    let config = Case::new(&example).load().unwrap();
+    let case = Case::new(&example);
+    let config = case.load().unwrap();
     assert_eq!(config.mirrors, [Mirror::new("brand", "/srv/brand")]);
     assert_eq!(config.api.base_url, api::BASE_URL);
     assert_eq!((config.api.rate_share, config.api.monthly_budget, config.api.upload_bandwidth), (0.8, None, None));
     assert_eq!((config.api.environment.as_deref(), config.status_listen), (None, None));
-    assert_eq!(config.state_path, PathBuf::from("/home/u/.local/state/dato-mirror/index.sqlite"));
+    assert_eq!(config.state_path, case.own_state());
     assert!(config.warnings.is_empty());
     for key in mirror::PLAIN_KEYS {
         let shown = example.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));

@@ -44,8 +44,9 @@ impl Fingerprint {
     /// Whether a digest recorded at `recorded_at_ns` with this fingerprint may hide a later write.
     ///
     /// An mtime is trusted only if it is older than its own record by more than the file system's time step: a write
-    /// right after the record would leave the same mtime. `recorded_at_ns` is the wall clock *before* the file was
-    /// looked at, nanoseconds since 1970.
+    /// right after the record would leave the same mtime. `recorded_at_ns` is what the clock of the file's own file system
+    /// showed at least *before* the file was looked at, nanoseconds since 1970: our wall clock where that is the same one,
+    /// else [`Fingerprint::seen_for`].
     #[must_use]
     pub fn racy(&self, recorded_at_ns: i64) -> bool {
         let newest = self.mtime_ns.max(self.ctime_ns);
@@ -60,13 +61,12 @@ impl Fingerprint {
         Self { dev: 0, ..*self } == Self { dev: 0, ..*recorded }
     }
 
-    /// How long ago, by the wall clock `now_ns`, the file was last changed; `None` when that lies in the future.
-    ///
-    /// A scan may pass a file that has been quiet for longer than `settle` without making it wait.
+    /// The latest of its times, moved on by the time for which the file was since seen unchanged: the clock of its own file
+    /// system showed at least this. It takes the place of the wall clock in [`Fingerprint::racy`] where the two may differ.
     #[must_use]
-    pub fn quiet_for(&self, now_ns: i64) -> Option<Duration> {
-        let since = now_ns.checked_sub(self.mtime_ns.max(self.ctime_ns))?;
-        u64::try_from(since).ok().map(Duration::from_nanos)
+    pub fn seen_for(&self, unchanged: Duration) -> i64 {
+        let unchanged = i64::try_from(unchanged.as_nanos()).unwrap_or(i64::MAX);
+        self.mtime_ns.max(self.ctime_ns).saturating_add(unchanged)
     }
 }
 
@@ -118,10 +118,20 @@ mod tests {
     }
 
     #[test]
-    fn quiet_time_counts_from_the_newer_of_the_two_times() {
-        assert_eq!(print(AT - 5, AT - 2).quiet_for(AT), Some(Duration::from_nanos(2)));
-        assert_eq!(print(AT + 5, AT).quiet_for(AT), None);
-        assert_eq!(print(i64::MAX, 0).quiet_for(i64::MIN), None);
+    fn what_was_seen_unchanged_for_longer_than_a_step_is_trusted_whatever_the_clocks_say() {
+        let whole = 1_700_000_000 * SECOND_NS;
+        let two_hours = 7200 * SECOND_NS;
+        for (print, unchanged, racy) in [
+            (print(AT + two_hours, AT + two_hours), Duration::from_secs(2), false),
+            (print(AT - two_hours, AT - two_hours), Duration::from_secs(2), false),
+            (print(AT - two_hours, AT - two_hours), Duration::from_millis(20), true),
+            (print(AT - two_hours, AT - two_hours), Duration::ZERO, true),
+            (print(whole, whole), Duration::from_secs(2), true),
+            (print(whole, whole), Duration::from_millis(2001), false),
+            (print(i64::MAX, 0), Duration::MAX, true),
+        ] {
+            assert_eq!(print.racy(print.seen_for(unchanged)), racy, "{print:?} {unchanged:?}");
+        }
     }
 
     #[test]

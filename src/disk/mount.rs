@@ -1,6 +1,7 @@
 //! Which file system a folder lies on.
 //!
-//! Owns: reading Linux's mount table, and knowing which file systems change without telling this machine.
+//! Owns: reading Linux's mount table, and knowing which file systems change without telling this machine, and which are
+//! stamped by its clock.
 //! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
 //! Called by: the root's guard and the watcher.
 
@@ -55,7 +56,20 @@ const SILENT: &[&str] = &[
     "vmhgfs",
 ];
 
+/// File systems whose files this machine's kernel stamps by its own clock. Of an `overlay` that is true for all that is
+/// written through it. FAT is left out: what it tells as ctime is another time.
+const OURS: &[&str] = &[
+    "bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "ramfs", "reiserfs",
+    "rootfs", "squashfs", "tmpfs", "ubifs", "xfs", "zfs",
+];
+
 impl Mount {
+    /// Whether this machine's own clock stamps the files here.
+    #[must_use]
+    pub fn keeps_our_time(&self) -> bool {
+        OURS.contains(&self.fs_type.as_str())
+    }
+
     /// Whether changes others make here give no event on this machine, so that the folder has to be polled.
     #[must_use]
     pub fn is_silent(&self) -> bool {

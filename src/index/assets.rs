@@ -391,7 +391,7 @@ mod tests {
         let cases = [
             ("nothing came between", before.clone(), ours.clone(), false),
             ("a look saw our change first", ours.clone(), ours.clone(), false),
-            ("a look saw an editor's change after ours", theirs.clone(), theirs.clone(), true),
+            ("a look saw an editor's change after ours", theirs.clone(), theirs, true),
         ];
         for (what, known, after, again) in cases {
             let (conn, mirror) = index();

@@ -28,10 +28,26 @@ const PASSES: [Errno; 12] = [
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// Another process has it.
-    #[error("another dato-mirror is using the index {path}")]
+    #[error(
+        "another dato-mirror{holder} is using the index {path}; stop it, or give this configuration an index of its own with \
+         `path` in [state] or $DATO_MIRROR_STATE_PATH"
+    )]
     Locked {
         /// The index file.
         path: PathBuf,
+        /// Who has it, in brackets; empty when the system does not tell.
+        holder: String,
+    },
+    /// What lies there is no index of ours, so nothing was touched.
+    #[error(
+        "{path} cannot be the index: {cause}. Nothing was touched; name another file as `path` in [state], or move this one \
+         away"
+    )]
+    Foreign {
+        /// The index file.
+        path: PathBuf,
+        /// What is there instead.
+        cause: String,
     },
     /// A newer dato-mirror wrote it.
     #[error("the index {path} was written by a newer dato-mirror; upgrade, or move the file away to rebuild it")]

@@ -9,6 +9,7 @@ mod dirty;
 mod find;
 mod known;
 mod problems;
+mod retry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -24,6 +25,7 @@ pub(super) use find::beside;
 pub use find::{any_present, below, by_path, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
+pub use retry::{LONGEST_WAIT_MS, RetryAt, promises};
 
 /// A path of a mirror as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -377,7 +379,7 @@ mod tests {
             forget(&conn, &planned).unwrap();
             assert!(is_due(), "{what}: it is not forgotten either");
             let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
-            failed(&conn, &planned, &problem, i64::MAX, 60).unwrap();
+            failed(&conn, &planned, &problem, RetryAt::AfterAChange, 60).unwrap();
             assert!(is_due(), "{what}: what failed for good is tried again when there is news");
             let now = by_path(&conn, mirror, "a").unwrap().unwrap();
             clean(&conn, &now).unwrap();
@@ -404,12 +406,35 @@ mod tests {
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
         let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
-        failed(&conn, &row, &problem, 50, 0).unwrap();
+        failed(&conn, &row, &problem, RetryAt::Time(50), 0).unwrap();
         assert!(dirty(&conn, mirror, true, "", 49, 10).unwrap().is_empty());
         assert_eq!(dirty(&conn, mirror, true, "", 50, 10).unwrap().len(), 1);
         assert_eq!(problems(&conn, mirror).unwrap()[0].problem, problem);
         clean(&conn, &row).unwrap();
         assert!(problems(&conn, mirror).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_time_stored_under_a_wrong_clock_does_not_hold_a_file_back() {
+        let (conn, mirror) = index();
+        found(&conn, mirror, &[file("a", "1")]).unwrap();
+        let row = by_path(&conn, mirror, "a").unwrap().unwrap();
+        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
+        let now = 1_700_000_000_000;
+        let far = now + 364 * 86_400_000;
+        for (retry, due) in [
+            (RetryAt::Time(now + LONGEST_WAIT_MS), false),
+            (RetryAt::Time(far), true),
+            (RetryAt::NextPass, true),
+            (RetryAt::AfterAChange, false),
+        ] {
+            let row = by_path(&conn, mirror, "a").unwrap().unwrap_or_else(|| row.clone());
+            failed(&conn, &row, &problem, retry, 0).unwrap();
+            assert_eq!(is_due(&conn, mirror, now).unwrap(), due, "{retry:?}");
+            assert_eq!(dirty(&conn, mirror, true, "", now, 10).unwrap().len(), usize::from(due), "{retry:?}");
+            assert_eq!(dirty(&conn, mirror, true, "", i64::MAX, 10).unwrap().len(), 1, "an impatient pass takes it");
+            assert_eq!(problems(&conn, mirror).unwrap()[0].retry, retry);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::place::companion;
@@ -18,18 +18,19 @@ pub(super) fn take(path: &Path) -> bool {
     let Ok(text) = fs::read_to_string(&place) else { return false };
     let is_as_left = !text.is_empty() && !companion(path, "-wal").exists() && state(path).as_deref() == Some(&text);
     // A mark that cannot be taken away would outlive a crash.
-    OpenOptions::new().write(true).truncate(true).open(place).is_ok() && is_as_left
+    emptied(&place).is_ok() && is_as_left
 }
 
 /// Sets the mark. SQLite has the file on the disk by then.
 pub(super) fn set(path: &Path) {
-    let (Some(state), Ok(mut place)) =
-        (state(path), OpenOptions::new().write(true).truncate(true).open(companion(path, ".lock")))
-    else {
-        return;
-    };
+    let (Some(state), Ok(mut place)) = (state(path), emptied(&companion(path, ".lock"))) else { return };
     // Half a mark is none.
     let _ = place.write_all(state.as_bytes());
+}
+
+fn emptied(place: &Path) -> std::io::Result<fs::File> {
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).truncate(true).custom_flags(no_link).open(place)
 }
 
 fn state(path: &Path) -> Option<String> {

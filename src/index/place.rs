@@ -1,17 +1,19 @@
 //! The index as files: making, opening and setting them aside.
 //!
-//! Owns: modes, pragmas, what lies beside the index, and what each refusal of SQLite means. Called by: `index`.
+//! Owns: modes, pragmas, what lies beside the index, and what each refusal of SQLite means.
+//! Never does: telling whose a file is; that is `owner`, which is asked first. Called by: `index`.
 
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{IndexError, schema};
+use super::{IndexError, owner, schema};
+use crate::model::index_file::APPLICATION_ID;
 
 /// Statements kept ready: all there are, or each use of one more would parse it anew.
 const STATEMENTS: usize = 128;
@@ -20,6 +22,7 @@ const STATEMENTS: usize = 128;
 pub(super) fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Connection> {
     let mut conn = Connection::open(path)?;
     conn.busy_timeout(Duration::from_secs(10))?;
+    let is_marked = sign(&conn)?;
     // FULL: an intent must be on the disk before the call it announces.
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
@@ -35,8 +38,21 @@ pub(super) fn connect(path: &Path, look_through: bool) -> rusqlite::Result<Conne
         }
     }
     schema::migrate(&mut conn)?;
+    if is_marked {
+        // Into the file itself: whose it is must be told by its beginning.
+        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
+}
+
+/// Writes into the file that it is an index of dato-mirror, before anything else is in it; true when it was not there.
+fn sign(conn: &Connection) -> rusqlite::Result<bool> {
+    let id: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id == 0 {
+        conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    Ok(id == 0)
 }
 
 /// An index without a name, gone with its connection: a million files do not fit well in memory, so it lies where the
@@ -53,7 +69,7 @@ pub(super) fn nameless() -> rusqlite::Result<Connection> {
 
 pub(super) fn must_exist(path: &Path) -> Result<(), IndexError> {
     match path.try_exists() {
-        Ok(true) => Ok(()),
+        Ok(true) => owner::check(path).map(drop),
         Ok(false) => Err(IndexError::Missing { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(IndexError::Open {
             path: path.to_owned(),
@@ -115,13 +131,20 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
 
+/// Makes the folders on the way to `path` that are missing, for this user alone; those that are there stay as they are.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        None => Ok(()),
+    }
+}
+
 /// Makes the folder (0700 when new) and the file (0600), so that SQLite never creates it with a wider mode.
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    }
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    make_folder(path)?;
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = fs::OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_link).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
@@ -130,7 +153,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let name = |suffix: &str| companion(path, suffix);
     let aside = (1..)
         .map(|n| name(&format!(".damaged-{n}")))
-        .find(|candidate| !candidate.exists())
+        .find(|candidate| fs::symlink_metadata(candidate).is_err())
         .unwrap_or_else(|| name(".damaged"));
     fs::rename(path, &aside)?;
     for companion in ["-wal", "-shm"] {

@@ -151,6 +151,11 @@ CREATE INDEX file_dirty ON file (mirror, path) WHERE dirty = 1;
 -- JSON MirrorStamp: what the mirror will have pushed to the asset once the intent is done.
 ALTER TABLE intent ADD COLUMN entry TEXT;
 ",
+    r"
+-- Metadata files are told from their earlier selves as the files they are about. With 0, each is read once more.
+ALTER TABLE sidecar ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sidecar ADD COLUMN read_at_ns INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The number of steps.

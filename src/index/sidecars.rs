@@ -1,9 +1,10 @@
 //! The user's metadata files (`*.meta.toml`, `_folder.meta.toml`, `*.xmp`) as last read, so that a changed one is
 //! noticed and a pass need not open them again.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{files, settings};
+use crate::disk::Fingerprint;
 use crate::model::RelPath;
 
 /// A metadata file as last read.
@@ -11,12 +12,10 @@ use crate::model::RelPath;
 pub struct StoredSidecar {
     /// Its key below the root.
     pub path: String,
-    /// Nanoseconds.
-    pub mtime_ns: i64,
-    /// Bytes.
-    pub size: u64,
-    /// Its inode.
-    pub inode: u64,
+    /// Taken before reading and found equal after it; its device is not kept.
+    pub print: Fingerprint,
+    /// What the clock of its file system showed at least when it was read; see [`Fingerprint::racy`].
+    pub read_at_ns: i64,
     /// What was in it.
     pub content: Vec<u8>,
 }
@@ -31,16 +30,31 @@ pub fn all(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<StoredSidecar
         .collect()
 }
 
-const COLUMNS: &str = "path, mtime_ns, size, inode, content";
+const COLUMNS: &str = "path, mtime_ns, size, inode, content, ctime_ns, read_at_ns";
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredSidecar> {
     Ok(StoredSidecar {
         path: row.get(0)?,
-        mtime_ns: row.get(1)?,
-        size: row.get::<_, i64>(2)?.cast_unsigned(),
-        inode: row.get::<_, i64>(3)?.cast_unsigned(),
+        print: Fingerprint {
+            size: row.get::<_, i64>(2)?.cast_unsigned(),
+            mtime_ns: row.get(1)?,
+            ctime_ns: row.get(5)?,
+            inode: row.get::<_, i64>(3)?.cast_unsigned(),
+            dev: 0,
+        },
         content: row.get(4)?,
+        read_at_ns: row.get(6)?,
     })
+}
+
+/// What was in one metadata file.
+///
+/// # Errors
+/// SQLite's.
+pub fn content(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare_cached("SELECT content FROM sidecar WHERE mirror = ?1 AND path = ?2")?
+        .query_row(params![mirror, path], |row| row.get(0))
+        .optional()
 }
 
 /// The metadata files of a mirror that are written in TOML, in path order.
@@ -95,19 +109,36 @@ pub fn xmp_of(conn: &Connection, mirror: i64, path: &RelPath) -> rusqlite::Resul
 /// SQLite's.
 pub fn put(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO sidecar VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-         mtime_ns = excluded.mtime_ns, size = excluded.size, inode = excluded.inode, content = excluded.content",
+        "INSERT INTO sidecar (mirror, path, mtime_ns, size, inode, content, ctime_ns, read_at_ns)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
+         mtime_ns = excluded.mtime_ns, size = excluded.size, inode = excluded.inode, content = excluded.content,
+         ctime_ns = excluded.ctime_ns, read_at_ns = excluded.read_at_ns",
     )?
     .execute(params![
         mirror,
         sidecar.path,
-        sidecar.mtime_ns,
-        sidecar.size.cast_signed(),
-        sidecar.inode.cast_signed(),
-        sidecar.content
+        sidecar.print.mtime_ns,
+        sidecar.print.size.cast_signed(),
+        sidecar.print.inode.cast_signed(),
+        sidecar.content,
+        sidecar.print.ctime_ns,
+        sidecar.read_at_ns,
     ])
     .map(drop)?;
     count_change(conn, mirror)
+}
+
+/// A metadata file says what it said before, and looks otherwise.
+///
+/// # Errors
+/// SQLite's.
+pub fn touched(conn: &Connection, mirror: i64, sidecar: &StoredSidecar) -> rusqlite::Result<()> {
+    let StoredSidecar { path, print, read_at_ns, .. } = sidecar;
+    conn.prepare_cached(
+        "UPDATE sidecar SET mtime_ns = ?3, ctime_ns = ?4, inode = ?5, read_at_ns = ?6 WHERE mirror = ?1 AND path = ?2",
+    )?
+    .execute(params![mirror, path, print.mtime_ns, print.ctime_ns, print.inode.cast_signed(), read_at_ns])
+    .map(drop)
 }
 
 /// Forgets a metadata file that is gone.

@@ -367,7 +367,7 @@ mod tests {
             add(&conn, mirror, path);
             if path != "fine.png" {
                 let row = files::by_path(&conn, mirror, path).unwrap().unwrap();
-                files::failed(&conn, &row, &problem, i64::MAX, 0).unwrap();
+                files::failed(&conn, &row, &problem, files::RetryAt::AfterAChange, 0).unwrap();
             }
         }
         assert_eq!(pending(&conn, mirror).unwrap(), 0);

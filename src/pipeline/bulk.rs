@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ApiError, BulkOutcome, CallPermit, ListQuery, NotDone, Retry, Scope};
+use crate::remote::{ApiError, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
 
 use super::edit::BulkChange;
 use super::execute::{Attempts, Executed, Execution, Executor, Failure};
@@ -146,7 +146,7 @@ fn became(
         (Some(asset), _) if change.shows(asset) => Ok(Some(Box::new(asset.clone()))),
         (_, Err(error)) if error.is_about_collection() => Err(Failure::Collection),
         (_, Err(error)) if error.scope() == Scope::All => Err(Failure::All(error.clone())),
-        (_, Err(error)) => Err(problem(error.to_string(), error.advice(), error.retry() != Retry::Never)),
+        (_, Err(error)) => Err(problem(error.to_string(), error.advice(), error.heals())),
         (_, Ok(_)) => Err(problem(
             "the service did not make the change to this asset".into(),
             "it is tried again; see whether the token may change it",

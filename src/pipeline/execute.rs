@@ -23,7 +23,7 @@ use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, Stamp, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Retry, Scope as ErrorScope, UploadChange};
+use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
@@ -109,8 +109,6 @@ pub struct Executed {
     pub row: FileRow,
     /// The plan that was carried out.
     pub plan: Plan,
-    /// Rows that the plan at the beginning spoke for and this one does not.
-    pub dropped: Vec<i64>,
     /// Conflicts that the plan at the beginning did not know.
     pub conflicts: Vec<Conflict>,
     /// The asset as confirmed, or nothing where none is left or none was touched.
@@ -122,17 +120,16 @@ pub struct Executed {
 pub(super) struct Execution {
     pub row: FileRow,
     pub plan: Plan,
-    pub dropped: Vec<i64>,
     pub conflicts: Vec<Conflict>,
 }
 
 impl Execution {
     pub(super) const fn new(row: FileRow, plan: Plan) -> Self {
-        Self { row, plan, dropped: Vec::new(), conflicts: Vec::new() }
+        Self { row, plan, conflicts: Vec::new() }
     }
 
     pub(super) fn ended(self, result: Result<Option<Box<Asset>>, Failure>) -> Executed {
-        Executed { row: self.row, plan: self.plan, dropped: self.dropped, conflicts: self.conflicts, result }
+        Executed { row: self.row, plan: self.plan, conflicts: self.conflicts, result }
     }
 }
 
@@ -305,7 +302,7 @@ struct Lost;
 fn lost() -> ApiError {
     ApiError::new(
         crate::remote::ApiErrorKind::Network,
-        "the answer was lost, and the change does not show; the next pass looks again",
+        "the answer was lost, and the change does not show; it is looked at again",
     )
 }
 
@@ -351,7 +348,7 @@ fn failed(action: &str, error: ApiError) -> Failure {
     } else if error.scope() == ErrorScope::All {
         Failure::All(error)
     } else {
-        path_problem(action, &error, error.retry() != Retry::Never)
+        path_problem(action, &error, error.heals())
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
-use crate::disk::{Fingerprint, Selection, Verdict};
+use crate::disk::{FileClock, Fingerprint, RootDir, Selection, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
@@ -151,7 +151,11 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         .map_err(|error| RunError::Usage(format!("mirror {}: {error}", mirror.name)))?;
     let (selected, why_selected) = selection_of(&selection.verdict(path));
     let file = path.below(&mirror.root);
-    let print = std::fs::metadata(&file).ok().filter(std::fs::Metadata::is_file).map(|found| Fingerprint::from(&found));
+    let root = RootDir::open(&mirror.root).ok();
+    // What a link out of the root leads to is none of the mirror's files.
+    let look =
+        |path: &RelPath| root.as_ref()?.metadata(path).ok().map(|found| (found.is_file(), Fingerprint::from(&found)));
+    let print = look(path).filter(|(is_file, _)| *is_file).map(|(_, print)| print);
     let mut told = Explanation {
         mirror: mirror.name.clone(),
         path: path.key().to_owned(),
@@ -190,9 +194,10 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
     let newer: Vec<RelPath> = names_for(path)
         .into_iter()
         .filter(|name| {
-            let found = std::fs::metadata(mirror.root.join(name)).ok().map(|found| Fingerprint::from(&found));
+            let found = RelPath::from_key(name).ok().and_then(|name| look(&name)).map(|(_, print)| print);
             let known = stored.iter().find(|stored| stored.path == *name);
-            found.map(|print| (print.mtime_ns, print.size)) != known.map(|known| (known.mtime_ns, known.size))
+            found.map(|print| (print.mtime_ns, print.size))
+                != known.map(|known| (known.print.mtime_ns, known.print.size))
         })
         .filter_map(|name| RelPath::from_key(&name).ok())
         .collect();
@@ -242,7 +247,10 @@ fn look_again(
         selection: Arc::new(selection.clone()),
         settle: Duration::ZERO,
         only: Some(newer.into_iter().chain([path.clone()]).collect()),
-        restless: Restless::Read,
+        restless: Restless::Leave,
+        // Nothing is sent, so what is there now is told, settled or not.
+        clock: FileClock::Unknown,
+        settled: Arc::default(),
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),
         live: None,
@@ -260,11 +268,14 @@ fn fill(
 ) -> rusqlite::Result<()> {
     told.md5 = row.md5.filter(|_| row.present).map(|md5| md5.to_string());
     told.history = told::history(conn, row.id)?;
-    told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry_at, .. }| ProblemView {
+    told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry, .. }| ProblemView {
         action: problem.action,
         cause: problem.cause,
         advice: problem.advice,
-        retry_at: retry_at.filter(|at| *at != i64::MAX).and_then(|at| Timestamp::from_millisecond(at).ok()),
+        retry_at: retry
+            .at(Timestamp::now().as_millisecond())
+            .time()
+            .and_then(|at| Timestamp::from_millisecond(at).ok()),
     });
     let Some(site) = told::site(conn)? else {
         told.why = "the project is not known yet; the next run asks for it".into();

@@ -191,13 +191,14 @@ async fn collect(
     purpose: Purpose,
 ) -> Result<(CallPermit, Vec<WritePermit>), ApiError> {
     let (look, write) = both(remote).await?;
-    let one_by_one = matches!(write, WritePermit::AfterTheLook);
+    // Where permits come one by one, another is not to be had before the look.
+    let most = if matches!(write, WritePermit::AfterTheLook) { 1 } else { TOGETHER };
     let mut writes = vec![write];
     let until = Instant::now() + COLLECT;
-    while !one_by_one {
+    loop {
         drain(queue, waiting);
         let due = waiting.iter().filter(|request| request.purpose == purpose).count();
-        if writes.len() >= due.min(together(remote.pace().allowance)) {
+        if writes.len() >= due.min(most).min(together(remote.pace().allowance)) {
             break;
         }
         let next = async { Ok::<_, ApiError>(remote.call_permit(remote.budget_permit().await?).await) };

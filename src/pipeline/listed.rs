@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Fingerprint;
+use crate::disk::{Fingerprint, RootDir};
 use crate::fetch::{FetchError, Fetched, Fetcher, Validators};
 use crate::index::listed::{self, ListedFile};
 use crate::index::{FoundFile, Index, IndexError, Problem, sidecars};
@@ -37,7 +37,13 @@ pub fn cache_folder(index: &Path, mirror: &str) -> PathBuf {
 /// Where the bytes of one lie.
 #[must_use]
 pub fn cached_at(folder: &Path, path: &RelPath) -> PathBuf {
-    folder.join(Md5::of(path.key().as_bytes()).to_string())
+    cached_name(path).below(folder)
+}
+
+/// The name of one in the cache's folder.
+#[must_use]
+pub fn cached_name(path: &RelPath) -> RelPath {
+    RelPath::from_parts(Md5::of(path.key().as_bytes()).to_string(), None)
 }
 
 /// What a bringing in step needs.
@@ -218,10 +224,11 @@ impl Lists<'_> {
             }
         };
         tokio::fs::rename(&part, &place).await.map_err(FetchError::from)?;
-        let (path, read) = (file.path.clone(), self.scan.embedded);
+        let (path, read, folder) = (file.path.clone(), self.scan.embedded, self.folder.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let print = Fingerprint::from(&std::fs::metadata(&place)?);
-            let embedded = read.map(|read| read(&place, &path, print.size)).transpose()?;
+            let file = RootDir::open(&folder)?.file(&cached_name(&path)).map_err(std::io::Error::other)?;
+            let print = Fingerprint::from(&file.metadata()?);
+            let embedded = read.map(|read| read(file, &path, print.size)).transpose()?;
             Ok::<_, std::io::Error>((print, embedded.flatten()))
         });
         let looked = looked.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));

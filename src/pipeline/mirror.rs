@@ -8,15 +8,18 @@ mod only;
 mod passes;
 mod tell;
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{Fingerprint, RootIdentity, Selection, check_root};
+use crate::disk::{FileClock, Fingerprint, RootDir, RootIdentity, Selection, check_root};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, assets, files, settings};
 use crate::live::Live;
@@ -120,10 +123,10 @@ impl MirrorRun {
         only: Option<Vec<RelPath>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
-        self.scan_as(index, only, Restless::Wait, stop).await
+        self.scan_as(index, only, Restless::Wait, Arc::default(), stop).await
     }
 
-    /// [`MirrorRun::scan`], with what is to be done about files that are still being written.
+    /// [`MirrorRun::scan`], with what is to be done about files that are still being written, and those that are settled.
     ///
     /// # Errors
     /// The guard's, the disk's, the index's.
@@ -132,6 +135,7 @@ impl MirrorRun {
         index: &Index,
         only: Option<Vec<RelPath>>,
         restless: Restless,
+        settled: Arc<HashMap<Fingerprint, Duration>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
         let whole = only.is_none();
@@ -141,6 +145,8 @@ impl MirrorRun {
             root: self.config.root.clone(),
             selection: self.selection.clone(),
             settle: self.config.settle,
+            clock: FileClock::Unknown,
+            settled,
             only,
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),
@@ -149,7 +155,10 @@ impl MirrorRun {
         };
         let flag = Arc::new(AtomicBool::new(false));
         let (work_index, work_flag, work_request) = (index.clone(), flag.clone(), request.clone());
-        let work = tokio::task::spawn_blocking(move || scan(&work_index, &work_request, &work_flag));
+        let work = tokio::task::spawn_blocking(move || {
+            let clock = FileClock::of(&work_request.root);
+            scan(&work_index, &ScanRequest { clock, ..work_request }, &work_flag)
+        });
         let mut scanned = tokio::select! {
             scanned = work => scanned.map_err(|_| RunError::Stopped)??,
             () = stop.cancelled() => {
@@ -180,8 +189,10 @@ impl MirrorRun {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
         let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
         let look = tokio::task::spawn_blocking(move || {
+            let root = RootDir::open(&root).ok();
             let is_as_known = |row: &FileRow| {
-                let now = std::fs::metadata(row.path.below(&root)).ok().map(|metadata| Fingerprint::from(&metadata));
+                let now = root.as_ref().and_then(|root| root.metadata(&row.path).ok());
+                let now = now.map(|metadata| Fingerprint::from(&metadata));
                 now.zip(row.print).is_some_and(|(now, known)| now.unchanged_since(&known))
             };
             rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
@@ -211,8 +222,10 @@ impl MirrorRun {
 ///
 /// # Errors
 /// When the disk fails.
-pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> io::Result<Option<String>> {
-    let mut reader = Heard { file: std::fs::File::open(file)?, failure: None };
+pub(super) fn embedded_of(mut file: File, path: &RelPath, size: u64) -> io::Result<Option<String>> {
+    // Whoever made a digest of it has read it to its end.
+    io::Seek::rewind(&mut file)?;
+    let mut reader = Heard { file, failure: None };
     let embedded = read_embedded(&mut reader, path.file_name(), size);
     if let Some(failure) = reader.failure {
         return Err(failure);
@@ -225,7 +238,7 @@ pub(super) fn embedded_of(file: &Path, path: &RelPath, size: u64) -> io::Result<
 
 /// A file that remembers how reading it failed: readers of metadata never fail, they find less.
 struct Heard {
-    file: std::fs::File,
+    file: File,
     failure: Option<io::Error>,
 }
 

@@ -4,12 +4,15 @@
 //! written, and telling "gone" from "could not look". Never does: deciding, or talking to the remote.
 //! Called by: `pipeline::pass` for the whole tree, and for the paths a watcher or `--files-from` named.
 
+mod looks;
 mod problems;
 mod reading;
+mod second;
 mod sidecars;
 mod walked;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,15 +21,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{Fingerprint, Found, Glance, Job, Selection, WalkError, Walked, glance, walk};
+use crate::disk::{
+    FileClock, Fingerprint, Found, Glance, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance, walk,
+};
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
 use crate::live::Live;
 use crate::model::RelPath;
 
+use self::looks::Looks;
 use self::reading::Reading;
 use self::walked::{Known, Shared};
 
+pub use self::looks::{Kind, Look};
 pub use self::problems::{Severity, take_scan_problems, unread};
 pub use self::walked::MAX_FILE_BYTES;
 use super::progress::Progress;
@@ -36,11 +43,11 @@ const AT_ONCE: usize = 500;
 /// Walked files that wait for a digest thread.
 const QUEUE: usize = 4096;
 
-/// Reads the metadata inside a file (its place, its path, its bytes) into JSON for the index.
+/// Reads the metadata inside an open file (with its path below the root, and its bytes) into JSON for the index.
 ///
 /// # Errors
 /// When the disk fails: what is inside is then unknown.
-pub type ReadEmbedded = fn(&Path, &RelPath, u64) -> io::Result<Option<String>>;
+pub type ReadEmbedded = fn(File, &RelPath, u64) -> io::Result<Option<String>>;
 
 /// What to scan and how.
 #[derive(Debug, Clone)]
@@ -51,8 +58,13 @@ pub struct ScanRequest {
     pub root: PathBuf,
     /// Which names count.
     pub selection: Arc<Selection>,
-    /// How long a file must be quiet before it is read.
+    /// How far apart two looks must be that show a file at rest; zero: files are read at once.
     pub settle: Duration,
+    /// Whose clock stamps the files.
+    pub clock: FileClock,
+    /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
+    /// may have several names.
+    pub settled: Arc<HashMap<Fingerprint, Duration>>,
     /// Only these files and folders; `None`: everything.
     pub only: Option<Vec<RelPath>>,
     /// What to do about files that are still being written.
@@ -65,15 +77,13 @@ pub struct ScanRequest {
     pub live: Option<Arc<Live>>,
 }
 
-/// What a scan does about files that changed less than `settle` ago.
+/// What a scan does about files that one look does not show at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restless {
     /// Waits for them, for a while, and reports those that never rest.
     Wait,
-    /// Leaves them to the caller, who settles them.
+    /// Leaves them to the caller, who settles them. When they are very many, those that rest are read all the same.
     Leave,
-    /// Reads them all the same: the caller has settled them.
-    Read,
 }
 
 /// What a scan found.
@@ -89,8 +99,13 @@ pub struct Scanned {
     pub vanished: u64,
     /// What is there but cannot be mirrored as it is.
     pub problems: Vec<(RelPath, Problem, Severity)>,
-    /// Files still being written when the scan ended.
-    pub unsettled: Vec<RelPath>,
+    /// Files that may still be in the middle of being written, with the last look at each.
+    pub unsettled: Vec<Look>,
+    /// Second looks.
+    pub looked_again: u64,
+    /// Known files that are not where they were, and may be what is unsettled under another name. Not taken for gone: they
+    /// are to be looked at again later.
+    pub held: Vec<RelPath>,
     /// `_remote.toml` and other sidecars that changed.
     pub sidecars_changed: u64,
     /// Every folder could be listed.
@@ -102,6 +117,12 @@ pub struct Scanned {
 }
 
 impl ScanRequest {
+    /// What the clock of a file's own file system showed at least when its reading began at `started_ns` by ours.
+    fn read_at(&self, print: &Fingerprint, started_ns: i64, seen_for: Duration) -> i64 {
+        // With nothing to settle there was no first look to measure by.
+        if self.settle.is_zero() || self.clock.stamps(print) { started_ns } else { print.seen_for(seen_for) }
+    }
+
     fn tick(&self) {
         if let Some(live) = &self.live {
             live.progress(std::time::Instant::now());
@@ -128,7 +149,8 @@ pub enum ScanError {
 /// # Errors
 /// When the root cannot be listed, the index fails, or `stop` is set.
 pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Result<Scanned, ScanError> {
-    let mut scan = Scan::new(index.clone(), request.clone(), stop.clone());
+    let root = RootDir::open(&request.root).map_err(|cause| WalkError { root: request.root.clone(), cause })?;
+    let mut scan = Scan::new(index.clone(), request.clone(), root, stop.clone());
     match &request.only {
         None => scan.part(None)?,
         Some(paths) => {
@@ -137,14 +159,7 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
             }
         }
     }
-    if request.restless != Restless::Wait {
-        scan.totals.unsettled = std::mem::take(&mut scan.restless).into_iter().map(|(path, _)| path).collect();
-        return Ok(scan.totals);
-    }
-    scan.wait_for_quiet()?;
-    scan.report_unsettled();
-    let held = std::mem::take(&mut scan.held);
-    scan.vanish(&held)?;
+    scan.second_looks()?;
     Ok(scan.totals)
 }
 
@@ -156,13 +171,13 @@ fn now_ns() -> i64 {
 struct Scan {
     index: Index,
     request: ScanRequest,
+    /// What is read is opened below it: a name may have come to mean something else since it was listed.
+    root: Arc<RootDir>,
     stop: Arc<AtomicBool>,
     totals: Scanned,
-    restless: Vec<(RelPath, Fingerprint)>,
+    looks: Looks,
     /// Rows of files that may have moved to where something is not read yet.
     held: Vec<i64>,
-    /// When it began, by the wall clock; coarse clocks of file systems lag a little.
-    began_ns: i64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -174,16 +189,15 @@ fn taken<T>(mutex: Mutex<T>) -> T {
 }
 
 impl Scan {
-    fn new(index: Index, request: ScanRequest, stop: Arc<AtomicBool>) -> Self {
-        let began_ns = now_ns() - 1_000_000_000;
+    fn new(index: Index, request: ScanRequest, root: RootDir, stop: Arc<AtomicBool>) -> Self {
         Self {
+            looks: Looks::new(request.settle),
             index,
             request,
+            root: Arc::new(root),
             stop,
             totals: Scanned { complete: true, ..Scanned::default() },
-            restless: Vec::new(),
             held: Vec::new(),
-            began_ns,
         }
     }
 
@@ -244,7 +258,7 @@ impl Scan {
             early: Mutex::default(),
             jobs,
             files: AtomicU64::new(0),
-            restless: Mutex::default(),
+            looks: Mutex::default(),
             sidecars: Mutex::default(),
             problems: Mutex::default(),
         };
@@ -257,17 +271,17 @@ impl Scan {
             let walked = look(&shared);
             // Where it broke off, the reason is told below.
             let _ = shared.catch_up();
-            let Shared { jobs, files, restless, sidecars, problems, .. } = shared;
+            let Shared { jobs, files, looks, sidecars, problems, .. } = shared;
             // The digest threads end when no more jobs can come.
             drop(jobs);
-            walked.map(|walked| (walked, files, restless, sidecars, problems))
+            walked.map(|walked| (walked, files, looks, sidecars, problems))
         });
-        let (walked, files, restless, sidecars, problems) = walked?;
+        let (walked, files, looks, sidecars, problems) = walked?;
         let known = known.into_inner().ok_or(ScanError::Stopped)??;
         let read = reading.end()?;
         self.totals.files += files.into_inner();
         self.totals.problems.extend(taken(problems));
-        self.restless.extend(taken(restless));
+        self.looks.add(taken(looks));
         self.add(read);
         if self.stop.load(Ordering::Relaxed) {
             return Err(ScanError::Stopped);
@@ -292,7 +306,7 @@ impl Scan {
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
-            let (root, began) = (self.request.root.clone(), self.began_ns);
+            let (root, selection) = (self.request.root.clone(), self.request.selection.clone());
             let (vanished, back, held) = self.index.call_blocking(move |conn| {
                 let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
@@ -307,18 +321,16 @@ impl Scan {
                         continue;
                     }
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
-                    match std::fs::symlink_metadata(path.below(&root)) {
-                        Ok(metadata) if metadata.is_file() && Fingerprint::from(&metadata).ctime_ns >= began => {
-                            back.push((path, Fingerprint::from(&metadata)));
-                        }
-                        _ => gone.push(id),
+                    match is_back(&root, &path, &selection) {
+                        Some((kind, print)) => back.push(Look { path, kind, print, at: None }),
+                        None => gone.push(id),
                     }
                 }
                 files::vanished(conn, &gone)?;
                 Ok((gone.len() as u64, back, held))
             })?;
             self.totals.vanished += vanished;
-            self.restless.extend(back);
+            self.looks.add(back);
             self.held.extend(held);
         }
         Ok(())
@@ -329,9 +341,8 @@ impl Scan {
         let problems = self.totals.problems.iter();
         let refused =
             problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
-        let sizes = refused.filter_map(|(path, ..)| std::fs::metadata(path.below(&self.request.root)).ok());
-        let still = self.restless.iter().filter(|_| self.request.restless == Restless::Wait);
-        sizes.map(|metadata| metadata.len()).chain(still.map(|(_, print)| print.size)).collect()
+        let sizes = refused.filter_map(|(path, ..)| self.root.metadata(path).ok());
+        sizes.map(|metadata| metadata.len()).chain(self.looks.sizes()).collect()
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {
@@ -339,60 +350,40 @@ impl Scan {
         self.totals.problems.push((path.clone(), problem, Severity::Failed));
     }
 
-    /// Files that were being written: looked at again when they could be quiet, a few times.
-    fn wait_for_quiet(&mut self) -> Result<(), ScanError> {
-        // Long enough for a save to end, short enough that a log file in the folder cannot hold up a run.
-        let give_up = std::time::Instant::now() + (self.request.settle * 5).max(Duration::from_secs(10));
-        while !self.restless.is_empty() && std::time::Instant::now() < give_up {
-            thread::sleep(self.request.settle.min(Duration::from_millis(100)).max(Duration::from_millis(10)));
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(ScanError::Stopped);
-            }
-            let now = now_ns();
-            let (quiet, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.restless)
-                .into_iter()
-                .filter_map(|(path, _)| {
-                    let metadata = std::fs::metadata(path.below(&self.request.root)).ok()?;
-                    Some((path, Fingerprint::from(&metadata)))
-                })
-                .partition(|(_, print)| is_quiet(print, now, self.request.settle));
-            self.restless = still;
-            self.read_now(quiet)?;
+    /// What a file that was met before is like now; `None` when it is gone. That something else took its name is told when
+    /// it is opened.
+    fn print_of(&self, path: &RelPath) -> Result<Option<Fingerprint>, SkipReason> {
+        match self.root.metadata(path) {
+            Ok(metadata) => Ok(Some(Fingerprint::from(&metadata))),
+            Err(OpenError::Skipped(why)) => Err(why),
+            Err(_) => Ok(None),
         }
-        self.totals.unsettled = std::mem::take(&mut self.restless).into_iter().map(|(path, _)| path).collect();
-        Ok(())
     }
 
-    fn read_now(&mut self, files: Vec<(RelPath, Fingerprint)>) -> Result<(), ScanError> {
-        if files.is_empty() {
-            return Ok(());
-        }
-        let reading = Reading::new(self);
-        let (jobs, queue) = sync_channel(files.len());
-        for (path, print) in files {
-            // The queue holds them all.
-            let _ = jobs.send(Job { path, print });
-        }
-        drop(jobs);
-        reading.read_all(queue);
-        let read = reading.end()?;
-        self.add(read);
-        Ok(())
-    }
-
-    fn report_unsettled(&mut self) {
-        for path in self.totals.unsettled.clone() {
-            self.problem(
-                &path,
-                "read",
-                "the file is still being written",
-                "it is mirrored when it has been quiet for `settle`; run again, or exclude it if it never is",
-            );
-        }
+    fn skipped(&mut self, path: RelPath, why: SkipReason) {
+        let advice = "exclude it, or put a regular file there".into();
+        let problem = Problem { action: "skip".into(), cause: why.to_string(), advice };
+        self.totals.problems.push((path, problem, Severity::Skipped));
     }
 }
 
-/// A file is read when it has not been changed for `settle`; one from the future counts as quiet.
-fn is_quiet(print: &Fingerprint, now: i64, settle: Duration) -> bool {
-    print.quiet_for(now).is_none_or(|quiet| quiet >= settle)
+/// What lies at `path` now, where a walk that just ended met nothing. Its times tell nothing: they may be another
+/// machine's. Its name is looked for letter by letter, because a file system that does not tell `A` from `a` answers to
+/// the old name of a file that has another one by now.
+fn is_back(root: &Path, path: &RelPath, selection: &Selection) -> Option<(Kind, Fingerprint)> {
+    let found = match glance(root, path, selection) {
+        Ok(Glance::Found(Found::File { print, .. })) => (Kind::File, print),
+        Ok(Glance::Found(Found::Sidecar { print, .. })) => (Kind::Sidecar, print),
+        _ => return None,
+    };
+    let mut folder = root.to_owned();
+    for name in path.below(Path::new("")).iter() {
+        let entries = std::fs::read_dir(&folder).ok()?;
+        entries.flatten().find(|entry| entry.file_name() == name)?;
+        folder.push(name);
+    }
+    Some(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote,
 use super::budget::Budget;
 use super::confirm::Confirmer;
 use super::last_look::LastLook;
+use super::old_index;
 use super::record::{record_creation, record_edit, record_replacement};
 use super::refresh::{self, RefreshError};
 use super::verify::Verifier;
@@ -73,14 +74,24 @@ struct Calls {
 /// The index's.
 pub fn open_index(config: &Config, dry_run: bool) -> Result<(Index, Option<InstanceLock>), RunError> {
     if dry_run {
-        return Ok((Index::snapshot(&config.state_path)?, None));
+        return Ok((Index::snapshot(&old_index::place_of(config))?, None));
     }
     let lock = InstanceLock::acquire(&config.state_path)?;
+    old_index::take_over(config, &lock)?;
     let opened = Index::open(&config.state_path)?;
+    lock.tell(&config.state_path, &for_whom(config));
     if let Some(notice) = opened.notice {
         tracing::warn!("{notice}");
     }
     Ok((opened.index, Some(lock)))
+}
+
+/// What the process that has the index mirrors, for whoever finds it taken.
+fn for_whom(config: &Config) -> String {
+    match &config.source {
+        Some(file) => file.display().to_string(),
+        None => config.mirrors.iter().map(|mirror| mirror.root.display().to_string()).collect::<Vec<_>>().join(", "),
+    }
 }
 
 impl Session {

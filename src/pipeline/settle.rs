@@ -41,10 +41,13 @@ pub struct Settle {
 struct Waiting {
     turn: u64,
     first: Instant,
+    /// The last touch.
+    touched: Instant,
     /// Not ready before this.
     due: Instant,
     next_look: Option<Instant>,
-    seen: Option<Fingerprint>,
+    /// What the last look showed, and since when it has.
+    seen: Option<(Fingerprint, Instant)>,
     /// There was nothing at this path before the first touch.
     fresh: bool,
     kind: Kind,
@@ -62,6 +65,8 @@ enum Kind {
 #[derive(Debug)]
 struct Ready {
     kind: Kind,
+    /// What two looks showed, and how far apart these were.
+    print: Option<(Fingerprint, Duration)>,
     first: Instant,
     fresh: bool,
     reported: Option<Instant>,
@@ -103,6 +108,41 @@ impl Settle {
             Touch::Created => self.wait(path, Kind::File, true, now),
             Touch::Changed => self.wait(path, Kind::File, false, now),
             Touch::Removed => self.wait(path, Kind::Removal, false, now),
+        }
+    }
+
+    /// A scan saw `print` at `path` at the time `at`. That is a look like any other: one that shows what an earlier one
+    /// showed begins no wait anew, so that scans may follow each other faster than files settle.
+    pub fn seen(&mut self, path: RelPath, print: Fingerprint, at: Instant, now: Instant) {
+        let is_it = |ready: &Ready| ready.print.is_some_and(|(seen, _)| same_state(&seen, &print));
+        if self.ready.get(&path).is_some_and(is_it) {
+            return;
+        }
+        let known = self.waiting.contains_key(&path);
+        if !known {
+            self.wait(path.clone(), Kind::File, false, now);
+        }
+        let Some(mut entry) = self.take(&path) else { return };
+        let same = entry.seen.is_some_and(|(seen, _)| same_state(&seen, &print)) && entry.kind == Kind::File;
+        // What was touched after the look has its first look still to come.
+        if !known || !same && at >= entry.touched {
+            let quiet = at + self.timing.quiet;
+            entry.due = match (known, entry.kind, entry.seen) {
+                (true, Kind::File, None) => entry.due.max(at + self.apart()),
+                (true, Kind::File, Some(_)) => entry.due.max(quiet),
+                _ => quiet,
+            };
+            entry.kind = Kind::File;
+            entry.seen = Some((print, at));
+            entry.next_look = Some(entry.due);
+        }
+        self.put(path, entry);
+    }
+
+    /// A scan saw nothing at `path`. The wait for its removal begins with the first such scan, not anew with each.
+    pub fn absent(&mut self, path: RelPath, now: Instant) {
+        if !self.waiting.contains_key(&path) && !self.ready.contains_key(&path) {
+            self.wait(path, Kind::Removal, false, now);
         }
     }
 
@@ -161,19 +201,18 @@ impl Settle {
                 self.make_ready(path, &entry, now);
             }
             (Look::File(print), _) => {
-                let same = entry.seen.is_some_and(|seen| same_state(&seen, &print));
-                if same && now >= entry.due {
+                let same = entry.seen.filter(|(seen, _)| same_state(seen, &print));
+                if same.is_some() && now >= entry.due {
                     return self.make_ready(path, &entry, now);
                 }
-                if entry.seen.is_some() && !same || entry.kind == Kind::Removal {
+                if entry.seen.is_some() && same.is_none() || entry.kind == Kind::Removal {
                     // It changed without a word, or is back: quiet counts from here.
                     entry.due = entry.due.max(now + self.timing.quiet);
                 }
                 entry.kind = Kind::File;
-                entry.seen = Some(print);
+                entry.seen = Some((print, same.map_or(now, |(_, since)| since)));
                 // Two looks tell something only with time between them, even when this one came late.
-                let apart = self.timing.quiet.saturating_sub(self.timing.calm);
-                entry.next_look = Some(entry.due.max(now + apart));
+                entry.next_look = Some(entry.due.max(now + self.apart()));
                 self.remind(&path, &mut entry.reported, entry.first, now);
                 self.put(path, entry);
             }
@@ -186,6 +225,7 @@ impl Settle {
         if self.release_at().is_some_and(|at| at <= now) {
             self.ready_since = None;
             for (path, ready) in std::mem::take(&mut self.ready) {
+                batch.prints.extend(ready.print);
                 match ready.kind {
                     Kind::File => batch.changed.push(path),
                     Kind::Removal => batch.removed.push(path),
@@ -246,7 +286,15 @@ impl Settle {
         self.turn += 1;
         let turn = self.turn;
         let next_look = Some(next_look);
-        self.put(path, Waiting { turn, first, due, next_look, seen: None, fresh, kind, reported, joins: true });
+        self.put(
+            path,
+            Waiting { turn, first, touched: now, due, next_look, seen: None, fresh, kind, reported, joins: true },
+        );
+    }
+
+    /// How far apart two looks must be at least when the first came after a touch: quiet counts from the touch.
+    fn apart(&self) -> Duration {
+        self.timing.quiet.saturating_sub(self.timing.calm)
     }
 
     fn remind(&mut self, path: &RelPath, reported: &mut Option<Instant>, first: Instant, now: Instant) {
@@ -278,7 +326,8 @@ impl Settle {
     }
 
     fn make_ready(&mut self, path: RelPath, entry: &Waiting, now: Instant) {
-        let ready = Ready { kind: entry.kind, first: entry.first, fresh: entry.fresh, reported: entry.reported };
+        let print = entry.seen.map(|(print, since)| (print, now.saturating_duration_since(since)));
+        let ready = Ready { kind: entry.kind, print, first: entry.first, fresh: entry.fresh, reported: entry.reported };
         self.ready.insert(path, ready);
         self.ready_since.get_or_insert(now);
     }
@@ -304,9 +353,9 @@ impl FolderTouch {
     }
 }
 
-/// Another owner, mode or name is no other content.
+/// The ctime counts too: a writer may set the mtime back after each piece.
 fn same_state(a: &Fingerprint, b: &Fingerprint) -> bool {
-    (a.size, a.mtime_ns, a.inode) == (b.size, b.mtime_ns, b.inode)
+    a.unchanged_since(b)
 }
 
 /// Drops the folders that lie in another one of the sorted list.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::disk::Selection;
+use crate::disk::{RootDir, Selection};
 use crate::index::{FileRow, assets, companions};
 use crate::model::{Asset, Companion, MirrorStamp, RelPath, video_names};
 
@@ -52,9 +52,11 @@ pub struct Sight {
 
 impl Sight {
     fn video(&self, stem: &str) -> Option<String> {
+        let root = RootDir::open(&self.root).ok()?;
         video_names(stem).find(|name| {
-            RelPath::from_key(name)
-                .is_ok_and(|path| path.below(&self.root).is_file() && self.selection.admits_file(&path))
+            RelPath::from_key(name).is_ok_and(|path| {
+                self.selection.admits_file(&path) && root.metadata(&path).is_ok_and(|found| found.is_file())
+            })
         })
     }
 }

@@ -123,6 +123,18 @@ impl ApiError {
         if self.transient || self.unsure || self.kind.passes() || by_code { Retry::Later } else { Retry::Never }
     }
 
+    /// Whether trying the same file again can help: also where the call itself would fail again, but another look at the
+    /// media area, or another upload, makes it another call.
+    #[must_use]
+    pub fn heals(&self) -> bool {
+        self.retry() != Retry::Never || self.kind == ApiErrorKind::NotFound || self.refuses_the_upload()
+    }
+
+    /// The service does not take the path of an uploaded file.
+    fn refuses_the_upload(&self) -> bool {
+        self.code.as_deref() == Some("INVALID_FIELD") && self.field.as_deref() == Some("path")
+    }
+
     /// Whether the other files are stopped by it too.
     #[must_use]
     pub fn scope(&self) -> Scope {
@@ -140,8 +152,8 @@ impl ApiError {
         if self.is_uniqueness_of_id() {
             return "the id is taken: the mirror looks at what has it, and adopts it or takes the next id";
         }
-        if self.code.as_deref() == Some("INVALID_FIELD") && self.field.as_deref() == Some("path") {
-            return "the service does not take the uploaded file; the next pass uploads it again";
+        if self.refuses_the_upload() {
+            return "the service does not take the uploaded file; it is uploaded again";
         }
         if let Some(row) = self.row() {
             return row.advice;
@@ -334,6 +346,48 @@ mod tests {
             assert!(error.advice().len() > 20, "{code}");
             assert!(error.to_string().contains(code), "{code}");
         }
+    }
+
+    /// "… again" is said only of what is tried again: the advice follows from the rule.
+    #[test]
+    fn an_advice_promises_only_what_is_done() {
+        use ApiErrorKind as K;
+        let kinds = [
+            K::Setup,
+            K::Token,
+            K::Environment,
+            K::Permission,
+            K::Project,
+            K::Maintenance,
+            K::Plan,
+            K::Throttled,
+            K::Budget,
+            K::Concurrent,
+            K::Invalid,
+            K::NotFound,
+            K::InUse,
+            K::Validation,
+            K::Storage,
+            K::Service,
+            K::Garbled,
+            K::Network,
+            K::Job,
+        ];
+        let said =
+            ["is tried again", "is sent again", "is uploaded again", "is looked at again", "looks again", "it passes"];
+        let promises = |error: &ApiError| said.iter().any(|said| error.advice().contains(said));
+        for code in TABLE.iter().map(|row| row.code) {
+            let error = answer(422, code, &json!({}));
+            assert!(error.heals() || !promises(&error), "{code}: {}", error.advice());
+        }
+        for kind in kinds {
+            let error = ApiError::new(kind, "x");
+            assert!(error.heals() || !promises(&error), "{kind:?}: {}", error.advice());
+        }
+        let path = answer(422, "INVALID_FIELD", &json!({"field": "path", "code": "INVALID_FORMAT"}));
+        assert!(promises(&path) && path.heals(), "{path:?}");
+        let title = answer(422, "INVALID_FIELD", &json!({"field": "default_field_metadata"}));
+        assert!(!title.heals(), "{title:?}");
     }
 
     #[test]

@@ -525,7 +525,7 @@ fn calls_can_be_spawned_and_nothing_prints_a_secret() {
     let remote = Remote::new(options("http://127.0.0.1:1")).unwrap();
     let ticket = ticket("http://127.0.0.1:1", &[]);
     let cancel = CancellationToken::new();
-    let file = FileToSend { path: "x".as_ref(), size: 1, mime: None };
+    let file = FileToSend { open: opening("x".as_ref()), size: 1, mime: None };
     sendable(&remote.put_file(&ticket, file, &cancel));
     sendable(&remote.create(&new_upload()));
     sendable(&remote.update(&UploadId::new("a"), &UploadChange::default()));
@@ -566,13 +566,24 @@ where
     (address, task)
 }
 
+/// Opens the file at `path`, and tells what is no file.
+fn opening(path: &std::path::Path) -> OpenFile {
+    let path = path.to_owned();
+    Arc::new(move || match std::fs::metadata(&path) {
+        Ok(found) if !found.is_file() => Err(SendError::Changed("it is no file any more")),
+        Ok(_) => std::fs::File::open(&path).map_err(SendError::Unreadable),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(SendError::Changed("it is gone")),
+        Err(error) => Err(SendError::Unreadable(error)),
+    })
+}
+
 async fn put(address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
     put_by(options(address), address, path, size).await
 }
 
 async fn put_by(options: Options, address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
     let remote = Remote::new(options).unwrap();
-    let file = FileToSend { path, size: size as u64, mime: Some("image/png") };
+    let file = FileToSend { open: opening(path), size: size as u64, mime: Some("image/png") };
     let outcome = remote.put_file(&ticket(address, &[]), file, &CancellationToken::new()).await;
     if let Err(error) = &outcome {
         assert_no_secret(error);
@@ -604,7 +615,7 @@ async fn a_file_is_sent_with_its_exact_length_all_headers_and_never_the_token() 
         let headers = [("X-Amz-Acl", "public-read"), ("x-other", "1"), ("Authorization", "x"), ("Content-Length", "9")];
         let ticket = ticket(&stub.address, &headers);
         let file = file_of(&bytes);
-        let to_send = FileToSend { path: file.path(), size: size as u64, mime: Some("image/png") };
+        let to_send = FileToSend { open: opening(file.path()), size: size as u64, mime: Some("image/png") };
         let sent = remote.put_file(&ticket, to_send, &CancellationToken::new()).await.unwrap();
         assert_eq!(sent, Sent { md5, bytes: size as u64 });
         let request = &stub.seen()[0];
@@ -761,7 +772,7 @@ async fn a_cancelled_upload_hangs_up() {
     })
     .await;
     let remote = Remote::new(options(&address)).unwrap();
-    let to_send = FileToSend { path: file.path(), size: SIZE as u64, mime: None };
+    let to_send = FileToSend { open: opening(file.path()), size: SIZE as u64, mime: None };
     let error = remote.put_file(&ticket(&address, &[]), to_send, &cancel).await.unwrap_err();
     assert!(matches!(error, SendError::Cancelled), "{error:?}");
     let received = tokio::time::timeout(Duration::from_secs(60), server).await.expect("the line stayed open").unwrap();
@@ -781,7 +792,7 @@ async fn the_bandwidth_cap_is_shared_by_all_uploads() {
     let uploads = (0..2).map(|_| {
         let (remote, address, path) = (remote.clone(), stub.address.clone(), file.path().to_owned());
         tokio::spawn(async move {
-            let to_send = FileToSend { path: &path, size: 100_000, mime: None };
+            let to_send = FileToSend { open: opening(&path), size: 100_000, mime: None };
             remote.put_file(&ticket(&address, &[]), to_send, &CancellationToken::new()).await
         })
     });
@@ -801,7 +812,7 @@ async fn waiting_for_the_cap_is_no_stall() {
     let remote = Remote::new(options).unwrap();
     let file = file_of(&[1; 2000]);
     let start = Instant::now();
-    let to_send = FileToSend { path: file.path(), size: 2000, mime: None };
+    let to_send = FileToSend { open: opening(file.path()), size: 2000, mime: None };
     remote.put_file(&ticket(&stub.address, &[]), to_send, &CancellationToken::new()).await.unwrap();
     assert!(start.elapsed() > Duration::from_millis(1500), "{:?}", start.elapsed());
 }

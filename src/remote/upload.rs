@@ -11,8 +11,8 @@
 mod reader;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,11 +57,15 @@ impl fmt::Debug for UploadTicket {
     }
 }
 
+/// Opens the file to send. It is asked twice: for the bytes, and at their end whether its name still means the same file.
+/// It must not block on a pipe, and refuses what is no regular file.
+pub type OpenFile = Arc<dyn Fn() -> Result<File, SendError> + Send + Sync>;
+
 /// The file to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct FileToSend<'a> {
-    /// Where to open it.
-    pub path: &'a Path,
+    /// How to open it.
+    pub open: OpenFile,
     /// Bytes it must have.
     pub size: u64,
     /// MIME type, when known.
@@ -126,6 +130,12 @@ impl SendError {
         matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
     }
 
+    /// Whether trying again later can help: everything may pass, also a disk that cannot be read.
+    #[must_use]
+    pub const fn heals(&self) -> bool {
+        self.retry_with_new_ticket() || matches!(self, Self::Unreadable(_))
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
@@ -174,11 +184,11 @@ impl Door {
         if url.scheme() != "https" && !is_loopback(&url) {
             return Err(SendError::Network("the upload request's URL is not https".into()));
         }
-        let headers = headers_of(ticket, file)?;
+        let headers = headers_of(ticket, &file)?;
         let progress = Arc::new(Progress::default());
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        let (path, size, chunk) = (file.path.to_owned(), file.size, self.bandwidth.chunk());
-        let reader = tokio::task::spawn_blocking(move || reader::read_through(&path, size, chunk, &sender));
+        let (open, size, chunk) = (file.open, file.size, self.bandwidth.chunk());
+        let reader = tokio::task::spawn_blocking(move || reader::read_through(&open, size, chunk, &sender));
         let body = SizedBody { chunks: self.paced(chunks, &progress), left: size };
         let request = self.bucket.put(url).headers(headers).body(reqwest::Body::wrap(body));
         let outcome = tokio::select! {
@@ -295,7 +305,7 @@ async fn stalled(progress: &Progress, limit: Duration, size: u64) {
     }
 }
 
-fn headers_of(ticket: &UploadTicket, file: FileToSend<'_>) -> Result<HeaderMap, SendError> {
+fn headers_of(ticket: &UploadTicket, file: &FileToSend<'_>) -> Result<HeaderMap, SendError> {
     let mut headers = HeaderMap::new();
     let bad = |_: String| SendError::Network("the upload request has a header that is none".into());
     if let Some(mime) = file.mime {

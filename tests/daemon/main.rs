@@ -13,6 +13,7 @@ mod meanwhile;
 mod process;
 mod saves;
 mod service;
+mod settling;
 mod state;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "each helper is used by one test binary or another")]

@@ -177,6 +177,44 @@ fn what_failed_is_tried_again_by_itself_and_by_retry() {
     daemon.stop();
 }
 
+/// A clock that was a year ahead when the file failed, and is right again.
+#[test]
+fn a_retry_time_stored_under_a_wrong_clock_is_neither_waited_for_nor_told() {
+    let env = TestEnv::new();
+    env.write("first.png", "x");
+    env.write("second.png", "y");
+    configure(&env, "");
+    env.sandbox.fault("POST /uploads", FaultKind::JobFails { status: 422, code: "VALIDATION_INVALID".into() });
+    env.sync().exits(1);
+    let index = rusqlite::Connection::open(env.index()).unwrap();
+    let year = "unixepoch('now', '+364 days') * 1000";
+    let set = format!("UPDATE file SET retry_at = {year} WHERE problem IS NOT NULL");
+    assert_eq!(index.execute(&set, []).unwrap(), 1);
+    let status = env.run(&["status"]);
+    assert!(status.stdout.contains("tried again at the next pass"), "{status:#?}");
+    let daemon = Daemon::start(&env, &[]);
+    wait_mirrored(&daemon, &env, &[("first.png".into(), digest("x")), ("second.png".into(), digest("y"))]);
+    daemon.stop();
+}
+
+/// The service does not take an uploaded file: it is said that it is uploaded again, and it is.
+#[test]
+fn a_refused_upload_is_made_again_as_it_is_told() {
+    let env = TestEnv::new();
+    env.write("first.png", "x");
+    configure(&env, "");
+    let daemon = Daemon::ready(&env);
+    let details = serde_json::json!({"field": "path", "code": "INVALID_FORMAT"});
+    env.sandbox.fault(
+        "POST /uploads",
+        FaultKind::Status { status: 422, code: "INVALID_FIELD".into(), transient: false, details },
+    );
+    env.write("second.png", "y");
+    daemon.wait_line("it is uploaded again");
+    wait_mirrored(&daemon, &env, &[("second.png".into(), digest("y"))]);
+    daemon.stop();
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_said_once_listed_and_mirrored_when_it_can() {
     let env = TestEnv::new();

@@ -68,6 +68,12 @@ fn still(text: &str, home: &Path) -> String {
 fn word(word: &str) -> String {
     let word = word.trim_start_matches('(').trim_end_matches([',', ')', ';']);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // The folder of a configuration's index is named by a digest of where the configuration lies.
+    if let Some((before, after)) = word.split_once("/dato-mirror/dato-mirror-") {
+        let (key, after) = after.split_at_checked(12).unwrap_or((after, ""));
+        assert!(key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{word}");
+        return format!("{before}/dato-mirror/dato-mirror-[KEY]{after}");
+    }
     let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let id = |text: &str| text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if let Some((_, name)) = word.rsplit_once('/').filter(|_| word.contains("/_assets/")) {

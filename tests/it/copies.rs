@@ -1,6 +1,6 @@
 //! Many copies of one file: they share one asset, and cost what one does.
 
-use dato_mirror::sandbox::FaultKind;
+use dato_mirror::sandbox::{Fault, FaultKind};
 use serde_json::Value;
 
 use crate::support::{Run, TestEnv, bytes, fast, stamped_paths};
@@ -213,11 +213,9 @@ fn a_content_that_the_service_refuses_is_told_of_every_copy_and_one_bad_file_spo
     for (refusals, told) in [(1, "created 1, aliased 58, failed 1"), (3, "failed 60")] {
         let env = TestEnv::new();
         copies(&env, "a", 60, 1);
-        for _ in 0..refusals {
-            let code = "INVALID_FIELD".into();
-            let refusal = FaultKind::Status { status: 422, code, transient: false, details: Value::Null };
-            env.sandbox.fault("POST /uploads", refusal);
-        }
+        let code = "INVALID_FIELD".into();
+        let kind = FaultKind::Status { status: 422, code, transient: false, details: Value::Null };
+        env.sandbox.add_fault(Fault { route: "POST /uploads".into(), skip: 0, times: Some(refusals), kind });
         let run = env.sync().exits(1).did(told);
         assert_eq!(run.count("unchanged"), 0, "{run:#?}");
         env.sync().exits(0).did(if refusals == 1 { "aliased 1" } else { "created 1, aliased 59" });

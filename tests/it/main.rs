@@ -8,10 +8,13 @@ mod bad_input;
 mod cli;
 mod copies;
 mod cost;
+mod half_written;
 mod layout;
 mod mirror;
+mod places;
 mod policies;
 mod present;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
+mod swapped;
 mod tracks;

@@ -324,7 +324,6 @@ fn a_rule_while_an_editor_types(more: &str, by_field: bool) {
         }
     };
     let lost: Vec<_> = typed.iter().filter(is_lost).collect();
-    println!("{more:?}, by field {by_field}: {} of {} lost", lost.len(), typed.len());
     assert!(lost.is_empty(), "{} of {} lost: {lost:#?}", lost.len(), typed.len());
     assert_no_refusals(&env.sandbox.log());
     env.sandbox.set(|settings| *settings = fast());
@@ -678,7 +677,7 @@ fn the_window_between_look_and_write_is_one_round_trip() {
     for write in log.iter().filter(|entry| entry.is("PUT /uploads/:id")) {
         let id = write.path.rsplit('/').next().unwrap();
         let shows = |look: &&&LogEntry| look.seq < write.seq && (look.path.ends_with(id) || look.query.contains(id));
-        let look = all.iter().filter(shows).next_back().unwrap_or_else(|| panic!("{id} was not looked at"));
+        let look = all.iter().rfind(shows).unwrap_or_else(|| panic!("{id} was not looked at"));
         windows.push(write.at_ms - look.at_ms);
     }
     windows.sort_unstable();

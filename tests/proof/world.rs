@@ -63,6 +63,7 @@ pub fn config(root: &Path, state: &Path, api: &str) -> Config {
     Config {
         api,
         state_path: state.to_owned(),
+        old_state: None,
         status_listen: None,
         mirrors: vec![mirror],
         source: None,

@@ -10,6 +10,7 @@ use super::Check;
 use crate::config::policy::Watch;
 use crate::config::{Config, Mirror};
 use crate::disk::{MountTable, RootIdentity, Selection, check_root, walk};
+use crate::index::relocate::belongs;
 use crate::index::{Index, IndexError, InstanceLock, files, told};
 use crate::pipeline::watch::{WatchEvent, WatchMode, WatchOptions, Watched, Watching};
 
@@ -143,7 +144,12 @@ fn inotify_limit() -> Option<u64> {
 async fn index_checks(path: &Path) -> Vec<Check> {
     let index = match Index::open_read_only(path) {
         Ok(index) => index,
-        Err(IndexError::Missing { .. }) => return vec![writable(path)],
+        Err(IndexError::Missing { .. }) => {
+            return vec![match belongs(path) {
+                Ok(_) => writable(path),
+                Err(error) => Check::fail("index", error.to_string(), "see the cause"),
+            }];
+        }
         Err(error @ IndexError::Older { .. }) => {
             return vec![Check::warn("index", error.to_string(), "run dato-mirror once")];
         }

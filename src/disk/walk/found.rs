@@ -67,6 +67,9 @@ pub enum SkipReason {
     /// More links to folders inside links to folders than anyone means.
     #[error("it is a link inside too many linked folders")]
     LinkTooDeep,
+    /// An index of dato-mirror, whichever configuration it belongs to, or a file that SQLite keeps beside one.
+    #[error("it belongs to an index of dato-mirror, which is never mirrored")]
+    OwnIndex,
     /// Its name reads the same as another's in its folder, only the bytes differ.
     #[error("another file in its folder has the same name in another Unicode spelling; rename or remove one of them")]
     SameName,

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::{COLUMNS, FileRow, Outcome, Problem, bytes, rows};
+use super::{COLUMNS, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
 use crate::model::{Md5, UploadId};
 
 /// The next dirty rows after `after` in path order whose time has come.
@@ -29,7 +29,8 @@ pub fn dirty(
         conn,
         &format!(
             "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND dirty = 1 AND path > ?2 AND present = ?3
-             AND (retry_at IS NULL OR retry_at <= ?4) ORDER BY path LIMIT ?5"
+             AND {} ORDER BY path LIMIT ?5",
+            is_time("?4")
         ),
         params![mirror, after, present, now_ms, limit],
     )
@@ -40,10 +41,18 @@ pub fn dirty(
 /// # Errors
 /// SQLite's.
 pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?2))",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND dirty = 1 AND {})",
+        is_time("?2")
+    ))?
     .query_row(params![mirror, now_ms], |row| row.get(0))
+}
+
+/// SQL: a row's time to be tried again has come at `now`, a parameter with milliseconds since 1970. A time further ahead
+/// than the longest wait was stored by a clock that was wrong; see [`RetryAt::at`].
+fn is_time(now: &str) -> String {
+    let never = RetryAt::AfterAChange.stored().unwrap_or(i64::MAX);
+    format!("(retry_at IS NULL OR retry_at <= {now} OR retry_at > {now} + {LONGEST_WAIT_MS} AND retry_at < {never})")
 }
 
 /// The rows of a mirror that have this asset and whose time has come.
@@ -51,9 +60,10 @@ pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<b
 /// # Errors
 /// SQLite's.
 pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
-    conn.prepare_cached(
-        "SELECT id FROM file WHERE asset = ?1 AND +mirror = ?2 AND dirty = 1 AND (retry_at IS NULL OR retry_at <= ?3)",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT id FROM file WHERE asset = ?1 AND +mirror = ?2 AND dirty = 1 AND {}",
+        is_time("?3")
+    ))?
     .query_map(params![asset.as_str(), mirror, now_ms], |row| row.get(0))?
     .collect()
 }
@@ -63,10 +73,10 @@ pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, now_ms: i6
 /// # Errors
 /// SQLite's.
 pub fn due_of_content(conn: &Connection, mirror: i64, md5: Md5, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
-    conn.prepare_cached(
-        "SELECT id FROM file WHERE md5 = ?1 AND +mirror = ?2 AND present = 1 AND dirty = 1
-         AND (retry_at IS NULL OR retry_at <= ?3)",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT id FROM file WHERE md5 = ?1 AND +mirror = ?2 AND present = 1 AND dirty = 1 AND {}",
+        is_time("?3")
+    ))?
     .query_map(params![bytes(Some(&md5)), mirror, now_ms], |row| row.get(0))?
     .collect()
 }
@@ -76,10 +86,10 @@ pub fn due_of_content(conn: &Connection, mirror: i64, md5: Md5, now_ms: i64) -> 
 /// # Errors
 /// SQLite's.
 pub fn left_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<Vec<(i64, String)>> {
-    conn.prepare_cached(
-        "SELECT id, path FROM file WHERE mirror = ?1 AND dirty = 1 AND problem IS NULL
-         AND (retry_at IS NULL OR retry_at <= ?2) ORDER BY path",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT id, path FROM file WHERE mirror = ?1 AND dirty = 1 AND problem IS NULL AND {} ORDER BY path",
+        is_time("?2")
+    ))?
     .query_map(params![mirror, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
     .collect()
 }
@@ -101,7 +111,7 @@ pub fn count_dirty(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
 pub fn withheld(conn: &Connection, mirror: i64) -> rusqlite::Result<u64> {
     conn.query_row(
         "SELECT count(*) FROM file WHERE mirror = ?1 AND dirty = 1 AND present = 0 AND retry_at = ?2",
-        params![mirror, i64::MAX],
+        params![mirror, RetryAt::AfterAChange.stored()],
         |row| row.get::<_, i64>(0),
     )
     .map(i64::cast_unsigned)
@@ -153,8 +163,8 @@ pub fn settled(conn: &Connection, planned: &FileRow, outcome: &Outcome, now_ms: 
     .map(drop)
 }
 
-/// An action on the row as it was when planned failed or is withheld. The row stays dirty and is tried again at `retry_at`
-/// (ms since 1970), or, when there was other news since, at `soon` if that is earlier.
+/// An action on the row as it was when planned failed or is withheld. The row stays dirty and is tried again as `retry`
+/// says, or, when there was other news since, at `soon` (ms since 1970) if that is earlier.
 ///
 /// # Errors
 /// SQLite's.
@@ -162,7 +172,7 @@ pub fn failed(
     conn: &Connection,
     planned: &FileRow,
     problem: &Problem,
-    retry_at: i64,
+    retry: RetryAt,
     soon: i64,
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
@@ -174,7 +184,7 @@ pub fn failed(
         planned.path.key(),
         planned.news,
         serde_json::to_string(problem).unwrap_or_default(),
-        retry_at,
+        retry.stored(),
         soon
     ])
     .map(drop)

@@ -6,6 +6,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::RetryAt;
+
 /// Why a file is not mirrored, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -24,8 +26,8 @@ pub struct StoredProblem {
     pub path: String,
     /// The problem.
     pub problem: Problem,
-    /// Milliseconds since 1970 when it is tried again by itself; `None`: not before something changes.
-    pub retry_at: Option<i64>,
+    /// When it is tried again, as it was stored; see [`RetryAt::at`].
+    pub retry: RetryAt,
 }
 
 /// Files of a mirror by state.
@@ -95,7 +97,7 @@ fn stored_problem(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
             cause: problem,
             advice: String::new(),
         }),
-        retry_at: row.get(2)?,
+        retry: RetryAt::of_stored(row.get(2)?),
     })
 }
 

@@ -96,7 +96,7 @@ mod tests {
                 conn.execute(sql, rusqlite::params![mirror, path])?;
                 let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
                 let row = files::by_path(conn, mirror, path)?.unwrap();
-                files::failed(conn, &row, &problem, i64::MAX, 0)?;
+                files::failed(conn, &row, &problem, files::RetryAt::AfterAChange, 0)?;
             }
             Ok(())
         };

@@ -110,7 +110,7 @@ mod tests {
         filled_in.fields.extend(by_the_service);
         filled_in.tags.reverse();
         assert_eq!(changed_since(&action, &filled_in, true), Vec::<String>::new());
-        let mut edited = left.clone();
+        let mut edited = left;
         edited.fields.remove(&FieldKey::Notes);
         edited.fields.insert(FieldKey::Alt("en".into()), json!("theirs"));
         edited.tags.pop();

@@ -3,9 +3,6 @@
 //! Owns: that nothing is written by a plan which the asset has moved away from: it is planned again, and only a plan that
 //! goes on with what was begun is carried out. Chooses nothing itself: planning is `plan`'s.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use super::{Execution, Executor, Failure, failed};
 use crate::index::{assets, files, intents};
 use crate::model::Asset;
@@ -72,9 +69,7 @@ impl Executor {
     ) -> Result<(), Failure> {
         let (scope, policy) = (self.scope.clone(), self.policy.clone());
         let (before, begun) = (execution.row.clone(), execution.plan.action.clone());
-        // Other rows may be under way in other actions.
-        let among: HashSet<i64> = execution.plan.members.iter().map(|member| member.row.id).collect();
-        let company = Company { among: Some(Arc::new(among.clone())), now_ms: i64::MAX, ..Company::default() };
+        let company = Company::taking(execution.plan.members.iter().map(|member| member.row.id));
         let again = self
             .index
             .call(move |conn| {
@@ -87,7 +82,9 @@ impl Executor {
                 });
                 let Some(row) = row else { return Ok(None) };
                 let plan = plan(&Looks::new(conn, &scope, &company).observe(&row)?, &policy);
-                if !plan.action.goes_on_with(&begun) {
+                let members = plan.members.iter().map(|member| member.row.id).collect();
+                // All that it spoke for, or it is begun anew: none of them is left hanging.
+                if !plan.action.goes_on_with(&begun) || company.taking != Some(members) {
                     return Ok(None);
                 }
                 if let (Some(intent), Some(edit)) = (intent, plan.action.edit()) {
@@ -105,8 +102,6 @@ impl Executor {
         let known = execution.plan.conflicts();
         let found = plan.conflicts().iter().filter(|conflict| !known.contains(conflict)).cloned();
         execution.conflicts.extend(found);
-        let kept: HashSet<i64> = plan.members.iter().map(|member| member.row.id).collect();
-        execution.dropped.extend(among.difference(&kept));
         execution.row = row;
         execution.plan = plan;
         Ok(())

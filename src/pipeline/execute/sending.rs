@@ -4,16 +4,18 @@
 //! Makes no asset of it. Called by: `execute` and `tracks`.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Failure, failed};
+use crate::disk::{OpenError, RootDir, SkipReason};
 use crate::index::{FileRow, Problem};
-use crate::model::Md5;
-use crate::pipeline::listed::cached_at;
-use crate::remote::{FileToSend, SendError};
+use crate::model::{Md5, RelPath};
+use crate::pipeline::listed::cached_name;
+use crate::remote::{FileToSend, OpenFile, SendError};
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
 const SEND_ATTEMPTS: u32 = 4;
@@ -55,6 +57,27 @@ impl Drop for Upload {
     }
 }
 
+/// Opens what is sent below the mirror's root as it is at that moment: since the scan, a folder on the way may have been
+/// swapped for a link to another place, and the file for a pipe.
+fn opening(root: Arc<PathBuf>, path: RelPath) -> OpenFile {
+    Arc::new(move || {
+        let root = RootDir::open(root.as_path()).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => SendError::Changed("the mirror's root is gone"),
+            _ => SendError::Unreadable(cause),
+        })?;
+        root.file(&path).map_err(|error| match error {
+            OpenError::Gone => SendError::Changed("it is gone"),
+            OpenError::Skipped(SkipReason::LinkOutside) => {
+                SendError::Changed("a link on its way leads out of the mirror's root")
+            }
+            OpenError::Refused(cause) => SendError::Unreadable(cause),
+            OpenError::Folder | OpenError::Skipped(_) | OpenError::TooLarge { .. } => {
+                SendError::Changed("it is no file any more")
+            }
+        })
+    })
+}
+
 impl Executor {
     /// Sends the file's bytes; the path they were stored under.
     pub(in crate::pipeline) async fn send(
@@ -66,7 +89,11 @@ impl Executor {
     ) -> Result<String, Failure> {
         let upload = self.sending.begin(row.path.key(), cancel);
         let cut_short = || if cancel.is_cancelled() { Failure::Stopped } else { Failure::Changed };
-        let path = if row.cached { cached_at(&self.cache, &row.path) } else { row.path.below(&self.root) };
+        let open = if row.cached {
+            opening(self.cache.clone(), cached_name(&row.path))
+        } else {
+            opening(self.root.clone(), row.path.clone())
+        };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
         let mut attempt = 0;
@@ -76,18 +103,19 @@ impl Executor {
             }
             let ticket =
                 self.remote.upload_request(row.path.file_name()).await.map_err(|error| failed(action, error))?;
-            let error = match self.remote.put_file(&ticket, FileToSend { path: &path, size, mime }, &upload.token).await
-            {
-                Ok(sent) if sent.md5 == content => return Ok(ticket.path),
-                Ok(_) | Err(SendError::Changed(_)) => return Err(Failure::Changed),
-                Err(SendError::Cancelled) => return Err(cut_short()),
-                Err(error) => error,
-            };
+            let error =
+                match self.remote.put_file(&ticket, FileToSend { open: open.clone(), size, mime }, &upload.token).await
+                {
+                    Ok(sent) if sent.md5 == content => return Ok(ticket.path),
+                    Ok(_) | Err(SendError::Changed(_)) => return Err(Failure::Changed),
+                    Err(SendError::Cancelled) => return Err(cut_short()),
+                    Err(error) => error,
+                };
             attempt += 1;
             if !error.retry_with_new_ticket() || attempt >= SEND_ATTEMPTS {
                 let problem =
                     Problem { action: action.into(), cause: error.to_string(), advice: error.advice().into() };
-                return Err(Failure::Path { problem, retry: error.retry_with_new_ticket() });
+                return Err(Failure::Path { problem, retry: error.heals() });
             }
             tracing::debug!(path = %row.path, %error, attempt, "sending again with a new ticket");
             let most = 250_u64 << attempt;

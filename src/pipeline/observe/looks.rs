@@ -30,10 +30,18 @@ pub struct Company {
     pub spoken: Arc<HashSet<i64>>,
     /// Only these paths; `None`: all.
     pub only: Option<Arc<Only>>,
-    /// Only these rows may join a plan; `None`: all may.
-    pub among: Option<Arc<HashSet<i64>>>,
+    /// Only these rows may join a plan; `None`: all.
+    pub taking: Option<HashSet<i64>>,
     /// What is to be tried again at this time, in milliseconds since 1970, or before, may join.
     pub now_ms: i64,
+}
+
+impl Company {
+    /// For planning again what spoke for these rows: nobody else joins.
+    #[must_use]
+    pub fn taking(rows: impl IntoIterator<Item = i64>) -> Self {
+        Self { taking: Some(rows.into_iter().collect()), now_ms: i64::MAX, ..Self::default() }
+    }
 }
 
 /// The rows of a content.
@@ -143,9 +151,9 @@ impl<'a> Looks<'a> {
     pub(super) fn may_join(&self, row: &FileRow) -> bool {
         let company = self.company;
         !self.is_spoken_for(row.id)
+            && company.taking.as_ref().is_none_or(|rows| rows.contains(&row.id))
             && !company.tried.contains(&row.id)
             && !company.failed.contains(&row.id)
-            && company.among.as_ref().is_none_or(|among| among.contains(&row.id))
             && self.is_wanted(row)
     }
 

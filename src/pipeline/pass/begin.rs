@@ -94,7 +94,7 @@ impl Pass<'_> {
 }
 
 fn at_once(row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Executed {
-    Executed { row, plan, dropped: Vec::new(), conflicts: Vec::new(), result: Ok(asset) }
+    Executed { row, plan, conflicts: Vec::new(), result: Ok(asset) }
 }
 
 pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {

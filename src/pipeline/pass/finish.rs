@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 
 use super::begin::conflict_problem;
 use super::{Pass, PassError, touches};
+use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, assets, companions, files};
 use crate::live::Change;
@@ -27,8 +28,6 @@ const REFUSALS: u32 = 3;
 const REPLANS: u32 = 5;
 /// A path is acted on this often in a pass, when what others did gives it more to do.
 const TURNS: u32 = 6;
-/// What trying again cannot heal waits for a change: of the file, its asset, the rules, or for `retry`.
-const NOT_BEFORE_A_CHANGE: i64 = i64::MAX;
 
 impl Pass<'_> {
     pub(super) async fn take(&mut self, joined: Result<Vec<Executed>, JoinError>) -> Result<(), PassError> {
@@ -44,7 +43,7 @@ impl Pass<'_> {
     }
 
     pub(super) async fn finish(&mut self, executed: Executed) -> Result<(), PassError> {
-        let Executed { row, plan, dropped, conflicts, result } = executed;
+        let Executed { row, plan, conflicts, result } = executed;
         self.tick();
         for conflict in &conflicts {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
@@ -53,14 +52,9 @@ impl Pass<'_> {
             self.busy.remove(asset);
         }
         let under_way = Arc::make_mut(&mut self.under_way);
-        for id in plan.rows(&row).map(|row| row.id).chain(dropped.iter().copied()) {
-            under_way.remove(&id);
+        for row in plan.rows(&row) {
+            under_way.remove(&row.id);
         }
-        let tried = Arc::make_mut(&mut self.tried);
-        for id in &dropped {
-            tried.remove(id);
-        }
-        self.refreshed |= !dropped.is_empty();
         match result {
             Ok(asset) => self.done(row, plan, asset).await,
             Err(Failure::Changed) => {
@@ -270,13 +264,14 @@ impl Pass<'_> {
         self.fail_together(&row, plan, problem, true).await
     }
 
-    pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry_at: i64) -> Result<(), PassError> {
-        self.fail_all(vec![(row.clone(), problem.clone(), retry_at)]).await
+    pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry: RetryAt) -> Result<(), PassError> {
+        self.fail_all(vec![(row.clone(), problem.clone(), retry)]).await
     }
 
-    /// These rows could not be mirrored: each with why, and when it is tried again, in milliseconds since 1970.
-    pub(super) async fn fail_all(&mut self, failures: Vec<(FileRow, Problem, i64)>) -> Result<(), PassError> {
-        for (row, problem, _) in &failures {
+    /// These rows could not be mirrored: each with why, and when it is tried again.
+    pub(super) async fn fail_all(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
+        for (row, problem, retry) in &failures {
+            debug_assert!(retry.keeps(&problem.advice), "what is told is not done: {retry:?} {problem:?}");
             Arc::make_mut(&mut self.failed).insert(row.id);
             self.context.progress.failed();
             self.report.fail(row.path.key(), problem);
@@ -287,20 +282,20 @@ impl Pass<'_> {
         }
         let soon = in_ms(FIRST_RETRY);
         let write = move |conn: &rusqlite::Connection| {
-            failures.iter().try_for_each(|(row, problem, at)| files::failed(conn, row, problem, *at, soon))
+            failures.iter().try_for_each(|(row, problem, retry)| files::failed(conn, row, problem, *retry, soon))
         };
         self.context.index.call(write).await.map_err(PassError::from)
     }
 }
 
-/// When a path that failed has its next turn, as milliseconds since 1970.
-pub(super) fn next_try(row: &FileRow, heals: bool) -> i64 {
-    if heals { retry_at(row.failures) } else { NOT_BEFORE_A_CHANGE }
-}
-
-/// Milliseconds since 1970 when a path that failed so many times before is tried again: 10 s, doubling, an hour at most.
-fn retry_at(failures: u32) -> i64 {
-    in_ms((FIRST_RETRY * (1 << failures.min(9))).min(SignedDuration::from_hours(1)))
+/// When a path that failed has its next turn. Where trying again can help, that is after 10 s, then after twice as long
+/// each time, up to [`LONGEST_WAIT_MS`].
+pub(super) fn next_try(row: &FileRow, heals: bool) -> RetryAt {
+    if !heals {
+        return RetryAt::AfterAChange;
+    }
+    let wait = FIRST_RETRY * (1 << row.failures.min(9));
+    RetryAt::after(Timestamp::now().as_millisecond(), i64::try_from(wait.as_millis()).unwrap_or(LONGEST_WAIT_MS))
 }
 
 fn in_ms(span: SignedDuration) -> i64 {

@@ -93,7 +93,7 @@ impl Pass<'_> {
             tried: self.tried.clone(),
             spoken: self.spoken.clone(),
             only: self.context.only.clone(),
-            among: None,
+            taking: None,
             now_ms: if self.context.impatient { i64::MAX } else { Timestamp::now().as_millisecond() },
         }
     }

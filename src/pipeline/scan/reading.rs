@@ -6,7 +6,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
+use super::looks::{Kind, Look};
 use super::{Scan, ScanError, Severity, lock, now_ns, taken};
 use crate::disk::{DigestError, Digested, Fingerprint, Job, digest_all};
 use crate::index::files::{FoundFile, Problem};
@@ -23,7 +25,7 @@ pub(super) struct Reading<'a> {
     pending: Mutex<Vec<FoundFile>>,
     read: AtomicU64,
     bytes: AtomicU64,
-    restless: Mutex<Vec<(RelPath, Fingerprint)>>,
+    looks: Mutex<Vec<Look>>,
     problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
     failure: Mutex<Option<IndexError>>,
 }
@@ -32,18 +34,18 @@ pub(super) struct Reading<'a> {
 pub(super) struct Read {
     files: u64,
     bytes: u64,
-    restless: Vec<(RelPath, Fingerprint)>,
+    looks: Vec<Look>,
     problems: Vec<(RelPath, Problem, Severity)>,
 }
 
 impl Scan {
     /// Adds what was read to the totals.
     pub(super) fn add(&mut self, read: Read) {
-        let Read { files, bytes, restless, problems } = read;
+        let Read { files, bytes, looks, problems } = read;
         self.totals.read += files;
         self.totals.bytes_read += bytes;
         self.totals.problems.extend(problems);
-        self.restless.extend(restless);
+        self.looks.add(looks);
     }
 }
 
@@ -55,26 +57,31 @@ impl<'a> Reading<'a> {
             pending: Mutex::default(),
             read: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            restless: Mutex::default(),
+            looks: Mutex::default(),
             problems: Mutex::default(),
             failure: Mutex::default(),
         }
     }
 
     pub(super) fn read_all(&self, queue: Receiver<Job>) {
-        digest_all(&self.scan.request.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
+        digest_all(&self.scan.root, queue.into_iter(), 0, &self.scan.stop, &|job, outcome| {
             self.done(job, outcome);
         });
     }
 
     fn done(&self, job: Job, outcome: Result<Digested, DigestError>) {
-        let Job { path, print } = job;
+        let Job { path, print, seen_for } = job;
         self.scan.request.tick();
         match outcome {
-            Ok(digested) => self.keep(path, print, &digested),
-            Err(DigestError::Changed) => lock(&self.restless).push((path, print)),
+            Ok(digested) => self.keep(path, print, seen_for, digested),
+            Err(DigestError::Changed) => {
+                lock(&self.looks).push(Look { path, kind: Kind::File, print, at: None });
+            }
             Err(DigestError::Vanished) => {
                 self.note(path, Severity::Skipped, "it went away while it was read", "nothing: it is gone");
+            }
+            Err(DigestError::Skipped(why)) => {
+                self.note(path, Severity::Skipped, &why.to_string(), "exclude it, or put a regular file there");
             }
             Err(error @ DigestError::Unreadable(_)) => {
                 self.note(path, Severity::Failed, &error.to_string(), "check its permissions and the disk");
@@ -83,9 +90,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn keep(&self, path: RelPath, print: Fingerprint, digested: &Digested) {
+    fn keep(&self, path: RelPath, print: Fingerprint, seen_for: Duration, digested: Digested) {
         let request = &self.scan.request;
-        let embedded = request.embedded.map(|read| read(&path.below(&request.root), &path, print.size)).transpose();
+        let embedded = request.embedded.map(|read| read(digested.file, &path, print.size)).transpose();
         let embedded = match embedded {
             Ok(embedded) => embedded.flatten(),
             // Taken in without them, it would lose what its metadata say until it changes again.
@@ -97,7 +104,13 @@ impl<'a> Reading<'a> {
         self.read.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(print.size, Ordering::Relaxed);
         request.progress.read(print.size);
-        let found = FoundFile { path, print, read_at_ns: self.started_ns, md5: digested.md5, embedded };
+        let found = FoundFile {
+            path,
+            print,
+            read_at_ns: request.read_at(&print, self.started_ns, seen_for),
+            md5: digested.md5,
+            embedded,
+        };
         let full = {
             let mut pending = lock(&self.pending);
             pending.push(found);
@@ -113,18 +126,13 @@ impl<'a> Reading<'a> {
 
     /// What was read, once all is; nothing is left behind unwritten.
     pub(super) fn end(self) -> Result<Read, ScanError> {
-        let Self { scan, read, bytes, restless, problems, failure, pending, .. } = self;
+        let Self { scan, read, bytes, looks, problems, failure, pending, .. } = self;
         if let Some(error) = taken(failure) {
             return Err(error.into());
         }
         let (mirror, pending) = (scan.request.mirror, taken(pending));
         scan.index.call_blocking(move |conn| files::found(conn, mirror, &pending))?;
-        Ok(Read {
-            files: read.into_inner(),
-            bytes: bytes.into_inner(),
-            restless: taken(restless),
-            problems: taken(problems),
-        })
+        Ok(Read { files: read.into_inner(), bytes: bytes.into_inner(), looks: taken(looks), problems: taken(problems) })
     }
 
     fn note(&self, path: RelPath, severity: Severity, cause: &str, advice: &str) {

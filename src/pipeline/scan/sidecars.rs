@@ -1,13 +1,14 @@
 //! Metadata files as a scan finds them.
 //!
-//! Owns: which of them are read again, and which files are looked at again because of it. Reads no meaning into them: that
-//! is `metadata`. Called by: `pipeline::scan`, after each walk.
+//! Owns: which of them are read again, that none is read in the middle of being written, and which files are looked at
+//! again because of it. Reads no meaning into them: that is `metadata`. Called by: `pipeline::scan`, after each walk.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::io::Read as _;
 
+use super::looks::{Look, Settled, needs_second_look};
 use super::{Scan, ScanError, now_ns};
-use crate::disk::{Fingerprint, Walked};
+use crate::disk::{Fingerprint, OpenError, RootDir, Walked};
 use crate::index::listed;
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::metadata::remote_list::LIST_NAME;
@@ -21,7 +22,7 @@ impl Scan {
     pub(super) fn sidecars(
         &mut self,
         under: Option<&[&str]>,
-        found: Vec<(RelPath, Fingerprint)>,
+        found: Vec<Look>,
         walked: &Walked,
     ) -> Result<(), ScanError> {
         let mirror = self.request.mirror;
@@ -36,44 +37,24 @@ impl Scan {
                 under.is_none_or(|under| under.iter().any(is_in))
             })
             .collect();
-        for (path, print) in found {
-            gone.remove(path.key());
-            let known = stored.iter().find(|sidecar| sidecar.path == path.key());
-            if known.is_some_and(|known| {
-                (known.mtime_ns, known.size, known.inode) == (print.mtime_ns, print.size, print.inode)
-                    && print.quiet_for(now_ns()).is_some_and(|quiet| quiet > Duration::from_secs(3))
-            }) {
+        let mut ready = Vec::new();
+        for look in found {
+            gone.remove(look.path.key());
+            let known = stored.iter().find(|sidecar| sidecar.path == look.path.key());
+            if known
+                .is_some_and(|known| look.print.unchanged_since(&known.print) && !known.print.racy(known.read_at_ns))
+            {
                 continue;
             }
-            let content = if print.size > MAX_SIDECAR_BYTES {
-                self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
-                Vec::new()
+            let settled = self.request.settled.get(&look.print).copied();
+            if settled.is_none() && needs_second_look(&look.print, self.request.clock, now_ns(), self.request.settle) {
+                self.looks.add([look]);
             } else {
-                match std::fs::read(path.below(&self.request.root)) {
-                    Ok(content) => content,
-                    Err(error) => {
-                        let cause = format!("the metadata file cannot be read: {error}");
-                        self.problem(&path, "read", &cause, "check its permissions");
-                        continue;
-                    }
-                }
-            };
-            if known.is_some_and(|known| known.content == content) {
-                continue;
+                let Look { path, kind, print, .. } = look;
+                ready.push(Settled { path, kind, print, seen_for: settled.unwrap_or_default() });
             }
-            self.totals.sidecars_changed += 1;
-            let sidecar = StoredSidecar {
-                path: path.key().to_owned(),
-                mtime_ns: print.mtime_ns,
-                size: print.size,
-                inode: print.inode,
-                content,
-            };
-            self.index.call_blocking(move |conn| {
-                sidecars::put(conn, mirror, &sidecar)?;
-                touch_subjects(conn, mirror, &sidecar.path)
-            })?;
         }
+        self.read_sidecars(ready)?;
         if walked.complete {
             for path in gone {
                 self.totals.sidecars_changed += 1;
@@ -85,6 +66,69 @@ impl Scan {
         }
         Ok(())
     }
+
+    /// Reads metadata files that have settled.
+    pub(super) fn read_sidecars(&mut self, settled: Vec<Settled>) -> Result<(), ScanError> {
+        let mirror = self.request.mirror;
+        for Settled { path, kind, print, seen_for } in settled {
+            let started = now_ns();
+            let content = match read_as(&self.root, &path, &print) {
+                Ok(Some(content)) => content,
+                Ok(None) => {
+                    self.looks.add([Look { path, kind, print, at: None }]);
+                    continue;
+                }
+                // The walk that the next scan begins with tells what became of it.
+                Err(OpenError::Gone) => continue,
+                Err(OpenError::TooLarge { .. }) => {
+                    self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
+                    Vec::new()
+                }
+                Err(error) => {
+                    let cause = format!("the metadata file cannot be read: {error}");
+                    let advice = match error {
+                        OpenError::Refused(_) => "check its permissions",
+                        _ => "put a regular file there; until then what it said before stays in force",
+                    };
+                    self.problem(&path, "read", &cause, advice);
+                    continue;
+                }
+            };
+            let read_at_ns = self.request.read_at(&print, started, seen_for);
+            let sidecar = StoredSidecar { path: path.key().to_owned(), print, read_at_ns, content };
+            let changed = self.index.call_blocking(move |conn| {
+                let same = sidecars::content(conn, mirror, &sidecar.path)?.as_ref() == Some(&sidecar.content);
+                if same {
+                    sidecars::touched(conn, mirror, &sidecar)?;
+                } else {
+                    sidecars::put(conn, mirror, &sidecar)?;
+                    touch_subjects(conn, mirror, &sidecar.path)?;
+                }
+                Ok(!same)
+            })?;
+            self.totals.sidecars_changed += u64::from(changed);
+        }
+        Ok(())
+    }
+}
+
+/// The content of the file that looks like `print`, before and after it is read; `None` when it does not.
+pub(super) fn read_as(root: &RootDir, path: &RelPath, print: &Fingerprint) -> Result<Option<Vec<u8>>, OpenError> {
+    let (file, metadata) = root.file_and_metadata(path)?;
+    let is_it = |metadata: &std::fs::Metadata| Fingerprint::from(metadata).unchanged_since(print);
+    if !is_it(&metadata) {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    let most = MAX_SIDECAR_BYTES;
+    // What the file says of its size is not believed: it may grow, and some systems' files tell none.
+    (&file).take(most + 1).read_to_end(&mut content).map_err(OpenError::Refused)?;
+    if content.len() as u64 > most {
+        return Err(OpenError::TooLarge { most });
+    }
+    // By its name too: a file that took its place meanwhile is another one.
+    let still = is_it(&file.metadata().map_err(OpenError::Refused)?) && is_it(&root.named(path)?);
+    Ok(still.then_some(content))
 }
 
 /// Looks again at the files a sidecar tells about.

@@ -7,9 +7,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
-use super::{Restless, Scan, Severity, is_quiet, lock, now_ns};
-use crate::disk::{Fingerprint, Found, Job};
+use super::looks::{Kind, Look, needs_second_look};
+use super::{Scan, Severity, lock, now_ns};
+use crate::disk::{Found, Job};
 use crate::index::IndexError;
 use crate::index::files::{KnownFiles, Problem, Seen};
 use crate::model::RelPath;
@@ -31,8 +33,9 @@ pub(super) struct Shared<'a> {
     pub(super) early: Mutex<Vec<Vec<Found>>>,
     pub(super) jobs: SyncSender<Job>,
     pub(super) files: AtomicU64,
-    pub(super) restless: Mutex<Vec<(RelPath, Fingerprint)>>,
-    pub(super) sidecars: Mutex<Vec<(RelPath, Fingerprint)>>,
+    /// First looks at files that need a second.
+    pub(super) looks: Mutex<Vec<Look>>,
+    pub(super) sidecars: Mutex<Vec<Look>>,
     pub(super) problems: Mutex<Vec<(RelPath, Problem, Severity)>>,
 }
 
@@ -61,7 +64,7 @@ impl Shared<'_> {
     fn compare(&self, batch: Vec<Found>) -> ControlFlow<()> {
         let Ok(known) = self.known.wait() else { return ControlFlow::Break(()) };
         let request = &self.scan.request;
-        let now = now_ns();
+        let (now, at) = (now_ns(), Some(Instant::now()));
         for found in batch {
             match found {
                 Found::File { path, print } => {
@@ -78,13 +81,18 @@ impl Shared<'_> {
                             "it is larger than 1 GB, the service's limit",
                             "make it smaller, or exclude it",
                         );
-                    } else if request.restless != Restless::Read && !is_quiet(&print, now, request.settle) {
-                        lock(&self.restless).push((path, print));
-                    } else if self.jobs.send(Job { path, print }).is_err() {
+                        continue;
+                    }
+                    let settled = request.settled.get(&print).copied();
+                    if settled.is_none() && needs_second_look(&print, request.clock, now, request.settle) {
+                        lock(&self.looks).push(Look { path, kind: Kind::File, print, at });
+                    } else if self.jobs.send(Job { path, print, seen_for: settled.unwrap_or_default() }).is_err() {
                         return ControlFlow::Break(());
                     }
                 }
-                Found::Sidecar { path, print, .. } => lock(&self.sidecars).push((path, print)),
+                Found::Sidecar { path, print, .. } => {
+                    lock(&self.sidecars).push(Look { path, kind: Kind::Sidecar, print, at });
+                }
                 Found::Skipped { path, why } => {
                     self.note(
                         path,

@@ -2,6 +2,7 @@
 //!
 //! Owns: the values. Never does: waiting.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::disk::{Fingerprint, Found, Glance, WalkError};
@@ -100,6 +101,8 @@ pub struct StillChanging {
 pub struct Batch {
     /// Files to observe.
     pub changed: Vec<RelPath>,
+    /// What two looks at them showed, and how far apart these were.
+    pub prints: HashMap<Fingerprint, Duration>,
     /// Paths that stayed gone; each may be a file or a folder with all that was in it.
     pub removed: Vec<RelPath>,
     /// Folders to scan; none lies in another of them.

@@ -589,3 +589,155 @@ proptest! {
         }
     }
 }
+
+fn print(size: u64, mtime_ns: i64) -> Fingerprint {
+    Fingerprint { size, mtime_ns, ctime_ns: mtime_ns, inode: 1, dev: 1 }
+}
+
+/// Answers every ask with `disk` until `until`, a millisecond at a time; when `a` came out, and how many looks it took.
+fn settles(
+    settle: &mut Settle,
+    start: Instant,
+    until: u64,
+    mut act: impl FnMut(&mut Settle, u64),
+    disk: impl Fn(u64) -> Look,
+) -> (Option<(u64, Batch)>, u32) {
+    let mut looks = 0;
+    for ms in 0..until {
+        let now = start + Duration::from_millis(ms);
+        act(settle, ms);
+        for ask in settle.asks(now) {
+            looks += 1;
+            settle.looked(ask, disk(ms), now);
+        }
+        if let Some(batch) = settle.due(now) {
+            return (Some((ms, batch)), looks);
+        }
+    }
+    (None, looks)
+}
+
+#[test]
+fn scans_that_follow_each_other_faster_than_a_file_settles_begin_no_wait_anew() {
+    for every in [10, 500, 1000, 1900] {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut settle = Settle::new(Timing::new(SETTLE));
+        let scan = |settle: &mut Settle, ms: u64| {
+            if ms.is_multiple_of(every) {
+                settle.seen(rel("a"), print(5, 7), at(ms), at(ms));
+            }
+        };
+        let (out, looks) = settles(&mut settle, start, 10_000, scan, |_| Look::File(print(5, 7)));
+        let (ms, batch) = out.expect("each scan began the wait anew");
+        assert_eq!((ms, looks, batch.changed), (2000, 1, vec![rel("a")]), "every {every} ms");
+        assert!(batch.prints[&print(5, 7)] >= SETTLE);
+    }
+}
+
+#[test]
+fn scans_that_see_the_same_absence_let_a_removal_settle() {
+    let start = Instant::now();
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.touched(rel("a"), Touch::Removed, start);
+    // A scan that began before the file went tells nothing about what is there now.
+    let scan = |settle: &mut Settle, ms: u64| {
+        if ms > 0 && ms.is_multiple_of(1000) {
+            settle.seen(rel("a"), print(5, 7), start.checked_sub(SETTLE).unwrap(), start + Duration::from_millis(ms));
+        }
+    };
+    let (out, _) = settles(&mut settle, start, 20_000, scan, |_| Look::Gone);
+    let (ms, batch) = out.unwrap();
+    assert_eq!((ms, batch.removed), (5000, vec![rel("a")]));
+}
+
+#[test]
+fn a_file_that_scans_see_grow_waits_from_the_last_change() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let size = |ms: u64| ms.min(7000) / 700;
+    // Its mtime lies in the past, in the future, or is set back each time.
+    for mtime_ns in [-7_200_000_000_000, 0, i64::MAX] {
+        let shown = |ms: u64| Fingerprint { mtime_ns, ctime_ns: 0, ..print(size(ms), 0) };
+        let mut settle = Settle::new(Timing::new(SETTLE));
+        let scan = |settle: &mut Settle, ms: u64| {
+            if ms.is_multiple_of(300) {
+                settle.seen(rel("a"), shown(ms), at(ms), at(ms));
+            }
+        };
+        let (out, _) = settles(&mut settle, start, 20_000, scan, |ms| Look::File(shown(ms)));
+        let (ms, batch) = out.unwrap();
+        assert!((9000..9400).contains(&ms), "{ms}");
+        assert!(batch.prints.contains_key(&shown(ms)) && batch.prints.len() == 1);
+    }
+}
+
+#[test]
+fn a_look_older_than_a_touch_is_no_look() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.touched(rel("a"), Touch::Changed, at(1000));
+    settle.seen(rel("a"), print(1, 1), at(0), at(1001));
+    let (out, _) = settles(&mut settle, start, 20_000, |_, _| {}, |_| Look::File(print(2, 2)));
+    let (ms, batch) = out.unwrap();
+    assert!((3000..3100).contains(&ms), "{ms}");
+    assert!(batch.prints.contains_key(&print(2, 2)));
+}
+
+#[test]
+fn a_file_a_scan_sees_while_its_removal_waits_is_back_and_settles() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.touched(rel("a"), Touch::Removed, start);
+    settle.seen(rel("a"), print(2, 2), at(500), at(500));
+    let (out, _) = settles(&mut settle, start, 20_000, |_, _| {}, |_| Look::File(print(2, 2)));
+    let (ms, batch) = out.unwrap();
+    assert_eq!((ms, batch.changed, batch.removed), (2500, vec![rel("a")], vec![]));
+}
+
+#[test]
+fn what_settled_and_still_waits_for_others_is_not_begun_anew_by_a_scan() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.seen(rel("a"), print(1, 1), at(0), at(0));
+    settle.seen(rel("b"), print(2, 2), at(1900), at(1900));
+    for ms in [2000, 3000] {
+        for ask in settle.asks(at(ms)) {
+            settle.looked(ask, Look::File(print(1, 1)), at(ms));
+        }
+        settle.seen(rel("a"), print(1, 1), at(ms), at(ms));
+        assert_eq!(settle.len(), 2);
+    }
+    assert!(settle.ready.contains_key(&rel("a")));
+    settle.seen(rel("a"), print(9, 9), at(3100), at(3100));
+    assert!(!settle.ready.contains_key(&rel("a")), "another file is another wait");
+}
+
+#[test]
+fn an_absence_that_every_scan_sees_is_one_wait() {
+    for every in [100, 1000, 4900] {
+        let start = Instant::now();
+        let mut settle = Settle::new(Timing::new(SETTLE));
+        let scan = |settle: &mut Settle, ms: u64| {
+            if ms.is_multiple_of(every) {
+                settle.absent(rel("a"), start + Duration::from_millis(ms));
+            }
+        };
+        let (out, _) = settles(&mut settle, start, 20_000, scan, |_| Look::Gone);
+        let (ms, batch) = out.expect("each scan began the wait anew");
+        assert_eq!((ms, batch.removed), (5000, vec![rel("a")]), "every {every} ms");
+    }
+}
+
+#[test]
+fn an_absence_does_not_hide_what_is_waited_for() {
+    let start = Instant::now();
+    let mut settle = Settle::new(Timing::new(SETTLE));
+    settle.touched(rel("a"), Touch::Changed, start);
+    settle.absent(rel("a"), start);
+    let (out, _) = settles(&mut settle, start, 20_000, |_, _| {}, |_| Look::File(print(1, 1)));
+    assert_eq!(out.unwrap().1.changed, [rel("a")]);
+}

@@ -40,7 +40,7 @@ pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
         problem: Problem {
             action: action.into(),
             cause: format!("the answer was lost, and the track does not show: {error}"),
-            advice: "the next pass looks again before anything is sent again".into(),
+            advice: "it is looked at again before anything is sent again".into(),
         },
         retry: true,
     }

@@ -147,13 +147,19 @@ pub(super) const TABLE: &[Row] = &[
         Scope::All,
         "the service does not know a filter: check it, or report a bug if it is not yours",
     ),
-    row("NOT_FOUND", ApiErrorKind::NotFound, false, Scope::File, "it was deleted meanwhile; the next pass looks again"),
+    row(
+        "NOT_FOUND",
+        ApiErrorKind::NotFound,
+        false,
+        Scope::File,
+        "it was deleted meanwhile; the media area is looked at again",
+    ),
     row(
         "MISSING_UPLOAD_IDS",
         ApiErrorKind::NotFound,
         false,
         Scope::File,
-        "some of these assets were deleted meanwhile; the next pass looks again",
+        "some of these assets were deleted meanwhile; the media area is looked at again",
     ),
     row(
         "UPLOAD_IS_CURRENTLY_IN_USE",

@@ -141,7 +141,7 @@ impl ApiErrorKind {
             Self::Budget => "monthly_budget is spent: raise it, or wait for the next month",
             Self::Concurrent => "another change is running; it passes",
             Self::Invalid => "correct the value named here",
-            Self::NotFound => "it was deleted meanwhile; the next pass looks again",
+            Self::NotFound => "it was deleted meanwhile; the media area is looked at again",
             Self::InUse => "take the asset out of the records that use it first",
             Self::Validation => "change the file, or the validations of the records that use it",
             Self::Storage => "look at the project's storage settings",
@@ -150,7 +150,7 @@ impl ApiErrorKind {
                  trouble; it is tried again"
             }
             Self::Network => "check the network, the proxy and base_url; it is tried again",
-            Self::Job => "the service did not finish in time; the next pass looks at what became of it",
+            Self::Job => "the service did not finish in time; what became of it is looked at again",
         }
     }
 }

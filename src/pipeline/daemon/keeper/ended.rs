@@ -12,6 +12,7 @@ use super::work::{Job, Looked, Place, Worked};
 use crate::error::RunError;
 use crate::live::{Phase, Waiting};
 use crate::model::RelPath;
+use crate::pipeline::scan::Look as FirstLook;
 use crate::pipeline::settle::Touch;
 use crate::remote::ApiError;
 
@@ -21,7 +22,7 @@ const AFTER_A_FALL: Duration = Duration::from_secs(30);
 impl Keeper {
     /// A look at the disk ended.
     pub(super) fn looked(&mut self, looked: Option<Result<Looked, RunError>>) -> Result<(), RunError> {
-        let Looked { place, files, restless, problems, began, emptied } = match looked {
+        let Looked { place, files, restless, held, problems, began, emptied } = match looked {
             Some(Ok(looked)) => looked,
             // It is not known what was seen: everything is looked at again.
             None => {
@@ -38,8 +39,14 @@ impl Keeper {
             return Ok(());
         }
         let now = Instant::now();
-        for path in restless {
-            self.settle.touched(path, Touch::Changed, now);
+        for FirstLook { path, print, at, .. } in restless {
+            match at {
+                Some(at) => self.settle.seen(path, print, at, now),
+                None => self.settle.touched(path, Touch::Changed, now),
+            }
+        }
+        for path in held {
+            self.settle.absent(path, now);
         }
         self.standing.scanned(&self.config.name, &place, problems);
         self.unread_may_differ = true;
@@ -56,7 +63,7 @@ impl Keeper {
             self.scanned = Some((files, began));
             self.live.scanned(&self.config.name);
         }
-        if let (Place::Settled(paths), false) = (place, self.pass.is_free()) {
+        if let (Place::Settled(paths, _), false) = (place, self.pass.is_free()) {
             self.urgent.push(paths.into_iter().map(|path| path.key().to_owned()));
         }
         self.dirty = true;

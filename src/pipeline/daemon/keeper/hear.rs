@@ -96,7 +96,7 @@ impl Keeper {
         self.folders.extend(batch.folders);
         let settled: Vec<RelPath> = batch.changed.into_iter().chain(batch.removed).collect();
         if !settled.is_empty() {
-            let place = Place::Settled(settled);
+            let place = Place::Settled(settled, Arc::new(batch.prints));
             self.files.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
         }
     }

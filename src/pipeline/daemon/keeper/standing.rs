@@ -31,7 +31,7 @@ impl Standing {
     pub fn scanned(&mut self, mirror: &str, place: &Place, found: Vec<(RelPath, Problem, Severity)>) {
         let before = match place {
             Place::Whole => std::mem::take(&mut self.problems),
-            Place::Folders(paths) | Place::Settled(paths) => self.take(paths),
+            Place::Folders(paths) | Place::Settled(paths, _) => self.take(paths),
         };
         let mut new = Vec::new();
         for (path, problem, severity) in found {
@@ -104,6 +104,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -127,7 +129,7 @@ mod tests {
         assert_eq!(standing.paths(None), [path("a/y"), path("ab")]);
         assert_eq!(standing.paths(Some("a")), [path("a/y")]);
         assert_eq!(standing.paths(Some("a/y")), [path("a/y")]);
-        standing.scanned("m", &Place::Settled(vec![path("ab")]), Vec::new());
+        standing.scanned("m", &Place::Settled(vec![path("ab")], Arc::default()), Vec::new());
         assert_eq!((shown(&standing), standing.failed()), (vec!["a/y 2".to_owned()], 1));
         standing.scanned("m", &Place::Whole, Vec::new());
         assert_eq!(standing.failed(), 0);

@@ -2,13 +2,14 @@
 //!
 //! Owns: the steps of each. Never does: choosing when; that is the loop's. Called by: the keeper.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::{Found, Selection};
+use crate::disk::{Fingerprint, Found, Selection};
 use crate::error::RunError;
 use crate::index::{Problem, files};
 use crate::live::{Live, Phase};
@@ -19,7 +20,7 @@ use crate::report::MirrorReport;
 use super::super::super::mirror::{MirrorRun, RunRequest, Turn};
 use super::super::super::pass::PassEnd;
 use super::super::super::refresh::RefreshError;
-use super::super::super::scan::{Restless, Scanned, Severity};
+use super::super::super::scan::{Look as FirstLook, Restless, Scanned, Severity};
 use super::super::super::session::Session;
 
 /// A look at the remote older than this is renewed before a batch.
@@ -32,8 +33,8 @@ pub enum Place {
     Whole,
     /// Folders that appeared, with all below.
     Folders(Vec<RelPath>),
-    /// Paths that have settled.
-    Settled(Vec<RelPath>),
+    /// Paths that have settled, and what the files among them were seen as for how long.
+    Settled(Vec<RelPath>, Arc<HashMap<Fingerprint, Duration>>),
 }
 
 /// What a look at the disk showed.
@@ -43,8 +44,10 @@ pub struct Looked {
     pub place: Place,
     /// Files that are to be mirrored, in all of that place.
     pub files: u64,
-    /// Still being written.
-    pub restless: Vec<RelPath>,
+    /// What may still be in the middle of being written, with the last look at each.
+    pub restless: Vec<FirstLook>,
+    /// What is not where it was, and may be one of those under another name.
+    pub held: Vec<RelPath>,
     /// What cannot be mirrored as it is.
     pub problems: Vec<(RelPath, Problem, Severity)>,
     /// When it began.
@@ -67,17 +70,19 @@ pub async fn look(
     let began = Instant::now();
     let index = &session.index;
     run.check_root(index).await?;
-    let (only, restless) = match &place {
-        Place::Whole => (None, Restless::Leave),
-        Place::Folders(folders) => (Some(folders.clone()), Restless::Leave),
-        Place::Settled(paths) => (Some(paths.clone()), Restless::Read),
+    let (only, settled) = match &place {
+        Place::Whole => (None, Arc::default()),
+        Place::Folders(folders) => (Some(folders.clone()), Arc::default()),
+        Place::Settled(paths, settled) => (Some(paths.clone()), settled.clone()),
     };
-    let Scanned { files, mut unsettled, mut problems, .. } = run.scan_as(index, only.clone(), restless, &stop).await?;
+    let Scanned { files, mut unsettled, mut held, mut problems, .. } =
+        run.scan_as(index, only.clone(), Restless::Leave, settled.clone(), &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
         if !related.is_empty() {
-            let scanned = run.scan_as(index, Some(related), Restless::Leave, &stop).await?;
+            let scanned = run.scan_as(index, Some(related), Restless::Leave, settled, &stop).await?;
             unsettled.extend(scanned.unsettled);
+            held.extend(scanned.held);
             problems.extend(scanned.problems);
         }
     }
@@ -87,7 +92,7 @@ pub async fn look(
     // A file that is still being written is one, though the index does not have it yet.
     let emptied =
         files == 0 && unsettled.is_empty() && !index.call(move |conn| files::any_present(conn, mirror)).await?;
-    Ok(Looked { place, files, restless: unsettled, problems, began, emptied })
+    Ok(Looked { place, files, restless: unsettled, held, problems, began, emptied })
 }
 
 /// What a pass is about.

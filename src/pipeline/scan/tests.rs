@@ -1,0 +1,192 @@
+//! Scans of real folders, with the clock of the file system given.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::time::UNIX_EPOCH;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::index::settings;
+
+const SETTLE: Duration = Duration::from_millis(300);
+
+struct Place {
+    dir: TempDir,
+    index: Index,
+    mirror: i64,
+}
+
+impl Place {
+    /// With so many files, whose mtimes lie far back.
+    fn with(files: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        let index = Index::open(&dir.path().join("index.sqlite")).unwrap().index;
+        let mirror = index.call_blocking(|conn| Ok(settings::mirror(conn, "brand")?.id)).unwrap();
+        let place = Self { dir, index, mirror };
+        (0..files).for_each(|number| place.write(&format!("{number}.png"), &number.to_string()));
+        place
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.root().join(name);
+        fs::write(&path, content).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH + Duration::from_nanos(7)).unwrap();
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    fn request(&self, clock: FileClock, restless: Restless) -> ScanRequest {
+        ScanRequest {
+            mirror: self.mirror,
+            root: self.root(),
+            selection: Arc::new(Selection::new(&[], &["*.skip".into()]).unwrap()),
+            settle: SETTLE,
+            clock,
+            settled: Arc::default(),
+            only: None,
+            restless,
+            embedded: None,
+            progress: Arc::default(),
+            live: None,
+        }
+    }
+
+    fn scan(&self, request: &ScanRequest) -> Scanned {
+        scan(&self.index, request, &Arc::new(AtomicBool::new(false))).unwrap()
+    }
+
+    fn print(&self, name: &str) -> Fingerprint {
+        Fingerprint::from(&fs::metadata(self.root().join(name)).unwrap())
+    }
+
+    /// A clock that is ours, for which everything here was changed long ago.
+    fn ours(&self) -> FileClock {
+        FileClock::Ours { dev: self.print("0.png").dev }
+    }
+}
+
+#[test]
+fn where_the_clock_is_not_ours_every_new_file_is_looked_at_twice_and_all_of_them_together() {
+    let place = Place::with(120);
+    place.write("_folder.meta.toml", "title = \"x\"");
+    let request = place.request(FileClock::Unknown, Restless::Wait);
+    let first = place.scan(&request);
+    assert_eq!((first.read, first.looked_again, first.sidecars_changed), (120, 121, 1), "{:?}", first.problems);
+    assert!(first.unsettled.is_empty());
+    let again = place.scan(&request);
+    assert_eq!((again.read, again.looked_again, again.sidecars_changed), (0, 0, 0), "what was read is known");
+    place.write("3.png", "changed");
+    let changed = place.scan(&request);
+    assert_eq!((changed.read, changed.looked_again), (1, 1));
+}
+
+#[test]
+fn where_the_clock_is_ours_an_old_ctime_stands_for_the_first_look() {
+    let place = Place::with(5);
+    let request = place.request(place.ours(), Restless::Wait);
+    thread::sleep(SETTLE + Duration::from_millis(50));
+    let old = place.scan(&request);
+    assert_eq!((old.read, old.looked_again), (5, 0));
+    place.write("new.png", "new");
+    File::open(place.root().join("new.png")).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let new = place.scan(&request);
+    assert_eq!((new.read, new.looked_again), (1, 1), "an mtime that was set proves nothing");
+}
+
+#[test]
+fn without_settling_files_are_read_at_once() {
+    let place = Place::with(5);
+    let request = ScanRequest { settle: Duration::ZERO, ..place.request(FileClock::Unknown, Restless::Wait) };
+    let scanned = place.scan(&request);
+    assert_eq!((scanned.read, scanned.looked_again), (5, 0));
+}
+
+#[test]
+fn a_few_files_are_left_to_the_caller_and_read_when_it_says_that_they_settled_as_they_are() {
+    let place = Place::with(3);
+    symlink("0.png", place.root().join("link.png")).unwrap();
+    place.write("0.png.meta.toml", "title = \"x\"");
+    let request = place.request(FileClock::Unknown, Restless::Leave);
+    let left = place.scan(&request);
+    assert_eq!((left.read, left.looked_again, left.unsettled.len()), (0, 0, 5));
+    assert!(left.unsettled.iter().all(|look| look.at.is_some()));
+    let settled: HashMap<_, _> = left.unsettled.iter().map(|look| (look.print, SETTLE)).collect();
+    // Written to after it had settled: a part of it must not be read.
+    place.write("1.png", "longer than before");
+    let read = place.scan(&ScanRequest { settled: Arc::new(settled), ..request });
+    assert_eq!((read.read, read.sidecars_changed), (3, 1), "the link is the same file");
+    assert_eq!(read.unsettled.iter().map(|look| look.path.key()).collect::<Vec<_>>(), ["1.png"]);
+    assert_eq!(read.unsettled[0].print, place.print("1.png"));
+}
+
+#[test]
+fn very_many_files_are_not_left_to_the_caller() {
+    let place = Place::with(1100);
+    let scanned = place.scan(&place.request(FileClock::Unknown, Restless::Leave));
+    assert_eq!((scanned.read, scanned.looked_again, scanned.unsettled.len()), (1100, 1100, 0));
+}
+
+#[test]
+fn a_file_made_anew_after_the_walk_is_back_whatever_its_times_and_an_excluded_one_is_not() {
+    let place = Place::with(1);
+    fs::create_dir(place.root().join("folder")).unwrap();
+    place.write("folder/a.png", "x");
+    place.write("b.skip", "x");
+    let request = place.request(FileClock::Unknown, Restless::Wait);
+    let back = |key: &str| is_back(&request.root, &RelPath::from_key(key).unwrap(), &request.selection);
+    assert_eq!(back("0.png"), Some((Kind::File, place.print("0.png"))));
+    assert_eq!(back("folder/a.png").map(|(_, print)| print.mtime_ns), Some(7));
+    assert_eq!(back("b.skip"), None);
+    assert_eq!(back("gone.png"), None);
+    assert_eq!(back("folder"), None);
+    assert_eq!(back("gone/a.png"), None);
+}
+
+#[test]
+fn a_metadata_file_is_read_only_as_it_was_looked_at() {
+    let place = Place::with(1);
+    place.write("x.toml", "title = \"x\"");
+    let (root, path) = (RootDir::open(&place.root()).unwrap(), RelPath::from_key("x.toml").unwrap());
+    let read = |print: &Fingerprint| sidecars::read_as(&root, &path, print).unwrap();
+    let print = place.print("x.toml");
+    assert_eq!(read(&print).as_deref(), Some(&b"title = \"x\""[..]));
+    place.write("x.toml", "title = \"half");
+    assert_eq!(read(&print), None);
+}
+
+#[test]
+fn a_file_that_moved_is_not_gone_before_its_new_name_is_settled() {
+    let place = Place::with(3);
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    fs::rename(place.root().join("1.png"), place.root().join("moved.png")).unwrap();
+    let request = place.request(FileClock::Unknown, Restless::Leave);
+    for _ in 0..3 {
+        let seen = place.scan(&request);
+        assert_eq!((seen.vanished, seen.read, seen.unsettled.len()), (0, 0, 1));
+        assert_eq!(seen.held.iter().map(RelPath::key).collect::<Vec<_>>(), ["1.png"]);
+    }
+    let settled = [(place.print("moved.png"), SETTLE)].into_iter().collect();
+    let after = place.scan(&ScanRequest { settled: Arc::new(settled), ..request.clone() });
+    assert_eq!((after.vanished, after.read, after.held.len()), (1, 1, 0));
+    // With nothing unsettled of its size a deleted file is gone at once.
+    fs::remove_file(place.root().join("0.png")).unwrap();
+    place.write("other.png", "of another size");
+    assert_eq!(place.scan(&request).vanished, 1);
+}
+
+#[test]
+fn very_many_files_that_moved_are_moves_in_one_scan() {
+    let place = Place::with(1100);
+    place.scan(&place.request(FileClock::Unknown, Restless::Leave));
+    fs::create_dir(place.root().join("new")).unwrap();
+    for number in 0..1100 {
+        let name = format!("{number}.png");
+        fs::rename(place.root().join(&name), place.root().join("new").join(&name)).unwrap();
+    }
+    let moved = place.scan(&place.request(FileClock::Unknown, Restless::Leave));
+    assert_eq!((moved.read, moved.vanished, moved.held.len(), moved.unsettled.len()), (1100, 1100, 0, 0));
+}
