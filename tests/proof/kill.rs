@@ -8,7 +8,7 @@ use dato_mirror::model::Md5;
 use dato_mirror::sandbox::{Answers, LogEntry, Settings};
 use tokio::task::JoinSet;
 
-use crate::world::{World, config, run};
+use crate::world::{World, config, run, told};
 
 /// Kills without KILLS in the environment.
 const KILLS: usize = 208;
@@ -165,6 +165,29 @@ async fn a_path_killed_while_it_joined_an_asset_has_one_asset_also_when_it_stays
     world.sandbox.clear_log();
     world.run().await.unwrap();
     assert!(world.changes().is_empty(), "a second run changed something: {:?}", world.changes());
+}
+
+/// The replacement had its effect in the media area and not in the index; then the file is put back as it was before.
+#[tokio::test]
+async fn a_file_killed_after_its_replacement_and_put_back_is_replaced_again() {
+    let world = World::new(Settings { answers: Answers::Direct, ..Settings::fast() }).await;
+    world.write("a.png", "one");
+    world.run().await.unwrap();
+    world.write("a.png", "two");
+    let held = world.sandbox.hold_after("PUT /uploads/:id");
+    let killed = tokio::spawn({
+        let config = world.config.clone();
+        async move { run(&config).await }
+    });
+    held.arrived().await;
+    killed.abort();
+    assert!(killed.await.is_err());
+    held.release();
+    world.write("a.png", "one");
+    let end = world.run().await;
+    assert!(end.as_ref().is_ok_and(|end| end.exit == dato_mirror::error::Exit::Done), "{}", told(&end));
+    let contents: Vec<String> = world.assets().into_iter().map(|one| one.md5).collect();
+    assert_eq!(contents, [Md5::of(b"one").to_string()]);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 //! `cargo test --test proof` runs it all in CI's time. More, for a long night:
 //!
 //! ```text
-//! SEEDS=100000 cargo test --test proof model          random histories; START=n begins at another seed
+//! SEEDS=100000 cargo test --test proof model          random histories; START=n begins at that seed, else at another
+//!                                                     every day; STORY=1 tells each, WITHOUT=Copies,Web leaves out
+//!                                                     operations by name, MOST=n goes on until so many have failed
 //! KILLS=2000   cargo test --test proof kill           kill -9 at random moments
 //! PROPTEST_CASES=100000 cargo test --test proof fuzz  anything as input
 //! ```

@@ -5,6 +5,7 @@
 //! The model knows only the folder and what editors did; it has no idea of indexes, plans or calls.
 
 mod check;
+mod choose;
 mod editor;
 mod found;
 mod history;
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 /// Seeds without SEEDS in the environment: CI's share.
 const SEEDS: u64 = 2000;
 /// Worlds at a time.
-const AT_ONCE: u64 = 8;
+const AT_ONCE: u64 = 16;
 
 /// Situations that the seeds must have visited, or the proof proves less than it says.
 const SITUATIONS: [&str; 34] = [

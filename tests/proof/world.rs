@@ -146,12 +146,18 @@ impl World {
     pub fn write(&self, key: &str, content: &str) {
         let path = self.path(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if path.is_dir() {
+            fs::remove_dir(&path).unwrap();
+        }
         fs::write(path, content).unwrap();
     }
 
     pub fn rename(&self, from: &str, to: &str) {
         let to = self.path(to);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
+        if to.is_dir() {
+            fs::remove_dir(&to).unwrap();
+        }
         fs::rename(self.path(from), to).unwrap();
     }
 

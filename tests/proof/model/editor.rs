@@ -133,7 +133,7 @@ impl Left {
             Act::Forge(path) => {
                 let entry =
                     json!({ "brand": { "paths": [path], "md5": Md5::of(text.as_bytes()).to_string(), "made": true } });
-                let id = self.stamp_foreign(sandbox, &text, entry);
+                let id = self.stamp_foreign(sandbox, &text, &entry);
                 if FORGED[..3].contains(&path) {
                     self.forged.insert(id);
                 }
@@ -215,7 +215,7 @@ impl Left {
             }
             Act::CopyStamp(_) => {
                 if let Some(stamp) = custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")) {
-                    self.stamp_foreign(sandbox, &text, stamp.clone());
+                    self.stamp_foreign(sandbox, &text, stamp);
                 }
             }
             _ => {
@@ -237,7 +237,7 @@ impl Left {
         self.forged.remove(id);
     }
 
-    fn stamp_foreign(&mut self, sandbox: &Sandbox, content: &str, stamp: Value) -> String {
+    fn stamp_foreign(&mut self, sandbox: &Sandbox, content: &str, stamp: &Value) -> String {
         let id = sandbox.create_foreign(None, "theirs.png", content.as_bytes()).unwrap();
         let asset = sandbox.assets(None).into_iter().find(|one| one.id == id).unwrap();
         let data = with(&asset, "custom_data", json!({ "dato-mirror": stamp }));

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use dato_mirror::config::policy::{Choice as _, Duplicates, MaxDelete, OnDelete, OnRemoteChange, OnRemoteDelete};
+use dato_mirror::config::policy::{Duplicates, MaxDelete, OnDelete, OnRemoteChange, OnRemoteDelete};
 use dato_mirror::error::{Exit, RunError};
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::sandbox::{Answers, AssetView, Fault, FaultKind, Settings};
 
-use super::editor::{Act, FORGED, Left};
+use super::editor::{Act, Left};
 use super::machine::{Who, sync_partly};
 use crate::world::{World, run_with};
 
@@ -93,38 +93,10 @@ impl Save {
 /// How many copies are a hundred and some.
 const COPIES: usize = 110;
 
-const PATHS: [&str; 8] = ["a.png", "b.png", "d/a.png", "d/b.png", "d/e/c.png", "f/a.png", "f/c.png", "g/b.png"];
-const CONTENTS: [&str; 5] = ["one", "two", "three", "four", "five"];
-const FOLDERS: [(&str, &str); 4] = [("d", "h"), ("f", "d/f"), ("h", "d"), ("g", "f")];
-const ROUTES: [&str; 8] = [
-    "GET /site",
-    "GET /uploads",
-    "POST /upload-requests",
-    "PUT bucket",
-    "POST /uploads",
-    "PUT /uploads/:id",
-    "DELETE /uploads/:id",
-    "POST /uploads/bulk/tag",
-];
-/// Where something may happen in the midst of a run: what is done before the mirror's last look, it must see.
-const MOMENTS: [&str; 9] = [
-    "GET /site",
-    "GET /uploads",
-    "POST /upload-requests",
-    "POST /upload-requests",
-    "PUT bucket",
-    "PUT bucket",
-    "POST /uploads",
-    "GET /uploads/:id/references",
-    "GET /job-results/:id",
-];
-/// Where the look is over and the write on its way.
-const IN_FLIGHT: [&str; 3] = ["PUT /uploads/:id", "DELETE /uploads/:id", "POST /uploads/bulk/tag"];
-
 /// A world and all the model has to know of it.
 pub struct History {
     pub world: World,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     told: Arc<Mutex<Vec<Op>>>,
     pub visited: BTreeMap<&'static str, u64>,
     /// What editors and strangers left.
@@ -176,123 +148,6 @@ impl History {
     /// The editors' book.
     pub fn left(&self) -> MutexGuard<'_, Left> {
         self.left.lock().unwrap()
-    }
-
-    fn path(&mut self) -> &'static str {
-        PATHS[self.random.usize(..PATHS.len())]
-    }
-
-    fn content(&mut self) -> &'static str {
-        CONTENTS[self.random.usize(..CONTENTS.len())]
-    }
-
-    fn policy(&mut self) -> Op {
-        let random = &mut self.random;
-        Op::Policy(
-            OnDelete::ALL[random.usize(..3)],
-            OnRemoteChange::ALL[random.usize(..3)],
-            OnRemoteDelete::ALL[random.usize(..2)],
-            Duplicates::ALL[random.usize(..2)],
-        )
-    }
-
-    fn choose(&mut self) -> Op {
-        let (path, other, content) = (self.path(), self.path(), self.content());
-        let nth = self.random.usize(..16);
-        match self.random.u32(..90) {
-            0..16 => Op::Write(path, content),
-            16..18 => Op::Touch(path),
-            18..23 => Op::Rename(path, other),
-            23..25 => {
-                let (from, to) = FOLDERS[nth % FOLDERS.len()];
-                Op::MoveFolder(from, to)
-            }
-            25..28 => Op::Copy(path, other),
-            28..31 => Op::Delete(path),
-            31..33 => Op::Swap(path, other),
-            33..35 => Op::Rewrite(path, content),
-            35..46 => Op::Editor(self.act(content)),
-            46..50 => Op::Fault(ROUTES[self.random.usize(..ROUTES.len())], self.fault(), self.random.u64(..3)),
-            50..53 => Op::Crash(self.random.u64(..40)),
-            53 => Op::LoseIndex,
-            54 => Op::Backup,
-            55 => Op::OldIndex,
-            56 => Op::OtherMachine,
-            57 => Op::Clock(self.random.i64(-120_000..120_000)),
-            58 => self.policy(),
-            59 => Op::Exclude(nth.is_multiple_of(2)),
-            60..71 => self.editor_during(content),
-            71..78 => self.folder_during(path, other, content),
-            78..81 => Op::Lagging(self.random.u64(..)),
-            81..84 => Op::Web(path, (nth < 12).then_some(content)),
-            84 => Op::Stranger,
-            85 if self.random.u32(..16) == 0 => Op::Copies(content),
-            _ => Op::Run,
-        }
-    }
-
-    fn act(&mut self, content: &'static str) -> Act {
-        let nth = self.random.usize(..16);
-        match self.random.u32(..24) {
-            0..4 => Act::Retag(nth),
-            4..7 => Act::Alt(nth),
-            7..9 => Act::Notes(nth),
-            9 => Act::Custom(nth),
-            10 => Act::Unstamp(nth),
-            11..15 => Act::Replace(nth),
-            15..18 => Act::Delete(nth),
-            18 => Act::Reference(nth),
-            19..22 => Act::Foreign(content),
-            22 => Act::CopyStamp(nth),
-            _ => Act::Forge(FORGED[nth % FORGED.len()]),
-        }
-    }
-
-    fn editor_during(&mut self, content: &'static str) -> Op {
-        let act = self.act(content);
-        let skip = self.skip();
-        let flight = act.is_safe_in_flight() && self.random.bool();
-        let routes: &[&'static str] = if flight { &IN_FLIGHT } else { &MOMENTS };
-        let route = routes[self.random.usize(..routes.len())];
-        if self.random.bool() {
-            return Op::SavedAndEdited(self.path(), content, route, act);
-        }
-        Op::EditorDuring(route, skip, act)
-    }
-
-    /// Most runs make few calls of a kind.
-    fn skip(&mut self) -> u64 {
-        self.random.u64(..8).saturating_sub(5)
-    }
-
-    fn folder_during(&mut self, path: &'static str, other: &'static str, content: &'static str) -> Op {
-        let save = match self.random.u32(..10) {
-            0..5 => Save::Write(path, content),
-            5..7 => Save::Delete(path),
-            7 => Save::Flicker(path),
-            8 => Save::Rename(path, other),
-            _ => Save::Folder(path),
-        };
-        let all: Vec<&'static str> = MOMENTS.into_iter().chain(IN_FLIGHT).collect();
-        Op::FolderDuring(all[self.random.usize(..all.len())], self.skip(), save)
-    }
-
-    fn fault(&mut self) -> FaultKind {
-        match self.random.u32(..9) {
-            0 => FaultKind::Drop,
-            1 | 2 => FaultKind::LoseReply,
-            3 => FaultKind::CutBody,
-            4 => FaultKind::Html { status: 502 },
-            5 => FaultKind::Garbage,
-            6 => FaultKind::HtmlReply { status: 504 },
-            7 => FaultKind::Status {
-                status: 503,
-                code: "SERVICE_UNAVAILABLE".into(),
-                transient: true,
-                details: serde_json::Value::Null,
-            },
-            _ => FaultKind::AsJob,
-        }
     }
 
     fn visit(&mut self, what: &'static str) {
@@ -482,8 +337,14 @@ impl History {
 
     /// Somebody's folder has nothing that the mirror of this name has: nothing of ours may change.
     async fn stranger(&mut self) {
-        let named = |asset: &AssetView| !super::editor::stamped(asset, "brand").is_empty();
-        if !self.world.assets().iter().any(named) {
+        // What an editor or a forger gave a stamp tells of no folder.
+        let made = |asset: &AssetView| {
+            let left = self.left();
+            !left.foreign.contains_key(&asset.id)
+                && !left.meddled.contains(&asset.id)
+                && !super::editor::stamped(asset, "brand").is_empty()
+        };
+        if !self.world.assets().iter().any(made) {
             return;
         }
         let root = Who::Stranger.root(&self.world);
