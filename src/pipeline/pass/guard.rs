@@ -16,6 +16,9 @@ use crate::pipeline::absence::holds_a_file;
 use crate::pipeline::plan::Action;
 use crate::pipeline::tracks::Sight;
 
+/// More vanished names than this count one by one, also where they share an asset.
+const MANY_NAMES: u64 = 25;
+
 impl Pass<'_> {
     /// Whether what would be deleted passes the guard. Counts over everything before the first deletion.
     pub(super) async fn guard(&mut self) -> Result<bool, PassError> {
@@ -55,7 +58,10 @@ impl Pass<'_> {
         }
         let shared = doomed.len() - assets.len();
         doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
-        let now = (doomed.len() - shared) as u64;
+        let names = doomed.len() as u64;
+        // A folder that lost so many names at once is not believed, even if they were names of few assets.
+        let are_many = names > MANY_NAMES && names > self.context.max_delete.allowed(tally.present + names);
+        let now = if are_many { names } else { names - shared as u64 };
         let count = now + withheld + lately;
         // Of a folder that is the truth, everything that stamps name was there.
         let known = (tally.present + count).max(placed);

@@ -38,7 +38,8 @@ impl History {
         }
         if is_stopped(&end) {
             let stopped = self.by_id();
-            end = self.run(Who::Ours, OnceOptions { force: true, ..OnceOptions::default() }).await;
+            let forced = OnceOptions { force: true, take_over: true, ..OnceOptions::default() };
+            end = self.run(Who::Ours, forced).await;
             if is_stopped(&end) {
                 // Most of what this name has is not here, and nobody says that it is meant.
                 assert!(stopped == self.by_id(), "a run that a guard stopped changes nothing: {}", told(&end));
