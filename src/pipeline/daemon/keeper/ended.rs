@@ -101,6 +101,7 @@ impl Keeper {
             self.outage.over();
         }
         self.summarise(&report, took);
+        let stopped = end.guard.is_some();
         if let Some(guard) = end.guard {
             if self.standing.guard.as_ref() != Some(&guard) {
                 tracing::warn!(mirror = self.config.name, "{guard}");
@@ -110,7 +111,7 @@ impl Keeper {
         if !whole {
             self.once_more();
         }
-        self.show(report, took, whole && self.job.after_scan.is_some()).await?;
+        self.show(report, took, whole && self.job.after_scan.is_some(), stopped).await?;
         match end.fatal {
             Some(error) => self.wait_out(&error),
             None => Ok(()),
