@@ -79,8 +79,10 @@ pub struct PassContext {
 /// What a pass came to, beside the report.
 #[derive(Debug, Default)]
 pub struct PassEnd {
-    /// The deletion guard stopped the deletions.
+    /// The deletion guard stopped the deletions, or what `stopped` says.
     pub guard: Option<String>,
+    /// The guard stopped the pass before it looked at any file: nothing is changed until that is over.
+    pub stopped: bool,
     /// Nothing more could be done.
     pub fatal: Option<ApiError>,
     /// Files that changed while they were worked on: look at the disk again.
