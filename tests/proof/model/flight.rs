@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dato_mirror::sandbox::{AssetView, LogEntry, Sandbox};
 
-use super::editor::{Left, custom_of};
+use super::editor::Left;
+use crate::world::custom_of;
 
 /// One act of an editor on an asset, in the midst of a run.
 #[derive(Debug)]
