@@ -459,7 +459,9 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
         let (env, run) = ten_to_be_deleted(|env, asset| {
             let mut data = stored(asset, false, "custom_data");
             match stamp.as_object() {
-                Some(changes) => changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone()),
+                Some(changes) => {
+                    changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone())
+                }
                 None => data = json!({}),
             }
             let edit = Edit { metadata: Some(localized(false, "custom_data", &data)), ..Edit::default() };
