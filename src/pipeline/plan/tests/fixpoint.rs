@@ -224,7 +224,6 @@ impl World {
             only: None,
             stop: CancellationToken::new(),
             impatient: true,
-            rounds: crate::pipeline::waits::Waits::default().rounds,
             urgent: Urgent::default(),
             live: None,
         };
