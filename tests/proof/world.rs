@@ -196,9 +196,12 @@ impl World {
 fn bare(asset: AssetView) -> Bare {
     let AssetView { id, md5, filename, mut tags, metadata, .. } = asset;
     tags.sort();
-    // Not ours to derive, so another in each world.
-    let id = if filename.starts_with("theirs") { "theirs".to_owned() } else { id };
-    Bare { id, md5, filename, tags, metadata }
+    if !filename.starts_with("theirs") {
+        return Bare { id, md5, filename, tags, metadata };
+    }
+    // Not ours to derive, so another in each world, and so in the stamp that was written for it.
+    let metadata = serde_json::from_str(&metadata.to_string().replace(&id, "theirs")).unwrap();
+    Bare { id: "theirs".to_owned(), md5, filename, tags, metadata }
 }
 
 /// The custom data of the main locale.
