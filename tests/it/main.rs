@@ -7,6 +7,7 @@
 mod absence;
 mod bad_input;
 mod cli;
+mod comes_back;
 mod copies;
 mod cost;
 mod half_written;

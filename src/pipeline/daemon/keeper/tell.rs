@@ -77,14 +77,7 @@ impl Keeper {
         }
     }
 
-    /// `stopped`: a guard stopped this pass.
-    pub(super) async fn show(
-        &mut self,
-        mut report: MirrorReport,
-        took: Duration,
-        full: bool,
-        stopped: bool,
-    ) -> Result<(), RunError> {
+    pub(super) async fn show(&mut self, mut report: MirrorReport, took: Duration, full: bool) -> Result<(), RunError> {
         let name = self.config.name.clone();
         let mirror_name = name.clone();
         let (tally, problems, notices) = self
@@ -99,7 +92,7 @@ impl Keeper {
                 ))
             })
             .await?;
-        if !stopped && !problems.iter().any(|stored| stored.problem.action == "delete") {
+        if !problems.iter().any(|stored| stored.problem.action == "delete") {
             self.standing.guard = None;
         }
         let on_disk = self.standing.problems();
