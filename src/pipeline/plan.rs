@@ -11,7 +11,6 @@ use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRe
 use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
-use super::absence::Absence;
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
 
@@ -325,14 +324,14 @@ fn replaced_by_editor(
 
 /// The file is not there; its asset is.
 fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
-    if seen.absence != Absence::Gone {
+    let made = seen.pushed.as_ref().is_some_and(|entry| entry.made);
+    if !seen.absence.is_gone(made) {
         return decide(Action::Nothing, seen.absence.why());
     }
     if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
         return decide(Action::Forget, "other paths share its asset");
     }
     let as_we_left_it = seen.base == Some(remote);
-    let made = seen.pushed.as_ref().is_some_and(|entry| entry.made);
     match policy.on_delete {
         OnDelete::Keep => decide(Action::Nothing, "the file is gone; on_delete = \"keep\""),
         OnDelete::Delete if !made => decide(Action::Nothing, "the file is gone, but the mirror did not make its asset"),

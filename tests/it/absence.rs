@@ -264,6 +264,39 @@ fn stamps_that_are_copied_or_forged_lead_to_no_deletion_and_no_change() {
 }
 
 #[test]
+fn a_stamp_written_for_an_editors_asset_lets_no_folder_that_is_the_truth_change_it() {
+    for policy in ["delete", "tag"] {
+        let mut env = deleting(10);
+        env.set("DATO_MIRROR_ON_DELETE", policy);
+        env.set("DATO_MIRROR_AUTHORITATIVE", "true");
+        let make = |name: &str, paths: Value| {
+            let id = env.sandbox.create_foreign(None, name, name.as_bytes()).unwrap();
+            let md5 = dato_mirror::model::Md5::of(name.as_bytes()).to_string();
+            let mut entry = json!({ "paths": paths, "md5": md5, "made": true, "of": id, "born": "0.png" });
+            if name.ends_with(".mp4") {
+                let track = env.sandbox.add_track(None, &id, "subtitles", "en").unwrap();
+                entry["tracks"] = json!({ "clip.en.vtt": { "id": track, "md5": md5 } });
+            }
+            set_stamp(&env, &id, &json!({ "brand": entry }));
+            id
+        };
+        make("ghost.png", json!(["ghost.png"]));
+        make("none.png", json!([]));
+        let video = make("clip.mp4", json!(["clip.mp4"]));
+        let before = env.assets();
+        for _ in 0..2 {
+            env.sync().exits(0).did("");
+            assert_eq!(env.assets(), before, "{policy}");
+            assert_eq!(env.sandbox.tracks(None, &video).unwrap().len(), 1, "{policy}");
+            env.lose_index();
+        }
+        // What the mirror made is proved by its id, also for a fresh index.
+        env.remove("0.png");
+        env.sync().exits(0).did(if policy == "tag" { "retagged 1" } else { "deleted 1" });
+    }
+}
+
+#[test]
 fn an_adopted_asset_whose_stamp_says_otherwise_is_not_deleted() {
     let mut env = TestEnv::new();
     env.set("DATO_MIRROR_ON_DELETE", "delete");
