@@ -291,6 +291,7 @@ fn a_stamp_written_for_an_editors_asset_lets_no_folder_that_is_the_truth_change_
             env.lose_index();
         }
         // What the mirror made is proved by its id, also for a fresh index.
+        env.set("DATO_MIRROR_MAX_DELETE", "1000");
         env.remove("0.png");
         env.sync().exits(0).did(if policy == "tag" { "retagged 1" } else { "deleted 1" });
     }
