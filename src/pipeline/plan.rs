@@ -207,6 +207,11 @@ fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> 
     let accepted = seen.pushed.as_ref().filter(|entry| entry.accepted.is_some()).and_then(MirrorStamp::digest);
     let keeps = |content: Option<Md5>| content == asset.md5 || (accepted.is_some() && content == accepted);
     let stays = seen.sharers.iter().any(|sharer| keeps(sharer.content));
+    if is_claimed_in_vain(seen, policy, asset) {
+        let mut plan = place(seen, policy, content);
+        plan.why = format!("only a stamp that nothing proves gives it the asset {}: {}", asset.filename, plan.why);
+        return plan;
+    }
     if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
@@ -365,6 +370,15 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
             }
         }
     }
+}
+
+/// Whether the asset's stamp says that the mirror made it, which is not so: it was written by somebody else. One that hides
+/// paths cannot always prove it.
+fn is_claimed_in_vain(seen: &Observation, policy: &Policy, asset: &Asset) -> bool {
+    let claims = asset.stamp.0.get(&policy.mirror).is_some_and(|entry| entry.made);
+    let proved = seen.pushed.as_ref().is_none_or(|entry| entry.made);
+    let hidden = seen.me.stamp_name != seen.me.path.key();
+    claims && !proved && !hidden
 }
 
 /// Whether the asset's own stamp still says that it is this path's, with the content it has: whoever took the stamp away or

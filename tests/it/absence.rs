@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use dato_mirror::sandbox::{Edit, Fault, FaultKind};
+use dato_mirror::sandbox::{AssetView, Edit, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::support::{Run, TestEnv, stamp, stamped_paths};
@@ -45,7 +45,7 @@ fn set_stamp(env: &TestEnv, id: &str, stamp: &Value) {
 }
 
 #[track_caller]
-fn untouched(env: &TestEnv, before: &[dato_mirror::sandbox::AssetView]) {
+fn untouched(env: &TestEnv, before: &[AssetView]) {
     assert_eq!(env.assets(), before);
     assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
 }
@@ -290,6 +290,13 @@ fn a_stamp_written_for_an_editors_asset_lets_no_folder_that_is_the_truth_change_
             assert_eq!(env.sandbox.tracks(None, &video).unwrap().len(), 1, "{policy}");
             env.lose_index();
         }
+        // A file that comes to be where such a stamp says gets an asset of its own.
+        env.write("ghost.png", "ours");
+        env.write("clip.mp4", "ours too");
+        env.sync().exits(0).did("created 2");
+        let theirs = |assets: Vec<AssetView>| assets.into_iter().filter(|asset| before.contains(asset)).count();
+        assert_eq!(theirs(env.assets()), before.len(), "{policy}");
+        env.assert_still().exits(0);
         // What the mirror made is proved by its id, also for a fresh index.
         env.set("DATO_MIRROR_MAX_DELETE", "1000");
         env.remove("0.png");

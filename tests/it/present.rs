@@ -276,10 +276,10 @@ fn now_ms() -> i64 {
 fn is_within_a_round_trip(log: &[LogEntry], id: &str, (began, ended): (i64, i64)) -> bool {
     let writes = log.iter().filter(|call| call.method == "PUT" && call.path.ends_with(id) && call.at_ms >= began);
     writes.into_iter().any(|write| {
-        let looks = log.iter().filter(|call| {
+        let mut looks = log.iter().filter(|call| {
             call.method == "GET" && call.seq < write.seq && (call.path.ends_with(id) || call.query.contains(id))
         });
-        looks.last().is_some_and(|look| look.at_ms <= ended)
+        looks.next_back().is_some_and(|look| look.at_ms <= ended)
     })
 }
 
