@@ -10,6 +10,7 @@ pub mod assets;
 mod claims;
 pub mod collections;
 pub mod companions;
+pub mod contact;
 mod error;
 pub mod files;
 pub mod hearsay;

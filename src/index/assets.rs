@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
-use super::{claims, companions, hearsay};
+use super::{claims, companions, contact, hearsay};
 use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
@@ -219,6 +219,7 @@ fn import_stamp(conn: &Connection, asset: &Asset, before: Option<&Asset>) -> rus
         let base = entry.digest();
         for path in entry.paths.iter().filter(|path| hearsay::path_of(path).is_some()) {
             claims::named(conn, mirror, path, asset)?;
+            contact::meets(conn, mirror.id, path, asset, base)?;
             conn.prepare_cached(
                 "INSERT INTO file (mirror, path, present, asset, base_md5) VALUES (?1, ?2, 0, ?3, ?4)
                  ON CONFLICT (mirror, path) DO UPDATE SET asset = ?3, base_md5 = ?4, news = news + 1

@@ -13,7 +13,7 @@ mod retry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{assets, claims, companions};
+use super::{assets, claims, companions, contact};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
@@ -141,7 +141,11 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
             read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0, seen = 1",
     )?;
+    let met = contact::is_made(conn, mirror)?;
     for file in files {
+        if met {
+            contact::appears(conn, mirror, file.path.key(), file.md5)?;
+        }
         upsert.execute(params![
             mirror,
             file.path.key(),
@@ -292,6 +296,9 @@ pub fn name_hidden(conn: &Connection, mirror: i64, digest_of: impl Fn(&RelPath) 
             }
             forget_gone(conn, twin.id)?;
             continue;
+        }
+        if let Some(asset) = twin.asset.as_ref().map(|id| assets::by_id(conn, id)).transpose()?.flatten() {
+            contact::meets(conn, mirror, row.path.key(), &asset, twin.base_md5)?;
         }
         forget_gone(conn, twin.id)?;
         conn.prepare_cached("UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1 WHERE id = ?1")?

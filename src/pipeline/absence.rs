@@ -125,20 +125,48 @@ impl Contact {
         self.missing * 2 > self.named
     }
 
+    /// Whether somebody mirrors another folder under the name, for what others put there since the first contact. A second
+    /// machine with the same folder is ahead of this one by a few files; `first`: this folder is being mirrored for the
+    /// first time, so there is nothing yet that tells it from another.
+    #[must_use]
+    pub const fn is_contested(&self, first: bool) -> bool {
+        self.is_strange() && (first || self.missing >= FEW)
+    }
+
     /// For people.
     #[must_use]
     pub fn told(&self, name: &str, root: &str) -> String {
-        let shown: Vec<&str> =
-            self.examples.iter().filter(|path| !path.starts_with('#')).take(EXAMPLES).map(String::as_str).collect();
-        let some = if shown.is_empty() { String::new() } else { format!(" ({}, …)", shown.join(", ")) };
         format!(
             "the name \"{name}\" seems to belong to another folder: of {} files that the media area has under it, {} are \
-             not in {root}{some}; nothing was changed. If this is another folder, give it a name of its own with --name, \
-             DATO_MIRROR_NAME or `name` in the configuration; if it is the same one, run once with --take-over",
-            self.named, self.missing
+             not in {root}{}; nothing was changed. {WHAT_TO_DO}",
+            self.named,
+            self.missing,
+            self.some()
         )
     }
+
+    /// For people: what others put there was met in the middle of the work.
+    #[must_use]
+    pub fn told_contested(&self, name: &str, root: &str) -> String {
+        format!(
+            "the name \"{name}\" seems to belong to another folder as well: of {} files that others put into the media area \
+             under it, {} are not in {root}{}; none of these was changed. {WHAT_TO_DO}",
+            self.named,
+            self.missing,
+            self.some()
+        )
+    }
+
+    fn some(&self) -> String {
+        let shown: Vec<&str> =
+            self.examples.iter().filter(|path| !path.starts_with('#')).take(EXAMPLES).map(String::as_str).collect();
+        if shown.is_empty() { String::new() } else { format!(" ({}, …)", shown.join(", ")) }
+    }
 }
+
+/// The way out for whoever meets another folder under a name.
+const WHAT_TO_DO: &str = "If this is another folder, give it a name of its own with --name, DATO_MIRROR_NAME or `name` in \
+    the configuration; if it is the same one, run once with --take-over";
 
 /// How many of the assets that files on disk have are not in the media area any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -224,6 +252,27 @@ mod tests {
         let contact = Contact { named: 9, missing: 5, examples: ["a", "#0", "b", "c", "d"].map(String::from).to_vec() };
         let told = contact.told("brand", "/srv/brand");
         assert!(told.contains("(a, b, c, …)") && !told.contains("#0"), "{told}");
+    }
+
+    #[test]
+    fn a_name_is_contested_by_one_file_in_the_first_pass_and_by_several_later() {
+        for (named, missing, first, contested) in [
+            (1, 1, true, true),
+            (1, 1, false, false),
+            (4, 4, false, false),
+            (5, 5, false, true),
+            (9, 5, false, true),
+            (10, 5, false, false),
+            (2, 1, true, false),
+            (0, 0, true, false),
+        ] {
+            let contact = Contact { named, missing, examples: Vec::new() };
+            assert_eq!(contact.is_contested(first), contested, "{missing} of {named}, {first}");
+        }
+        let told = Contact { named: 2, missing: 2, examples: vec!["a".into()] }.told_contested("brand", "/srv/brand");
+        for part in ["brand", "(a, …)", "--name", "DATO_MIRROR_NAME", "--take-over"] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub struct PassEnd {
     pub uncollected: BTreeSet<String>,
     /// Files that the pass did not come to the end with, without a problem of their own, in path order.
     pub left: Vec<String>,
-    /// A metadata file was saved meanwhile: what is left is planned by what it says now.
+    /// A metadata file was saved meanwhile, or the name was contested: what is left is planned by what holds now.
     pub outdated: bool,
 }
 

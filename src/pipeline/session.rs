@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::index::intents::{self, Intent, IntentKind};
-use crate::index::{Index, InstanceLock, assets, files, settings, told};
+use crate::index::{Index, InstanceLock, assets, contact, files, settings, told};
 use crate::model::{Month, Site};
 use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote, Retry};
 
@@ -203,6 +203,11 @@ impl Session {
                         files::forget_gone(conn, file)
                     })
                     .await?;
+            }
+            Ok(_) | Err(_) if intent.kind == IntentKind::Create && intent.md5.is_some() => {
+                // It may still come true, and is ours then.
+                let (asset, sent) = (intent.asset.clone(), intent.md5);
+                self.index.call(move |conn| sent.map_or(Ok(()), |sent| contact::tried(conn, &asset, sent))).await?;
             }
             // It failed, or does not show: planned anew from what the remote says.
             Ok(_) | Err(_) => tracing::debug!(asset = %intent.asset, "an earlier change does not show"),

@@ -105,8 +105,8 @@ struct Waiting {
 }
 
 enum What {
-    /// Every call is held.
-    Hold(Arc<Gate>),
+    /// Every call is held, or the next so many.
+    Hold(Arc<Gate>, Option<usize>),
     /// At the call after so many more, an editor acts; then it is over.
     Act(u64, Option<Act>),
 }
@@ -114,7 +114,7 @@ enum What {
 impl fmt::Debug for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hold(_) => f.write_str("Hold"),
+            Self::Hold(_, most) => write!(f, "Hold({most:?})"),
             Self::Act(skip, _) => write!(f, "Act({skip})"),
         }
     }
@@ -129,17 +129,22 @@ pub(super) struct Holds {
 impl Holds {
     /// Holds every call of a route from now on.
     pub(super) fn hold(&mut self, route: &str, when: When) -> Held {
-        Held { gate: self.gate(route, when) }
+        Held { gate: self.gate(route, when, None) }
+    }
+
+    /// Holds the next so many calls of a route, and lets all others go through meanwhile.
+    pub(super) fn hold_next(&mut self, route: &str, calls: usize) -> Held {
+        Held { gate: self.gate(route, When::Before, Some(calls)) }
     }
 
     /// Holds every call of a route before it is handled, until all are let go.
     pub(super) fn keep(&mut self, route: &str) {
-        self.gate(route, When::Before);
+        self.gate(route, When::Before, None);
     }
 
-    fn gate(&mut self, route: &str, when: When) -> Arc<Gate> {
+    fn gate(&mut self, route: &str, when: When, most: Option<usize>) -> Arc<Gate> {
         let gate = Arc::<Gate>::default();
-        self.all.push(Waiting { route: route.to_owned(), when, what: What::Hold(Arc::clone(&gate)) });
+        self.all.push(Waiting { route: route.to_owned(), when, what: What::Hold(Arc::clone(&gate), most) });
         gate
     }
 
@@ -151,7 +156,7 @@ impl Holds {
     /// Lets all calls go and forgets what was to happen.
     pub(super) fn clear(&mut self) {
         for waiting in self.all.drain(..) {
-            if let What::Hold(gate) = waiting.what {
+            if let What::Hold(gate, _) = waiting.what {
                 gate.release();
             }
         }
@@ -161,7 +166,7 @@ impl Holds {
     pub(super) fn take(&mut self, method: &str, label: &str, path: &str) -> Vec<(When, Moment)> {
         let mut due = Vec::new();
         self.all.retain_mut(|waiting| {
-            if let What::Hold(gate) = &waiting.what
+            if let What::Hold(gate, _) = &waiting.what
                 && *gate.open.borrow()
             {
                 return false;
@@ -170,7 +175,11 @@ impl Holds {
                 return true;
             }
             match &mut waiting.what {
-                What::Hold(gate) => due.push((waiting.when, Moment::Wait(Arc::clone(gate)))),
+                What::Hold(_, Some(0)) => {}
+                What::Hold(gate, most) => {
+                    *most = most.map(|most| most - 1);
+                    due.push((waiting.when, Moment::Wait(Arc::clone(gate))));
+                }
                 What::Act(0, act) => {
                     due.extend(act.take().map(|act| (waiting.when, Moment::Act(act))));
                     return false;
@@ -189,6 +198,12 @@ impl Sandbox {
     #[must_use = "dropping it lets the calls go"]
     pub fn hold(&self, route: &str) -> Held {
         self.shared.world().holds.hold(route, When::Before)
+    }
+
+    /// As [`Sandbox::hold`], for the next so many calls only: all others go through, also while these wait.
+    #[must_use = "dropping it lets the calls go"]
+    pub fn hold_next(&self, route: &str, calls: usize) -> Held {
+        self.shared.world().holds.hold_next(route, calls)
     }
 
     /// As [`Sandbox::hold`], but the calls are handled at once and their replies are held back.

@@ -306,3 +306,35 @@ fn a_media_area_that_lost_its_assets_stops_the_daemon_and_it_says_so_once() {
     assert!(env.assets().is_empty());
     daemon.stop();
 }
+
+#[test]
+fn a_folder_that_meets_another_in_its_first_pass_overwrites_nothing_and_says_so_once() {
+    let mut env = TestEnv::new();
+    configure(&env, "on_delete = \"delete\"\nremote_refresh = \"1s\"");
+    env.write("logo.svg", "mine");
+    env.write("own.svg", "own");
+    let other = env.home().join("second").join("brand");
+    fs::create_dir_all(&other).unwrap();
+    for name in ["logo.svg", "a.svg", "b.svg"] {
+        fs::write(other.join(name), format!("their {name}")).unwrap();
+    }
+    let held = env.sandbox.hold_next("POST /uploads", 2);
+    seconds(1);
+    let daemon = Daemon::start(&env, &[]);
+    daemon.wait("both creations are held", || held.count() == 2);
+    let index = env.vars["DATO_MIRROR_STATE_PATH"].clone();
+    env.set("DATO_MIRROR_STATE_PATH", env.home().join("second/state/index.sqlite").to_str().unwrap());
+    env.sync_with(&["--root", other.to_str().unwrap()]).exits(0).did("created 3");
+    env.set("DATO_MIRROR_STATE_PATH", &index);
+    held.release();
+    daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("--take-over"));
+    let looks = env.sandbox.count("GET /uploads");
+    daemon.wait("more looks", || env.sandbox.count("GET /uploads") > looks + 1);
+    env.write("later.svg", "later");
+    daemon.wait("the later file waits", || daemon.mirror()["pending"].as_u64().is_some_and(|pending| pending > 1));
+    assert_eq!(env.content(&env.asset("logo.svg").id), b"their logo.svg");
+    assert_eq!(daemon.lines("--take-over").len(), 1, "{:#?}", daemon.log());
+    nothing_deleted(&env, 4);
+    daemon.stop();
+    env.sync_with(&["--take-over"]).exits(0).did("created 1, replaced 1");
+}

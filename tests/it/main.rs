@@ -16,6 +16,7 @@ mod mirror;
 mod places;
 mod policies;
 mod present;
+mod shared_name;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;

@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::look::Attempts;
 use super::{Execution, Executor, Failure, Lost, failed, lost, path_problem};
-use crate::index::intents::IntentKind;
-use crate::index::{FileRow, Problem, assets};
+use crate::index::intents::{self, IntentKind};
+use crate::index::{FileRow, Problem, assets, contact};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::edit::Edit;
 use crate::pipeline::plan::{Action, KeepUrl};
-use crate::remote::{Accepted, ApiError, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
+use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
 
 /// What an action sends.
 pub(super) struct Content<'a> {
@@ -50,48 +50,82 @@ struct Sent {
 
 impl Executor {
     pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
-        let md5 = content.md5;
+        let (row, md5) = (content.row, content.md5);
         let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry).await?;
         let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
         let mut created = self.outcome(self.remote.create(&new).await, id, intent, expect.clone()).await;
-        if let Err(Lost) = created {
+        let repeated = matches!(created, Err(Lost));
+        if repeated {
             // Never executed: the same call again is the same asset.
             created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
         }
-        self.end(intent).await?;
+        let may_come = match &created {
+            Ok(Ok(_)) => false,
+            Ok(Err(error)) => error.kind == ApiErrorKind::Job,
+            Err(Lost) => true,
+        };
+        let tried = id.clone();
+        let end = move |conn: &rusqlite::Connection| {
+            if may_come || repeated {
+                contact::tried(conn, &tried, md5)?;
+            }
+            intents::end(conn, intent)
+        };
+        self.index.call(end).await?;
         let made = match created {
             Ok(made) => made,
             Err(Lost) => return Err(path_problem("create", &lost(), true)),
         };
         match made {
             Ok(made) => self.verified(made, md5, "create").await,
-            Err(error) if error.is_uniqueness_of_id() => self.taken(id, md5).await,
+            Err(error) if error.is_uniqueness_of_id() => self.taken(row, id, md5).await,
             Err(error) => Err(failed("create", error)),
         }
     }
 
-    /// The id is taken. Ours, when it has our content; something to plan with when it has another; and of no use when
-    /// nothing has it: then it was spent on an asset since deleted.
-    async fn taken(&self, id: &UploadId, content: Md5) -> Result<Box<Asset>, Failure> {
+    /// The id is taken. By a creation of ours, when this index sent one whose outcome it does not know; by somebody who
+    /// mirrors under the same name, when its stamp names our path: with our content it is adopted, with another nothing is
+    /// overwritten before it is known whose the name is. And the id is of no use when nothing has it: then it was spent on
+    /// an asset since deleted.
+    async fn taken(&self, row: &FileRow, id: &UploadId, content: Md5) -> Result<Box<Asset>, Failure> {
         let found = match self.remote.find(id).await {
             Ok(Some(asset)) => Some(Box::new(asset)),
             Ok(None) => self.shows(id, Expect::Any).await.ok(),
             Err(error) => return Err(failed("create", error)),
         };
         match found {
-            Some(asset) if asset.md5 == Some(content) => Ok(asset),
-            Some(asset) => {
-                self.index.call(move |conn| assets::upsert(conn, &asset, None).map(drop)).await?;
-                Err(Failure::Replan)
-            }
+            Some(asset) => self.taken_by(row, asset, content).await,
             None => {
                 let id = id.clone();
                 self.index.call(move |conn| assets::mark_spent(conn, &id)).await?;
                 Err(Failure::Replan)
             }
         }
+    }
+
+    async fn taken_by(&self, row: &FileRow, asset: Box<Asset>, content: Md5) -> Result<Box<Asset>, Failure> {
+        let (scope, path) = (self.scope.clone(), row.path.clone());
+        let ours = self.index.call(move |conn| {
+            let entry = asset.stamp.0.get(&scope.name);
+            let sent = entry.and_then(MirrorStamp::digest);
+            if asset.md5 == Some(content) && contact::is_ours(conn, &asset.id, content, None)? {
+                return Ok(Some(asset));
+            }
+            let names_us = entry.is_some_and(|entry| !entry.leaves_out(&scope.stamp_name(&path)));
+            let is_like_ours = asset.md5 == Some(content) || sent == Some(content);
+            let made_here = match sent.or(asset.md5) {
+                Some(sent) => contact::is_ours(conn, &asset.id, sent, None)?,
+                None => false,
+            };
+            if names_us && !is_like_ours && !made_here {
+                contact::contest(conn, scope.mirror)?;
+            }
+            assets::upsert(conn, &asset, None)?;
+            Ok(None)
+        });
+        ours.await?.ok_or(Failure::Replan)
     }
 
     pub(super) async fn replace(

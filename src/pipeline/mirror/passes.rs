@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::tell::{is_told, tell_collections, tell_left};
 use super::{MirrorRun, Only, RunRequest};
 use crate::error::RunError;
-use crate::index::{IndexError, Problem, settings};
+use crate::index::{IndexError, Problem, contact, settings};
 use crate::model::RelPath;
 use crate::pipeline::collections::{ResolveError, Resolved, Resolver};
 use crate::pipeline::notices;
 use crate::pipeline::pass::{self, PassEnd};
 use crate::pipeline::progress::Stage;
+use crate::pipeline::refresh::RefreshError;
 use crate::pipeline::scan::take_scan_problems;
 use crate::pipeline::session::Session;
 use crate::report::MirrorReport;
@@ -40,12 +41,21 @@ impl MirrorRun {
     /// # Errors
     /// The index's.
     pub async fn pass_once(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
-        let Turn { session, stop, .. } = turn;
-        if let Some(guard) = self.stop(turn).await? {
-            return Ok(PassEnd { guard: Some(guard), stopped: true, ..PassEnd::default() });
-        }
+        let Turn { session, stop, request } = turn;
+        let (index, row) = (&session.index, self.row);
         let mut distrust = false;
         loop {
+            if index.call(move |conn| contact::is_contested(conn, row)).await? {
+                // What is there now tells whose the name is.
+                match session.refresh().await {
+                    Ok(()) => {}
+                    Err(RefreshError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
+                    Err(RefreshError::Index(error)) => return Err(error.into()),
+                }
+            }
+            if let Some(guard) = self.stop(turn).await? {
+                return Ok(PassEnd { guard: Some(guard), stopped: true, ..PassEnd::default() });
+            }
             let resolved = match self.collections(session, distrust).await {
                 Ok(resolved) => resolved,
                 Err(ResolveError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
@@ -69,6 +79,9 @@ impl MirrorRun {
                     advice: "it is tried again; see whether another program changes the collections".into(),
                 };
                 report.fail(&path, &problem);
+            }
+            if request.only.is_none() && end.fatal.is_none() && !stop.is_cancelled() {
+                index.call(move |conn| contact::settle(conn, row)).await?;
             }
             return Ok(end);
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Pass, PassError};
-use crate::index::{FileRow, assets, files, sidecars};
-use crate::pipeline::observe::{Company, Looks};
+use crate::index::{FileRow, assets, contact, files, sidecars};
+use crate::pipeline::observe::{Company, Looks, Scope};
 use crate::pipeline::plan::{Action, Known, Observation, Plan, Policy, plan};
 use crate::pipeline::tracks::claim;
 
@@ -39,7 +39,7 @@ impl Pass<'_> {
         let (scope, policy, company) = (self.context.scope.clone(), self.context.policy.clone(), self.company());
         let after = after.to_owned();
         let page = self.context.index.call(move |conn| {
-            if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+            if is_outdated(conn, &scope)? {
                 return Ok(None);
             }
             let mut looks = Looks::new(conn, &scope, &company);
@@ -58,7 +58,7 @@ impl Pass<'_> {
     pub(super) async fn urgent_page(&mut self, paths: Vec<String>) -> Result<Page, PassError> {
         let (scope, policy, company) = (self.context.scope.clone(), self.context.policy.clone(), self.company());
         let page = self.context.index.call(move |conn| {
-            if sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes {
+            if is_outdated(conn, &scope)? {
                 return Ok(None);
             }
             let mut rows = Vec::new();
@@ -98,8 +98,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Tracks have their turn later; who waited for one that is not in this pass need not. Nothing when a metadata file was
-    /// saved since this pass read them: to plan by what it said before would be to take the new word for heard.
+    /// Tracks have their turn later; who waited for one that is not in this pass need not. Nothing when what this pass
+    /// rests on is out of date.
     fn taken(&mut self, page: Option<Page>) -> Page {
         let Some(mut page) = page else {
             self.end.outdated = true;
@@ -153,6 +153,12 @@ impl Page {
         }
         Ok(())
     }
+}
+
+/// Whether a metadata file was saved since this pass read them (to plan by what it said before would be to take the new word
+/// for heard), or the name was contested (nothing is planned before it is known whose it is).
+fn is_outdated(conn: &rusqlite::Connection, scope: &Scope) -> rusqlite::Result<bool> {
+    Ok(sidecars::changes(conn, scope.mirror)? != scope.sidecar_changes || contact::is_contested(conn, scope.mirror)?)
 }
 
 /// What observing concluded was pushed must outlast what it was concluded by: the rules, or an intent.
