@@ -25,6 +25,9 @@ pub struct RootIdentity {
     /// What is mounted below it, one for each point; `None` where nobody looked.
     #[serde(default)]
     pub below: Option<Vec<Mount>>,
+    /// Which of these points held a file to mirror.
+    #[serde(default)]
+    pub filled: Vec<PathBuf>,
     /// The folder without symlinks.
     #[serde(default)]
     pub real: PathBuf,
@@ -96,6 +99,18 @@ pub enum GuardTripped {
         /// What was mounted there.
         before: String,
     },
+    /// What is mounted below it held files and holds none now.
+    #[error(
+        "{} below the root {} holds no file to mirror any more, as when an empty file system is mounted in the place of the \
+         right one; the mirror waits and deletes nothing. Mount the right one, or run once with --force if its files are \
+         gone for good", .point.display(), .root.display()
+    )]
+    Emptied {
+        /// The configured root.
+        root: PathBuf,
+        /// Where it is mounted.
+        point: PathBuf,
+    },
     /// Something is mounted over files that were mirrored.
     #[error(
         "{now} is mounted over mirrored files below the root {}; the mirror waits and deletes nothing. Unmount it, or \
@@ -137,6 +152,8 @@ pub struct Ground {
     pub known: Option<RootIdentity>,
     /// What was seen mounted below it since.
     pub mounts: Vec<Mount>,
+    /// Mount points below it that held a file to mirror, when last mirrored or since.
+    pub filled: Vec<PathBuf>,
 }
 
 impl Ground {
@@ -149,16 +166,20 @@ impl Ground {
         all_mounted(&self.root, now, &self.mounts)
     }
 
-    /// Looks that there is anything at all in the root: an unmounted share leaves it empty.
+    /// Looks that there is anything at all in the root, and in what is mounted below it and held files: an unmounted share
+    /// leaves nothing behind.
     ///
     /// # Errors
-    /// [`GuardTripped::Bare`], and [`GuardTripped::Unreadable`] where that cannot be told.
+    /// [`GuardTripped::Bare`], [`GuardTripped::Emptied`], and [`GuardTripped::Unreadable`] where that cannot be told.
     pub fn holds_something(&self) -> Result<(), GuardTripped> {
         let root = self.root.clone();
-        match fs::read_dir(&root).and_then(|mut entries| entries.next().transpose()) {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(GuardTripped::Bare { root }),
-            Err(cause) => Err(GuardTripped::Unreadable { root, cause }),
+        if !holds_an_entry(&root).map_err(|cause| GuardTripped::Unreadable { root: root.clone(), cause })? {
+            return Err(GuardTripped::Bare { root });
+        }
+        let is_emptied = |point: &&PathBuf| holds_an_entry(point).is_ok_and(|any| !any);
+        match self.filled.iter().find(is_emptied) {
+            Some(point) => Err(GuardTripped::Emptied { root, point: point.clone() }),
+            None => Ok(()),
         }
     }
 }
@@ -198,6 +219,10 @@ fn all_mounted(root: &Path, now: RootIdentity, before: &[Mount]) -> Result<RootI
     }
 }
 
+fn holds_an_entry(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().transpose()?.is_some())
+}
+
 fn is_mounted(mount: &Mount) -> bool {
     MountTable::read().is_ok_and(|table| table.of(&mount.point) == Some(mount))
 }
@@ -210,7 +235,7 @@ fn look(root: &Path) -> io::Result<RootIdentity> {
     let table = MountTable::read().ok();
     let mount = table.as_ref().and_then(|table| table.of(&real).cloned());
     let below = table.map(|table| table.below(&real));
-    Ok(RootIdentity { dev: metadata.dev(), inode: metadata.ino(), mount, below, real })
+    Ok(RootIdentity { dev: metadata.dev(), inode: metadata.ino(), mount, below, filled: Vec::new(), real })
 }
 
 #[cfg(test)]
@@ -223,7 +248,7 @@ mod tests {
             fs_type: fs_type.into(),
             source: source.into(),
         });
-        RootIdentity { dev, inode, mount, below: None, real: PathBuf::new() }
+        RootIdentity { dev, inode, mount, below: None, filled: Vec::new(), real: PathBuf::new() }
     }
 
     #[test]

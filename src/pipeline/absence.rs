@@ -89,8 +89,14 @@ pub fn is_vacant(root: &Path, path: &RelPath) -> bool {
 /// Whether there is any file to mirror below the root, or a list of such. Reads folders: call it off the runtime.
 #[must_use]
 pub fn holds_a_file(root: &Path, selection: &Selection) -> bool {
+    holds_a_file_below(root, None, selection)
+}
+
+/// As [`holds_a_file`], for a folder below the root.
+#[must_use]
+pub fn holds_a_file_below(root: &Path, folder: Option<&RelPath>, selection: &Selection) -> bool {
     let found = AtomicBool::new(false);
-    let walked = walk(root, None, selection, 1, &|batch| {
+    let walked = walk(root, folder, selection, 1, &|batch| {
         // A list of files to fetch stands for files.
         let counts = |found: &Found| match found {
             Found::File { .. } => true,

@@ -4,6 +4,7 @@
 //! Called by: `pipeline::once` and `pipeline::daemon`.
 
 mod context;
+mod ground;
 mod only;
 mod passes;
 mod stops;
@@ -12,17 +13,17 @@ mod tell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{FileClock, Fingerprint, Ground, GuardTripped, Mount, RootDir, RootIdentity, Selection};
+use crate::disk::{FileClock, Fingerprint, RootDir, Selection};
 use crate::error::RunError;
-use crate::index::{FileRow, Index, IndexError, absence, assets, files, settings};
+use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
 use crate::metadata::Embedded;
 use crate::metadata::read::read_embedded;
@@ -36,6 +37,7 @@ use super::progress::{Progress, Stage};
 use super::scan::{Restless, ScanRequest, Scanned, scan};
 
 pub use context::policy_of;
+pub use ground::Below;
 pub use only::Only;
 pub use passes::Turn;
 
@@ -54,8 +56,8 @@ pub struct MirrorRun {
     pub live: Option<Arc<Live>>,
     /// Whoever runs it says that the root is right as it is.
     pub force: bool,
-    /// What was seen mounted below the root in this process.
-    pub mounts: Arc<Mutex<Vec<Mount>>>,
+    /// What was seen below the root in this process.
+    pub below: Arc<Mutex<Below>>,
 }
 
 /// What a run of a mirror takes.
@@ -109,70 +111,10 @@ impl MirrorRun {
             progress: Arc::default(),
             live: None,
             force,
-            mounts: Arc::default(),
+            below: Arc::default(),
         };
         run.check_root(index).await?;
         Ok(run)
-    }
-
-    /// Looks whether the root is still the folder it was when last mirrored.
-    ///
-    /// # Errors
-    /// The guard's, the index's.
-    pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
-        let ground = self.ground(index).await?;
-        let (known, before) = (ground.known.clone(), ground.mounts.clone());
-        // It may hang on a dead network server.
-        let checked = tokio::task::spawn_blocking(move || ground.check());
-        let mut now = checked.await.map_err(|_| RunError::Stopped)??;
-        let Some(mounts) = now.below.take() else { return Ok(()) };
-        let remembered = known.as_ref().and_then(|known| known.below.as_deref());
-        let new: Vec<Mount> = mounts
-            .iter()
-            .filter(|mount| !before.contains(mount) && !remembered.unwrap_or_default().contains(mount))
-            .cloned()
-            .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        if let (false, Some(_)) = (self.force, remembered) {
-            self.covers_nothing(index, &now.real, &new).await?;
-        }
-        // Before anything in it is: a mount that is seen once is missed when it goes.
-        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).extend(new.iter().cloned());
-        if let Some(known) = known {
-            let below = known.below.iter().flatten().cloned().chain(new).collect();
-            let (row, json) = (self.row, serde_json::to_string(&RootIdentity { below: Some(below), ..known }));
-            index.call(move |conn| settings::set_root(conn, row, &json.unwrap_or_default())).await?;
-        }
-        Ok(())
-    }
-
-    /// What the mirror stands on, as far as it is known.
-    pub(super) async fn ground(&self, index: &Index) -> Result<Ground, IndexError> {
-        let name = self.config.name.clone();
-        let row = index.call(move |conn| settings::mirror(conn, &name)).await?;
-        let root = self.config.root.display().to_string();
-        // What is known of another root says nothing about this one.
-        let same = row.belongs.is_none_or(|before| before.is_empty() || before == root);
-        let known = row.root.filter(|_| same && !self.force).and_then(|json| serde_json::from_str(&json).ok());
-        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Ground { root: self.config.root.clone(), known, mounts })
-    }
-
-    /// What appeared below the root lies over no file that was mirrored before.
-    async fn covers_nothing(&self, index: &Index, real: &Path, new: &[Mount]) -> Result<(), RunError> {
-        for mount in new {
-            let Some(folder) = mount.point.strip_prefix(real).ok().and_then(|path| RelPath::new(path).ok()) else {
-                continue;
-            };
-            let row = self.row;
-            if index.call(move |conn| files::any_below(conn, row, folder.key())).await? {
-                let root = self.config.root.clone();
-                return Err(GuardTripped::Covered { root, now: mount.to_string() }.into());
-            }
-        }
-        Ok(())
     }
 
     /// Brings the index in step with the disk.
@@ -272,18 +214,6 @@ impl MirrorRun {
             rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
         });
         Ok(look.await.unwrap_or_default())
-    }
-
-    /// Remembers the root as it is now: after a run that believed it.
-    ///
-    /// # Errors
-    /// The guard's and the index's.
-    pub async fn remember_root(&self, index: &Index) -> Result<(), RunError> {
-        let ground = self.ground(index).await?;
-        let checked = tokio::task::spawn_blocking(move || ground.check());
-        let identity = checked.await.map_err(|_| RunError::Stopped)??;
-        let (row, json) = (self.row, serde_json::to_string(&identity).unwrap_or_default());
-        Ok(index.call(move |conn| settings::set_root(conn, row, &json)).await?)
     }
 
     /// The mirror's root.

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn an_index_is_taken_only_by_the_configuration_it_was_made_for() {
-        let root = |inode| RootIdentity { dev: 1, inode, mount: None, below: None, real: PathBuf::new() };
+        let root =
+            |inode| RootIdentity { dev: 1, inode, mount: None, below: None, filled: Vec::new(), real: PathBuf::new() };
         let json = |inode| Some(serde_json::to_string(&root(inode)).unwrap());
         let index = |mirrors: &[(&str, Option<String>)]| Belongs {
             project: Some("site/".into()),

@@ -338,3 +338,122 @@ fn a_folder_that_meets_another_in_its_first_pass_overwrites_nothing_and_says_so_
     daemon.stop();
     env.sync_with(&["--take-over"]).exits(0).did("created 1, replaced 1");
 }
+
+#[test]
+fn a_mount_below_the_root_that_is_empty_now_is_no_deletion_for_a_run() {
+    for policy in ["delete", "tag"] {
+        let env = TestEnv::new();
+        ten_files(&env);
+        configure(&env, &format!("on_delete = \"{policy}\"\nmax_delete = 1000"));
+        let archive = env.at("some/archive").display().to_string();
+        fs::create_dir_all(&archive).unwrap();
+        let empty = format!("A='{archive}'; mount -t tmpfs none \"$A\"");
+        let mount = format!("{empty} && for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $n > \"$A/$n.svg\"; done");
+        let Some((code, told)) = once(&env, &mount, &[]) else { return };
+        assert_eq!((code, env.assets().len()), (0, 22), "{told}");
+        let tags = |env: &TestEnv| env.assets().iter().map(|asset| asset.tags.len()).sum::<usize>();
+        let nothing_to_mirror = format!("{empty} && mkdir \"$A/lost+found\" && touch \"$A/.hidden\" \"$A/x.tmp\"");
+        for line in [&empty, &nothing_to_mirror] {
+            for more in [&[][..], &["--dry-run"], &["--files-from", "/dev/null"]] {
+                let (code, told) = once(&env, line, more).unwrap();
+                assert!(code == 4 && told.contains(&archive) && told.contains("--force"), "{code} {told}");
+            }
+            nothing_deleted(&env, 22);
+            assert_eq!(tags(&env), 0);
+        }
+        let (code, told) = once(&env, &mount, &[]).unwrap();
+        assert_eq!(code, 0, "the one it was is welcome: {told}");
+        // Some files fewer are ordinary deletions, as in a root.
+        let (code, told) = once(&env, &format!("{mount}; rm \"$A\"/12.svg"), &[]).unwrap();
+        assert_eq!(code, 0, "{told}");
+        assert_eq!((env.assets().len(), tags(&env)), if policy == "delete" { (21, 0) } else { (22, 1) });
+        let (code, told) = once(&env, &empty, &["--force"]).unwrap();
+        assert_eq!(code, 0, "{told}");
+        assert_eq!((env.assets().len(), tags(&env)), if policy == "delete" { (10, 0) } else { (22, 12) });
+        let (code, told) = once(&env, &empty, &[]).unwrap();
+        assert_eq!(code, 0, "and then it is as it is: {told}");
+        let (code, told) = once(&env, &mount, &[]).unwrap();
+        assert_eq!(code, 0, "{told}");
+        let (code, told) = once(&env, &empty, &[]).unwrap();
+        assert_eq!(code, 4, "and is missed again: {told}");
+    }
+}
+
+/// A daemon in a mount namespace of its own, and a way to do something there.
+fn in_a_namespace(env: &TestEnv, line: &str) -> Option<(Daemon, impl Fn(&str) + use<>)> {
+    let daemon = Daemon::spawn(env, unshared("-Urm", line)?);
+    let pid = daemon.pid().to_string();
+    let inside = move |line: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-U", "-m", "--preserve-credentials", "sh", "-c", line]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    Some((daemon, inside))
+}
+
+#[test]
+fn an_empty_mount_in_the_place_of_a_full_one_deletes_nothing_under_a_daemon() {
+    for stacked in [false, true] {
+        let env = TestEnv::new();
+        ten_files(&env);
+        configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
+        let archive = env.at("archive").display().to_string();
+        fs::create_dir(&archive).unwrap();
+        let empty = format!("A='{archive}'; mount -t tmpfs none \"$A\"");
+        let mount = format!("{empty} && for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $n > \"$A/$n.svg\"; done");
+        let Some((daemon, inside)) = in_a_namespace(&env, &mount) else { return };
+        daemon.wait_ready();
+        assert_eq!(env.assets().len(), 22);
+        // All at once, so that no look falls between the two.
+        inside(&if stacked { empty } else { format!("umount '{archive}'; {empty}") });
+        daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+        seconds(5);
+        nothing_deleted(&env, 22);
+        inside(&format!("umount '{archive}'; {}", if stacked { "true" } else { mount.as_str() }));
+        inside(&format!("echo later > '{archive}/later.svg'"));
+        wait_mirrored(&daemon, &env, &[("archive/later.svg".into(), digest("later\n"))]);
+        daemon.wait_idle();
+        nothing_deleted(&env, 23);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_mount_over_mirrored_files_deletes_nothing_under_a_daemon_from_its_first_pass_on() {
+    for first in [true, false] {
+        let env = TestEnv::new();
+        ten_files(&env);
+        for number in 0..12 {
+            env.write(format!("archive/{number}.svg"), format!("svg {number}"));
+        }
+        configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
+        let archive = env.at("archive").display().to_string();
+        seconds(1);
+        let held = env.sandbox.hold("POST /uploads");
+        let Some((daemon, inside)) = in_a_namespace(&env, "true") else { return };
+        let mut held = Some(held);
+        daemon.wait("its first pass", || held.as_ref().is_some_and(|held| held.count() > 0));
+        if !first {
+            drop(held.take());
+            daemon.wait_ready();
+            daemon.wait_idle();
+        }
+        for with in ["true", "echo other > \"$A\"/other.svg"] {
+            inside(&format!("A='{archive}'; mount -t tmpfs over \"$A\" && {with}"));
+            drop(held.take());
+            daemon.wait_for("paused", Duration::from_secs(45), || daemon.mirror()["phase"]["name"] == "paused");
+            seconds(5);
+            assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
+            inside(&format!("umount '{archive}'"));
+            daemon.wait_for("going on", Duration::from_secs(45), || daemon.mirror()["phase"]["name"] != "paused");
+            daemon.wait_idle();
+            nothing_deleted(&env, 22);
+        }
+        env.write("archive/later.svg", "later");
+        wait_mirrored(&daemon, &env, &[("archive/later.svg".into(), digest("later"))]);
+        daemon.wait_idle();
+        nothing_deleted(&env, 23);
+        daemon.stop();
+    }
+}

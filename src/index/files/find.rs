@@ -64,14 +64,14 @@ pub fn any_present(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
         .query_row([mirror], |row| row.get(0))
 }
 
-/// Whether any file of the folder or below was on disk when last looked.
+/// Whether any file of the folder or below was on disk when last looked, or was found gone and nothing came of that yet.
 ///
 /// # Errors
 /// SQLite's.
 pub fn any_below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Result<bool> {
     // '0' is the character after '/'.
     conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND present = 1 AND cached = 0 AND path > ?2 || '/' AND
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND (present = 1 OR dirty = 1) AND cached = 0 AND path > ?2 || '/' AND
          path < ?2 || '0')",
     )?
     .query_row(params![mirror, folder], |row| row.get(0))
