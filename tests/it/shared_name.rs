@@ -14,6 +14,9 @@ use crate::support::{Run, Started, TestEnv, fast, jobs, wait_until};
 /// How long a held call may take to arrive; only a failure uses it up.
 const ARRIVAL: Duration = Duration::from_secs(120);
 
+/// Files: path and content.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
 /// A person with a folder and an index of their own.
 struct Person {
     root: String,
@@ -21,7 +24,7 @@ struct Person {
 }
 
 impl Person {
-    fn new(env: &TestEnv, place: &str, files: &[(&str, &str)]) -> Self {
+    fn new(env: &TestEnv, place: &str, files: Files<'_>) -> Self {
         let root = env.home().join(place).join("assets");
         for (path, content) in files {
             let path = root.join(path);
@@ -62,7 +65,7 @@ impl Person {
 }
 
 /// Two people, and a media area that both know to be empty.
-fn two(settings: Settings, first: &[(&str, &str)], second: &[(&str, &str)]) -> (TestEnv, Person, Person) {
+fn two(settings: Settings, first: Files<'_>, second: Files<'_>) -> (TestEnv, Person, Person) {
     let mut env = TestEnv::with(settings);
     env.set("DATO_MIRROR_ON_DELETE", "delete");
     let (one, other) = (Person::new(&env, "first", first), Person::new(&env, "second", second));
@@ -106,7 +109,7 @@ const ALL: [(&str, &str); 5] = [
 
 #[test]
 fn two_first_runs_at_once_under_one_name_lose_no_picture() {
-    let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 5] = [
+    let cases: [(&str, Files<'_>, Files<'_>); 5] = [
         ("one file each", &MINE[..1], &THEIRS[..1]),
         ("one shared of many", &MINE, &THEIRS),
         ("one against many", &MINE[..1], &THEIRS),

@@ -4,6 +4,8 @@
 //! files that change while they are sent. Decides nothing about a file: that is `plan`.
 //! Called by: `once` and the daemon.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::tell::{is_told, tell_collections, tell_left};
@@ -46,8 +48,8 @@ impl MirrorRun {
         let mut distrust = false;
         loop {
             if index.call(move |conn| contact::is_contested(conn, row)).await? {
-                // What is there now tells whose the name is.
-                match session.refresh().await {
+                // What is there now tells whose the name is. A list that lags behind must not take away what was met.
+                match session.freshen(Duration::ZERO).await {
                     Ok(()) => {}
                     Err(RefreshError::Api(error)) => return Ok(PassEnd { fatal: Some(error), ..PassEnd::default() }),
                     Err(RefreshError::Index(error)) => return Err(error.into()),
