@@ -215,6 +215,7 @@ fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> 
     if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
+        plan.others_stay = true;
         return plan;
     }
     replace(seen, policy, asset, content, "the content changed")
