@@ -318,9 +318,17 @@ fn replaced_by_editor(
             decide(
                 Action::Report {
                     cause: format!("{cause} ({})", asset.url),
-                    advice: "copy the CMS's file into the folder, or set on_remote_change = \"overwrite\" (the folder wins) \
+                    advice: match policy.on_remote_change {
+                        OnRemoteChange::Accept => {
+                            "keep one of the two: copy the CMS's file into the folder, or set on_remote_change = \
+                             \"overwrite\" (the folder wins); \"accept\" decides only where the file did not change here"
+                        }
+                        _ => {
+                            "copy the CMS's file into the folder, or set on_remote_change = \"overwrite\" (the folder wins) \
                              or \"accept\" (the CMS's file stands)"
-                        .into(),
+                        }
+                    }
+                    .into(),
                 },
                 cause,
             )
