@@ -43,7 +43,7 @@ def assume(work, tree, sandbox):
         """
         CREATE TEMP TABLE some AS SELECT id FROM asset ORDER BY id;
         UPDATE file SET asset = (SELECT id FROM some WHERE rowid = 1 + file.id % (SELECT count(*) FROM some)),
-            base_md5 = md5, dirty = 0, problem = NULL, retry_at = NULL, failures = 0;
+            base_md5 = md5, handled = news, problem = NULL, retry_at = NULL, failures = 0;
         DELETE FROM intent;
         """
     )

@@ -4,6 +4,7 @@
 //! path: that is `plan`. Called by: `pipeline::mirror` for `--sync-once`, `--dry-run` and the daemon alike.
 
 mod begin;
+mod busy;
 mod finish;
 mod guard;
 mod pages;
@@ -31,9 +32,10 @@ use super::edit::BulkChange;
 use super::execute::{Executed, Executor};
 use super::mirror::Only;
 use super::observe::Scope;
-use super::plan::{Plan, Policy};
+use super::plan::Policy;
 use super::progress::Progress;
 use super::verify::Verifier;
+use busy::Busy;
 use finish::next_try;
 
 pub use urgent::Urgent;
@@ -121,7 +123,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         replans: HashMap::new(),
         turns: HashMap::new(),
         begun: 0,
-        busy: HashSet::new(),
+        busy: Busy::default(),
         flight: JoinSet::new(),
         bulk: BTreeMap::new(),
         refreshed: false,
@@ -181,7 +183,7 @@ struct Pass<'a> {
     /// Actions begun.
     begun: u64,
     /// Assets being worked on.
-    busy: HashSet<UploadId>,
+    busy: Busy,
     flight: JoinSet<Vec<Executed>>,
     /// What is the same for several assets, and for which.
     bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
@@ -292,13 +294,6 @@ impl Pass<'_> {
             live.progress(Instant::now());
         }
     }
-}
-
-/// The assets about which nothing else may be planned meanwhile: the one that is worked on, and those the paths leave.
-fn touches<'a>(row: &'a FileRow, plan: &'a Plan) -> impl Iterator<Item = &'a UploadId> {
-    let assets: HashSet<&UploadId> =
-        plan.action.asset().into_iter().chain(plan.rows(row).filter_map(|row| row.asset.as_ref())).collect();
-    assets.into_iter()
 }
 
 /// The action in the problem of a path that waits.

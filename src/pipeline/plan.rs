@@ -215,6 +215,7 @@ fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> 
     if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
+        plan.others_stay = true;
         return plan;
     }
     replace(seen, policy, asset, content, "the content changed")
@@ -317,9 +318,17 @@ fn replaced_by_editor(
             decide(
                 Action::Report {
                     cause: format!("{cause} ({})", asset.url),
-                    advice: "copy the CMS's file into the folder, or set on_remote_change = \"overwrite\" (the folder wins) \
+                    advice: match policy.on_remote_change {
+                        OnRemoteChange::Accept => {
+                            "keep one of the two: copy the CMS's file into the folder, or set on_remote_change = \
+                             \"overwrite\" (the folder wins); \"accept\" decides only where the file did not change here"
+                        }
+                        _ => {
+                            "copy the CMS's file into the folder, or set on_remote_change = \"overwrite\" (the folder wins) \
                              or \"accept\" (the CMS's file stands)"
-                        .into(),
+                        }
+                    }
+                    .into(),
                 },
                 cause,
             )

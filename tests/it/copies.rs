@@ -74,6 +74,20 @@ fn copies_that_change_leave_the_others_together_and_alone() {
 }
 
 #[test]
+fn copies_that_each_get_new_content_leave_all_at_once() {
+    let count = 200;
+    let env = mirrored(count);
+    for n in 0..count {
+        env.write(format!("a/{n:05}.png"), format!("of its own {n}"));
+    }
+    let run = env.sync().exits(0);
+    // One gets the asset that they shared, the others one each; and the stamp says once who left.
+    assert_eq!((run.count("replaced"), run.count("created")), (1, count as u64 - 1));
+    assert!(run.count("retagged") <= 2, "{run:#?}");
+    assert_unchanged(&env, count);
+}
+
+#[test]
 fn copies_that_all_change_alike_are_one_replacement() {
     let env = mirrored(100);
     let url = env.assets()[0].url.clone();

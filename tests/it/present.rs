@@ -711,18 +711,21 @@ fn the_window_between_look_and_write_is_one_round_trip() {
     env.sync().exits(0).did(&format!("retagged {files}"));
     let log = env.sandbox.log();
     let all: Vec<&LogEntry> = looks(&log);
-    let mut windows: Vec<i64> = Vec::new();
+    let (mut windows, mut between): (Vec<i64>, Vec<u64>) = (Vec::new(), Vec::new());
     for write in log.iter().filter(|entry| entry.is("PUT /uploads/:id")) {
         let id = write.path.rsplit('/').next().unwrap();
         let shows = |look: &&&LogEntry| look.seq < write.seq && (look.path.ends_with(id) || look.query.contains(id));
         let look = all.iter().rfind(shows).unwrap_or_else(|| panic!("{id} was not looked at"));
         windows.push(write.at_ms - look.at_ms);
+        between.push(write.seq - look.seq - 1);
     }
     windows.sort_unstable();
     let (median, worst) = (windows[windows.len() / 2], windows[windows.len() - 1]);
     println!("between look and write: median {median} ms, worst {worst} ms, {} looks for {files} writes", all.len());
-    let slow = i64::from(slowness(&env));
-    assert!(median <= 200 * slow && worst <= 700 * slow, "{windows:?}");
+    // The writes that share the look, and at most the next look with its writes, lie between; a wait for the pace between
+    // them would make it 400 ms in the median. The worst of them tells how busy this machine is.
+    assert!(median <= 200 * i64::from(slowness(&env)), "{windows:?}");
+    assert!(between.iter().all(|calls| *calls <= 2 * (1 + 16)), "{between:?}");
     assert!(all.len() <= usize::try_from(files).unwrap() / 8 + 2, "{}", all.len());
     assert_no_refusals(&log);
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Pass, PassError, touches};
+use super::{Pass, PassError};
 use crate::index::{FileRow, Problem};
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, FieldKey};
@@ -48,7 +48,7 @@ impl Pass<'_> {
             action if !action.calls() => self.finish(at_once(row, plan, None)).await,
             Action::Retag { edit, .. } if self.context.executor.is_some() => match edit.in_bulk() {
                 Some(change) => {
-                    self.busy.extend(touches(&row, &plan).cloned());
+                    self.busy.begin(&row, &plan);
                     let group = self.bulk.entry(change.clone()).or_default();
                     group.push(BulkItem { row, plan });
                     if group.len() >= bulk::AT_ONCE {
@@ -67,7 +67,7 @@ impl Pass<'_> {
             let asset = simulate(&row, &plan.action).map(Box::new);
             return self.finish(at_once(row, plan, asset)).await;
         };
-        self.busy.extend(touches(&row, &plan).cloned());
+        self.busy.begin(&row, &plan);
         let cancel = self.context.stop.clone();
         // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
         let permit = match plan.action.sends() {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinError;
 
 use super::begin::conflict_problem;
-use super::{Pass, PassError, touches};
+use super::{Pass, PassError};
 use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Problem, absence, assets, companions, files};
@@ -48,9 +48,7 @@ impl Pass<'_> {
         for conflict in &conflicts {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
-        for asset in touches(&row, &plan) {
-            self.busy.remove(asset);
-        }
+        self.busy.end(row.id);
         let under_way = Arc::make_mut(&mut self.under_way);
         for row in plan.rows(&row) {
             under_way.remove(&row.id);

@@ -7,9 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Pass, PassError, WAIT, touches};
-use crate::index::{FileRow, Problem};
-use crate::model::UploadId;
+use super::busy::Busy;
+use super::{Pass, PassError, WAIT};
+use crate::index::Problem;
 use crate::pipeline::plan::{Action, Plan};
 
 impl Pass<'_> {
@@ -33,8 +33,8 @@ impl Pass<'_> {
             // These were planned while their asset was worked on. That may be over when their turn comes, and done then what
             // they were planned for: a file that was saved again while it was sent would be created twice.
             let late: HashSet<i64> =
-                page.iter().filter(|(row, plan)| self.is_busy(row, plan)).map(|(row, _)| row.id).collect();
-            let mut touched: HashSet<UploadId> = HashSet::new();
+                page.iter().filter(|(row, plan)| !self.busy.admits(row, plan)).map(|(row, _)| row.id).collect();
+            let mut begun = Busy::default();
             let mut done = before;
             for (row, plan) in page {
                 if !self.goes_on() {
@@ -52,10 +52,7 @@ impl Pass<'_> {
                     continue;
                 }
                 // The plan may rest on an asset that changed since this page was planned.
-                if late.contains(&row.id)
-                    || self.is_busy(&row, &plan)
-                    || touches(&row, &plan).any(|id| touched.contains(id))
-                {
+                if late.contains(&row.id) || !self.busy.admits(&row, &plan) || !begun.admits(&row, &plan) {
                     continue;
                 }
                 if let Some(problem) = held_up(&plan) {
@@ -64,7 +61,8 @@ impl Pass<'_> {
                     }
                     continue;
                 }
-                touched.extend(touches(&row, &plan).cloned());
+                // What it takes is not given back in this page: the other plans of the page know nothing of what it does.
+                begun.begin(&row, &plan);
                 self.begin(row, plan).await?;
             }
         }
@@ -76,10 +74,6 @@ impl Pass<'_> {
         if !plan.members.is_empty() {
             Arc::make_mut(&mut self.spoken).extend(plan.members.iter().map(|member| member.row.id));
         }
-    }
-
-    fn is_busy(&self, row: &FileRow, plan: &Plan) -> bool {
-        touches(row, plan).any(|id| self.busy.contains(id))
     }
 }
 

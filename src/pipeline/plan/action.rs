@@ -278,6 +278,8 @@ pub struct Plan {
     pub why: String,
     /// Other paths that the action settles as well.
     pub members: Vec<Member>,
+    /// The asset that the path leaves stays with others, whoever else leaves it at the same time.
+    pub others_stay: bool,
 }
 
 impl Plan {
@@ -314,5 +316,5 @@ impl Plan {
 }
 
 pub(super) fn decide(action: Action, why: impl Into<String>) -> Plan {
-    Plan { action, why: why.into(), quiet_conflicts: Vec::new(), members: Vec::new() }
+    Plan { action, why: why.into(), quiet_conflicts: Vec::new(), members: Vec::new(), others_stay: false }
 }

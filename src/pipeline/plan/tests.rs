@@ -288,6 +288,20 @@ fn every_pattern_under_every_policy_decides_as_the_design_says() {
 }
 
 #[test]
+fn what_both_changed_is_told_with_advice_that_the_policy_does_not_follow_already() {
+    for (on_remote_change, word) in
+        [(OnRemoteChange::Accept, "decides only"), (OnRemoteChange::Report, "or \"accept\"")]
+    {
+        let mut seen = lonely("a.png", "c");
+        seen.base = maybe("a");
+        seen.known = Known::There(Box::new(asset("known", "d", None)));
+        let policy = Policy { on_remote_change, ..default_policy() };
+        let Action::Report { advice, .. } = plan(&seen, &policy).action else { panic!("{on_remote_change:?}") };
+        assert!(advice.contains(word), "{on_remote_change:?}: {advice}");
+    }
+}
+
+#[test]
 fn an_accepted_file_of_an_editor_stands_until_either_side_changes_again() {
     let policy = Policy { on_remote_change: OnRemoteChange::Accept, ..default_policy() };
     let mut pushed = entry(&["a.png"], "a", true);

@@ -62,6 +62,23 @@ async fn a_path_that_another_machine_gave_an_asset_of_its_own_does_not_replace_t
     .await;
 }
 
+/// Another mirror stays with the one it left, whose stamp goes on naming the path.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_left_another_mirrors_asset_has_one_of_its_own() {
+    live(&[
+        Op::Policy(OnDelete::Tag, OnRemoteChange::Report, OnRemoteDelete::Recreate, Duplicates::Share),
+        Op::Write("b.png", "four"),
+        Op::Write("f/c.png", "one"),
+        Op::Web("a.png", Some("one")),
+        Op::Run,
+        Op::Write("f/c.png", "five"),
+        Op::Run,
+        Op::Write("f/c.png", "one"),
+        Op::Run,
+    ])
+    .await;
+}
+
 /// What the stamp taught the planner is written down: else the next change of the file looks like an editor's work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_in_step_after_an_old_index_is_replaced_when_it_changes_back() {
