@@ -98,6 +98,19 @@ fn where_the_clock_is_ours_an_old_ctime_stands_for_the_first_look() {
 }
 
 #[test]
+fn a_file_dated_in_the_future_is_read_once() {
+    let place = Place::with(2);
+    let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
+    File::open(place.root().join("1.png")).unwrap().set_modified(tomorrow).unwrap();
+    let request = place.request(place.ours(), Restless::Wait);
+    assert_eq!(place.scan(&request).read, 2);
+    assert_eq!(place.scan(&request).read, 0);
+    fs::write(place.root().join("1.png"), "2").unwrap();
+    File::open(place.root().join("1.png")).unwrap().set_modified(tomorrow).unwrap();
+    assert_eq!(place.scan(&request).read, 1, "the same size and date, but another content");
+}
+
+#[test]
 fn without_settling_files_are_read_at_once() {
     let place = Place::with(5);
     let request = ScanRequest { settle: Duration::ZERO, ..place.request(FileClock::Unknown, Restless::Wait) };
