@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -101,7 +101,7 @@ fn where_the_clock_is_ours_an_old_ctime_stands_for_the_first_look() {
 #[test]
 fn a_file_dated_in_the_future_is_read_once() {
     let place = Place::with(2);
-    let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
+    let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
     File::open(place.root().join("1.png")).unwrap().set_modified(tomorrow).unwrap();
     let request = place.request(place.ours(), Restless::Wait);
     assert_eq!(place.scan(&request).read, 2);
