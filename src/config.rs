@@ -14,6 +14,8 @@ mod own_files;
 pub mod pattern;
 pub mod policy;
 pub mod problem;
+mod proxy;
+mod trust;
 mod unknown_variables;
 pub mod value;
 
@@ -32,6 +34,7 @@ use document::{Document, Findings, Found, Section};
 use folders::{Folders, StatePlace};
 use mirror::Placed;
 use own_files::{exclude_own_files, own_files};
+use proxy::check_proxies;
 use unknown_variables::warn_of_variables;
 use value::{Wrong, nearest, shown};
 
@@ -131,6 +134,7 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     };
     let api = top.table("api", "[api]").with_environment(environment, "DATO_MIRROR_API_");
     let api = Api::read(api, &folders, environment, request.needs_token);
+    check_proxies(environment, &findings);
     let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
     let named = state.get::<PathBuf>("path");
     state.finish();
@@ -155,7 +159,10 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     }
     pick(&mut mirrors, request.mirror.as_deref(), &findings);
     warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
-    let (problems, origins) = findings.into_parts();
+    let (mut problems, origins) = findings.into_parts();
+    if let Some(folder) = found_in(request, environment, file.as_deref()) {
+        problems.0.extend(trust::distrust(&api, folder, |key| origins.get(key).cloned()));
+    }
     match place {
         Some(place) if problems.0.is_empty() => Ok(Config {
             api,
@@ -169,6 +176,12 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
         }),
         _ => Err(problems),
     }
+}
+
+/// The folder of a file that nobody named: it was found in the working directory.
+fn found_in<'a>(request: &'a Request, environment: &Environment, file: Option<&Path>) -> Option<&'a Path> {
+    let named = request.config_file.is_some() || environment.path("DATO_MIRROR_CONFIG").is_some();
+    request.cwd().filter(|cwd| !named && file.and_then(Path::parent) == Some(cwd))
 }
 
 /// Where the index lies: where the configuration says, else where the service manager or the user keeps state.

@@ -59,6 +59,7 @@ impl Args {
             ("--force", run.force),
             ("--take-over", run.take_over),
             ("--recreate", run.recreate),
+            ("--checksum", run.checksum),
             ("--report", run.report.is_some()),
         ];
         match given.iter().find(|(_, given)| *given && args.command.is_some()) {
@@ -122,6 +123,9 @@ pub struct Run {
     /// Make every asset anew that the media area lost, as after a reset of the project
     #[arg(long)]
     pub recreate: bool,
+    /// Read every file anew, also those whose size and times say that they did not change
+    #[arg(long)]
+    pub checksum: bool,
     /// Also write the report as JSON to this file, whatever goes to standard output: for CI
     #[arg(long, value_name = "FILE", hide = true)]
     pub report: Option<PathBuf>,

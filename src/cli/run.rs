@@ -51,9 +51,10 @@ pub async fn run(args: &Args) -> Exit {
         Err(error) => tracing::warn!("signals are not obeyed: {error}"),
     }
     if !args.run.sync_once && !args.run.dry_run {
-        if only.is_some() || args.run.force || args.run.take_over || args.run.recreate {
+        let run = &args.run;
+        if only.is_some() || run.force || run.take_over || run.recreate || run.checksum {
             tracing::error!(
-                "--files-from, --force, --take-over and --recreate are for one run: add --sync-once or --dry-run"
+                "--files-from, --force, --take-over, --recreate and --checksum are for one run: add --sync-once or --dry-run"
             );
             return Exit::Usage;
         }
@@ -64,6 +65,7 @@ pub async fn run(args: &Args) -> Exit {
         force: args.run.force,
         take_over: args.run.take_over,
         recreate: args.run.recreate,
+        checksum: args.run.checksum,
         only,
         ..OnceOptions::default()
     };

@@ -43,6 +43,12 @@ impl Case {
         case
     }
 
+    /// With its file named by `--config`.
+    fn named(mut self) -> Self {
+        self.request.config_file = Some("dato-mirror.toml".into());
+        self
+    }
+
     fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -96,7 +102,7 @@ fn the_example_with_its_comments_opened_is_valid_too() {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "secret\n").unwrap();
     let opened = opened.replace("/run/secrets/datocms", token.path().to_str().unwrap());
-    let config = Case::new(&opened).load().unwrap();
+    let config = Case::new(&opened).named().load().unwrap();
     assert_eq!(config.mirrors[0].rules.len(), 1);
     assert_eq!(config.mirrors[0].layer.custom_data.len(), 1);
     assert_eq!(config.api.upload_bandwidth, Some(8_000_000));
@@ -331,7 +337,7 @@ fn the_token_comes_from_the_first_place_that_has_one() {
     write("empty", "\n");
     let dir = folder.path().to_str().unwrap();
     let with_file = |name: &str| format!("[api]\ntoken_file = \"{dir}/{name}\"\n{PLAIN}");
-    let token = |case: Case| case.load().map(|config| config.api.token.expose_secret().to_owned());
+    let token = |case: Case| case.named().load().map(|config| config.api.token.expose_secret().to_owned());
     let credentials = |case: Case| case.with("CREDENTIALS_DIRECTORY", dir);
     let none = |toml: &str| {
         let mut case = Case::new(toml);
@@ -497,4 +503,69 @@ proptest::proptest! {
         let at = example.char_indices().map(|(at, _)| at).take_while(|at| *at <= cut).last().unwrap_or(0);
         let _ = Case::new(&format!("{}{noise}{}", &example[..at], &example[at..])).load().map_err(|all| all.to_string());
     }
+}
+
+#[test]
+fn a_variable_may_say_true_in_any_case() {
+    for (text, expected) in [("True", Some(true)), ("FALSE", Some(false)), (" on\n", Some(true)), ("maybe", None)] {
+        let config = Case::rooted().with("DATO_MIRROR_EMBEDDED_METADATA", text).load();
+        assert_eq!(config.ok().map(|config| config.mirrors[0].embedded_metadata), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_would_be_passed_over_is_refused_without_its_password() {
+    for (value, word) in [
+        ("http://proxy.example:3128", None),
+        ("proxy.example:3128", None),
+        ("socks5h://[::1]:1080", None),
+        ("http://u:hunter2@proxy.example:3128\n", Some("line break")),
+        ("http://u:hunter2@proxy .example", Some("white space")),
+        ("http://", Some("no address")),
+        ("://hunter2", Some("no address")),
+    ] {
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            let case = Case::new(PLAIN).with(name, value);
+            match word {
+                None => assert!(case.load().is_ok(), "{name}={value}"),
+                Some(word) => {
+                    let problems = case.problems();
+                    assert!(problems.contains(word) && problems.contains(name), "{value}: {problems}");
+                    assert!(!problems.contains("hunter2"), "{problems}");
+                }
+            }
+        }
+    }
+}
+
+/// Whoever types the command in a cloned repository has not said that its configuration may have their token.
+#[test]
+fn a_file_that_was_only_found_sends_no_token_of_the_environment_elsewhere_nor_a_file_from_elsewhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let secret = elsewhere.path().join("secret");
+    std::fs::write(&secret, "sandbox\n").unwrap();
+    let host = format!("[api]\nbase_url = \"https://evil.example\"\n{PLAIN}");
+    let file = format!("[api]\ntoken_file = \"{}\"\n{PLAIN}", secret.display());
+    for (toml, word) in [(&host, "another host"), (&file, "outside this folder")] {
+        let mut case = Case::new(toml);
+        let problems = case.problems();
+        assert!(problems.contains(word) && problems.contains("--config"), "{problems}");
+        case.request.config_file = Some("dato-mirror.toml".into());
+        case.load().expect("whoever names the file trusts it");
+        case.request.config_file = None;
+        let named = case.folder.path().join("dato-mirror.toml").display().to_string();
+        case.with("DATO_MIRROR_CONFIG", &named).load().expect("whoever names the file trusts it");
+    }
+    let link = Case::new(&format!("[api]\ntoken_file = \"token\"\n{PLAIN}"));
+    std::os::unix::fs::symlink(&secret, link.folder.path().join("token")).unwrap();
+    assert!(link.problems().contains("outside this folder"));
+    let inside = Case::new(&format!("[api]\ntoken_file = \"token\"\n{PLAIN}"));
+    std::fs::write(inside.folder.path().join("token"), "sandbox\n").unwrap();
+    inside.load().unwrap();
+    Case::new(&format!("[api]\nbase_url = \"http://127.0.0.1:9\"\n{PLAIN}")).load().unwrap();
+    Case::new(PLAIN).with("DATO_MIRROR_API_BASE_URL", "https://proxy.example/dato").load().unwrap();
+    let both = "[api]\nbase_url = \"https://cms.example\"\ntoken_file = \"token\"\n".to_owned() + PLAIN;
+    let own = Case::new(&both);
+    std::fs::write(own.folder.path().join("token"), "sandbox\n").unwrap();
+    own.load().expect("the file sends its own token");
 }

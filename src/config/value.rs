@@ -134,8 +134,12 @@ impl FromInput for bool {
     fn from_input(input: Input<'_>) -> Result<Self, Vec<Wrong>> {
         match input {
             Input::Toml(DeValue::Boolean(value)) => Ok(*value),
-            Input::Text("true" | "1" | "yes" | "on") => Ok(true),
-            Input::Text("false" | "0" | "no" | "off") => Ok(false),
+            // Of a variable, in any case: Python and YAML write `True`.
+            Input::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                _ => must_be("true or false", input, "true"),
+            },
             _ => must_be("true or false", input, "true"),
         }
     }

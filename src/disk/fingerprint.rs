@@ -49,9 +49,12 @@ impl Fingerprint {
     /// else [`Fingerprint::seen_for`].
     #[must_use]
     pub fn racy(&self, recorded_at_ns: i64) -> bool {
-        let newest = self.mtime_ns.max(self.ctime_ns);
         let coarse = self.mtime_ns % SECOND_NS == 0 && self.ctime_ns % SECOND_NS == 0;
-        newest.saturating_add(if coarse { COARSE_NS } else { TICK_NS }) >= recorded_at_ns
+        let step = if coarse { COARSE_NS } else { TICK_NS };
+        let is_fresh = |time_ns: i64| time_ns.saturating_add(step) >= recorded_at_ns;
+        // No write gives an mtime that lies ahead of its clock: a program set it, and the next write shows.
+        let is_set = self.mtime_ns > recorded_at_ns.saturating_add(COARSE_NS);
+        is_fresh(self.ctime_ns) || (is_fresh(self.mtime_ns) && !is_set)
     }
 
     /// Whether the file is the one recorded, as far as `stat` can tell: size, mtime, ctime and inode are equal. The
@@ -96,7 +99,12 @@ mod tests {
             (print(second, second), second + SECOND_NS, true),
             (print(second, second), second + COARSE_NS + 1, false),
             (print(second, second + 1), second + SECOND_NS, false),
-            (print(i64::MAX, 0), AT, true),
+            // A program dated it ahead: its ctime tells whether it was written since.
+            (print(i64::MAX, 0), AT, false),
+            (print(AT + 3600 * SECOND_NS, AT), AT + TICK_NS + 1, false),
+            (print(AT + 3600 * SECOND_NS, AT), AT + TICK_NS, true),
+            (print(AT + 3600 * SECOND_NS, AT + 3600 * SECOND_NS), AT, true),
+            (print(AT + COARSE_NS, AT - SECOND_NS), AT, true),
         ];
         for (print, recorded, racy) in cases {
             assert_eq!(print.racy(recorded), racy, "{print:?} {recorded}");

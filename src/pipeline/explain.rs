@@ -251,6 +251,7 @@ fn look_again(
         // Nothing is sent, so what is there now is told, settled or not.
         clock: FileClock::Unknown,
         settled: Arc::default(),
+        checksum: false,
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),
         live: None,

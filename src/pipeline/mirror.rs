@@ -56,6 +56,8 @@ pub struct MirrorRun {
     pub live: Option<Arc<Live>>,
     /// Whoever runs it says that the root is right as it is.
     pub force: bool,
+    /// Its scans read all files, also those that look unchanged.
+    pub checksum: bool,
     /// What was seen below the root in this process.
     pub below: Arc<Mutex<Below>>,
 }
@@ -111,6 +113,7 @@ impl MirrorRun {
             progress: Arc::default(),
             live: None,
             force,
+            checksum: false,
             below: Arc::default(),
         };
         run.check_root(index).await?;
@@ -154,6 +157,7 @@ impl MirrorRun {
             settle: self.config.settle,
             clock: FileClock::Unknown,
             settled,
+            checksum: self.checksum,
             only,
             restless,
             embedded: self.config.embedded_metadata.then_some(embedded_of),

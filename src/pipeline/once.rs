@@ -36,6 +36,8 @@ pub struct OnceOptions {
     pub take_over: bool,
     /// Make anew what the media area lost.
     pub recreate: bool,
+    /// Read all files, also those that look unchanged.
+    pub checksum: bool,
     /// Only these files and folders.
     pub only: Option<Vec<RelPath>>,
     /// Told how far the run is.
@@ -79,6 +81,7 @@ async fn run_with(
         match MirrorRun::prepare(Arc::new(mirror.clone()), index, options.force).await {
             Ok(mut run) => {
                 run.progress = options.progress.clone();
+                run.checksum = options.checksum;
                 mirrors.push(run);
             }
             Err(error @ RunError::Guard(_)) => refused.push((mirror.clone(), error)),

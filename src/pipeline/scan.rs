@@ -65,6 +65,8 @@ pub struct ScanRequest {
     /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
     /// may have several names.
     pub settled: Arc<HashMap<Fingerprint, Duration>>,
+    /// Reads also what looks unchanged: where the file system's times do not tell.
+    pub checksum: bool,
     /// Only these files and folders; `None`: everything.
     pub only: Option<Vec<RelPath>>,
     /// What to do about files that are still being written.

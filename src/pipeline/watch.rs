@@ -10,6 +10,7 @@
 
 mod advice;
 mod heard;
+mod mounts;
 mod supervise;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -47,6 +47,7 @@ impl Place {
             settle: SETTLE,
             clock,
             settled: Arc::default(),
+            checksum: false,
             only: None,
             restless,
             embedded: None,
@@ -95,6 +96,39 @@ fn where_the_clock_is_ours_an_old_ctime_stands_for_the_first_look() {
     File::open(place.root().join("new.png")).unwrap().set_modified(UNIX_EPOCH).unwrap();
     let new = place.scan(&request);
     assert_eq!((new.read, new.looked_again), (1, 1), "an mtime that was set proves nothing");
+}
+
+#[test]
+fn a_file_dated_in_the_future_is_read_once() {
+    let place = Place::with(2);
+    let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+    File::open(place.root().join("1.png")).unwrap().set_modified(tomorrow).unwrap();
+    let request = place.request(place.ours(), Restless::Wait);
+    assert_eq!(place.scan(&request).read, 2);
+    assert_eq!(place.scan(&request).read, 0);
+    fs::write(place.root().join("1.png"), "2").unwrap();
+    File::open(place.root().join("1.png")).unwrap().set_modified(tomorrow).unwrap();
+    assert_eq!(place.scan(&request).read, 1, "the same size and date, but another content");
+}
+
+#[test]
+fn a_checksum_scan_finds_a_change_that_no_time_tells() {
+    let place = Place::with(3);
+    let request = place.request(place.ours(), Restless::Wait);
+    place.scan(&request);
+    // As on a disk that keeps no ctime: the index is told that it has seen the file as it is now.
+    place.write("1.png", "9");
+    let now = place.print("1.png");
+    let sql = "UPDATE file SET ctime_ns = ?1, read_at_ns = ?1 + 3000000000 WHERE path = '1.png'";
+    place.index.call_blocking(move |conn| conn.execute(sql, [now.ctime_ns])).unwrap();
+    assert_eq!(place.scan(&request).read, 0);
+    let md5 = |place: &Place| {
+        let row = place.index.call_blocking(|conn| files::by_path(conn, 1, "1.png")).unwrap();
+        row.and_then(|row| row.md5)
+    };
+    assert_eq!(md5(&place), Some(crate::model::Md5::of(b"1")));
+    assert_eq!(place.scan(&ScanRequest { checksum: true, ..request }).read, 3);
+    assert_eq!(md5(&place), Some(crate::model::Md5::of(b"9")));
 }
 
 #[test]

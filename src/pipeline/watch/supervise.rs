@@ -14,8 +14,9 @@ use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher a
 
 use super::super::settle::Touch;
 use super::heard::{Heard, PROBE_NAME, translate};
+use super::mounts::Mounts;
 use super::{Outlet, WatchEvent, WatchMode, WatchOptions, WatchState, Watched, advice};
-use crate::disk::{MountTable, Verdict};
+use crate::disk::Verdict;
 use crate::model::RelPath;
 
 /// What the supervisor is told.
@@ -43,6 +44,8 @@ pub(super) struct Supervisor {
     rearm_at: Option<Instant>,
     /// The root is known to be missing.
     gone: bool,
+    /// What is mounted there, as it was when the watch was set up; `None` where that is not known or does not matter.
+    mounts: Option<Mounts>,
     degraded: Option<String>,
     /// When an overflow is no longer worth a word.
     healed_at: Option<Instant>,
@@ -83,6 +86,7 @@ impl Supervisor {
             probed: false,
             rearm_at: None,
             gone: false,
+            mounts: None,
             degraded: None,
             healed_at: None,
         }
@@ -117,7 +121,8 @@ impl Supervisor {
         if self.options.mode == WatchMode::Poll {
             return self.poll("the configuration says so (`watch = \"poll\"`)".to_owned());
         }
-        if let Some(silent) = self.silent_file_system() {
+        self.mounts = Mounts::look(&self.options);
+        if let Some(silent) = self.mounts.as_ref().and_then(|mounts| mounts.silent.clone()) {
             if self.options.mode == WatchMode::Auto {
                 return self.poll(format!("{silent} does not tell of changes made elsewhere"));
             }
@@ -126,12 +131,6 @@ impl Supervisor {
             ));
         }
         self.arm();
-    }
-
-    fn silent_file_system(&self) -> Option<String> {
-        let table = self.options.mounts.clone().or_else(|| MountTable::read().ok())?;
-        let real = fs::canonicalize(&self.options.root).ok()?;
-        table.of(&real).filter(|mount| mount.is_silent()).map(|mount| format!("the file system ({})", mount.fs_type))
     }
 
     /// Builds a new watch before the old one goes, so that there is no moment without, and asks for a scan.
@@ -272,14 +271,22 @@ impl Supervisor {
     fn look_at_root(&mut self) {
         match (seen_at(&self.options.root), &self.armed) {
             (None, _) => self.root_gone(),
-            (Some(now), Some(armed)) if armed.root == now => {}
+            (Some(now), Some(armed)) if armed.root == now => self.look_at_mounts(),
             (Some(_), Some(_)) => {
                 // Another folder took its place without our seeing it go.
                 self.outlet.root_gone();
                 self.begin_again();
             }
             (Some(_), None) if self.gone => self.begin_again(),
-            (Some(_), None) => {}
+            (Some(_), None) => self.look_at_mounts(),
+        }
+    }
+
+    /// What is mounted over a watched folder takes its place without an event, and is not watched.
+    fn look_at_mounts(&mut self) {
+        let now = Mounts::look(&self.options);
+        if self.mounts.is_some() && now.is_some() && now != self.mounts {
+            self.begin_again();
         }
     }
 
@@ -374,7 +381,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::disk::Selection;
+    use crate::disk::{MountTable, Selection};
 
     #[test]
     fn a_probe_that_is_not_heard_of_means_polling() {
@@ -396,5 +403,37 @@ mod tests {
         let Watched::Polling { reason } = signals.state().how else { panic!("still watched") };
         assert!(reason.contains("test"), "{reason}");
         assert!(!dir.path().join(PROBE_NAME).exists());
+    }
+
+    #[test]
+    fn a_share_mounted_below_a_watched_root_means_polling_and_events_when_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let table = |below: &str| {
+            let share = format!("31 22 0:41 / {}/{below} rw - cifs //nas/share rw", root.display());
+            let lines =
+                format!("22 1 252:0 / / rw - ext4 /dev/vda rw\n{}\n", if below.is_empty() { "" } else { &share });
+            Some(MountTable::parse(lines.as_bytes()))
+        };
+        let selection = Selection::new(&[], &["cache/".into()]).unwrap();
+        let mut options = WatchOptions::new(root.clone(), WatchMode::Auto, selection);
+        options.mounts = table("");
+        let (outlet, signals) = Outlet::for_test();
+        let (orders, _inbox) = mpsc::channel();
+        let mut supervisor = Supervisor::new(options, outlet, orders);
+        supervisor.begin();
+        supervisor.end_probe();
+        for (mounted, polled) in [("", false), ("cache", false), ("shared", true), ("", false)] {
+            supervisor.options.mounts = table(mounted);
+            supervisor.on_time(Instant::now());
+            supervisor.end_probe();
+            let how = signals.state().how;
+            let reason = if let Watched::Polling { reason } = &how { reason.as_str() } else { "" };
+            assert_eq!(
+                (reason.contains("shared (cifs)"), how == Watched::Native),
+                (polled, !polled),
+                "{mounted}: {how:?}"
+            );
+        }
     }
 }

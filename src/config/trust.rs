@@ -1,0 +1,51 @@
+//! What a configuration file that nobody named may do with a token.
+//!
+//! Owns: the rule for a file that was merely found in the working directory: whoever clones a repository and types
+//! `dato-mirror` in it has not said that its configuration may have their secrets. Never does: reading anything.
+
+use std::path::Path;
+
+use super::api::{Api, BASE_URL, TokenOrigin};
+use super::problem::{Place, Problem};
+
+/// What to do about it.
+const NAME_IT: &str = "if you trust the file, name it: --config dato-mirror.toml";
+
+/// What of these settings such a file in `folder` may not say. `place_of` tells where a key's value was given.
+pub(super) fn distrust(api: &Api, folder: &Path, place_of: impl Fn(&str) -> Option<Place>) -> Vec<Problem> {
+    let by_file = |key: &str| place_of(key).filter(|place| matches!(place, Place::File(_)));
+    let mut problems = Vec::new();
+    if let (Some(TokenOrigin::Environment | TokenOrigin::Credential(_)), Some(place)) =
+        (&api.token_origin, by_file("api.base_url"))
+        && api.base_url != BASE_URL
+        && !is_loopback(&api.base_url)
+    {
+        let message = "sends the token of this process to another host, in a file that was only found in the working \
+                       directory";
+        problems.push(Problem { place, message: message.to_owned(), advice: NAME_IT.to_owned() });
+    }
+    if let (Some(TokenOrigin::File(file)), Some(place)) = (&api.token_origin, by_file("api.token_file"))
+        && !is_below(file, folder)
+    {
+        let message = "names a file outside this folder as the token, in a file that was only found in the working \
+                       directory";
+        problems.push(Problem { place, message: message.to_owned(), advice: NAME_IT.to_owned() });
+    }
+    problems
+}
+
+/// By the system's own resolution: a link below the folder may lead out of it.
+fn is_below(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
+}
+
+fn is_loopback(base_url: &str) -> bool {
+    reqwest::Url::parse(base_url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
+}
