@@ -8,13 +8,16 @@
 //! is [`unsure`](ApiError::unsure) may have changed the remote, so look before sending again; any call may be answered
 //! by a job, which is followed inside unless the method gives [`Accepted`].
 
+mod answer;
 mod bandwidth;
 mod bulk;
 mod change;
 mod error;
 mod http;
 mod job;
+mod learned;
 mod limit;
+mod list;
 mod listing;
 mod options;
 mod pace;
@@ -24,8 +27,8 @@ mod role;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tracks;
-
 mod upload;
 mod visibility;
 mod wire;
@@ -45,7 +48,7 @@ pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimi
 pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
-pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
+pub use listing::{BatchLimits, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Page, Walk};
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
@@ -96,23 +99,6 @@ impl Remote {
         Ok(site)
     }
 
-    /// One page of assets.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list(&self, query: &ListQuery) -> Result<Page, ApiError> {
-        let (assets, total) = wire::assets(&self.list_json(query).await?)?;
-        Ok(Page { assets, total })
-    }
-
-    /// One page of assets, as the API spells them.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list_json(&self, query: &ListQuery) -> Result<Value, ApiError> {
-        self.door.result(&Call::get(&["uploads"]).query(query.to_query())).await
-    }
-
     /// Waits for the budget's leave to make one call.
     ///
     /// # Errors
@@ -124,16 +110,6 @@ impl Remote {
     /// Waits for the pacer's leave to make that call now.
     pub async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
         self.door.call_permit(budget).await
-    }
-
-    /// [`Remote::list`] with its permit in hand.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list_in(&self, permit: CallPermit, query: &ListQuery) -> Result<Page, ApiError> {
-        let call = Call::get(&["uploads"]).query(query.to_query());
-        let (assets, total) = wire::assets(&self.door.result_from(&call, Some(permit)).await?)?;
-        Ok(Page { assets, total })
     }
 
     /// [`Remote::find`] with its permit in hand.
@@ -176,12 +152,6 @@ impl Remote {
     /// Waits before a call that was not executed is tried for the `attempt`-th time more.
     pub async fn pause(&self, attempt: u32) {
         tokio::time::sleep(retry::backoff(attempt, self.door.timeouts.backoff, fastrand::f64())).await;
-    }
-
-    /// How many ids and digests one listing can ask for.
-    #[must_use]
-    pub fn batch_limits(&self) -> BatchLimits {
-        BatchLimits::below(self.door.base.as_str().len())
     }
 
     /// One asset, or nothing when there is none with this id.
@@ -367,9 +337,9 @@ fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
     match reply {
         Reply::Job(job) => Ok(Accepted::Job(job)),
         // Executed, but what came of it cannot be read.
-        Reply::Document(document) => match wire::asset(&document) {
+        Reply::Document(document, request) => match wire::asset(&document) {
             Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
-            Err(error) => Err(error.made_unsure()),
+            Err(error) => Err(error.of_request(request).made_unsure()),
         },
     }
 }
@@ -377,7 +347,7 @@ fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
 fn destroyed(id: &UploadId, reply: Reply) -> Accepted {
     match reply {
         Reply::Job(job) => Accepted::Job(job),
-        Reply::Document(document) => {
+        Reply::Document(document, _) => {
             Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id))))
         }
     }

@@ -5,6 +5,7 @@
 //! JSON and shares no wire type with the client, so that a misspelt field cannot agree with itself.
 //! Never does: traffic beyond the machine, unless asked. Called by: `dato-mirror sandbox`, `demo`, and the tests.
 
+mod amend;
 mod answer;
 mod api;
 mod bucket;

@@ -14,7 +14,7 @@ use super::retry::Effect;
 use super::{ApiError, CallPermit, NotDone, Remote, wire};
 
 /// Assets a bulk call takes at most.
-const BULK_LIMIT: usize = 200;
+pub(super) const BULK_LIMIT: usize = 200;
 
 /// What a bulk call reports: counts, without saying which.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct SubscriptionLimit {
 }
 
 impl Remote {
-    /// Adds tags to assets (at most 200), with the permit in hand; those they have stay.
+    /// Adds tags to assets, with the permit in hand; those they have stay.
     ///
     /// # Errors
     /// As [`Remote::site`]. Safe to repeat.
@@ -76,13 +76,13 @@ impl Remote {
         ids: &[UploadId],
         tags: &[String],
     ) -> Result<BulkOutcome, ApiError> {
-        let body = wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
-        let call = Call::new(Method::POST, &["uploads", "bulk", "tag"], Effect::Repeatable).body(body);
-        Ok(outcome_of(&self.door.result_from(&call, Some(permit)).await?, ids))
+        let body = |ids: &[UploadId]| wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
+        let outcome = self.bulk(Some(permit), ids, "tag", Effect::Repeatable, body).await;
+        outcome.map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }
 
-    /// Moves assets (at most 200) into a collection, or out of any: sent once, with its permit in hand, since it may move
-    /// what somebody else has moved meanwhile.
+    /// Moves assets into a collection, or out of any: sent once, with its permit in hand, since it may move what somebody
+    /// else has moved meanwhile. Where the service takes fewer at once than 200, the others follow at once.
     ///
     /// # Errors
     /// See [`NotDone`].
@@ -93,10 +93,9 @@ impl Remote {
         collection: Option<&CollectionId>,
     ) -> Result<BulkOutcome, NotDone> {
         let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
-        let body = wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target));
-        let call = Call::new(Method::POST, &["uploads", "bulk", "set-upload-collection"], Effect::Repeatable);
-        let payload = self.door.result_once(&call.body(body), permit).await?;
-        Ok(outcome_of(&payload, ids))
+        let kind = "upload_bulk_set_upload_collection_operation";
+        let body = |ids: &[UploadId]| wire::bulk_body(kind, ids, None, Some(target.clone()));
+        self.bulk(Some(permit), ids, "set-upload-collection", Effect::Repeatable, body).await
     }
 
     /// Deletes assets for good. Ask for their references first.
@@ -104,24 +103,49 @@ impl Remote {
     /// # Errors
     /// As [`Remote::site`].
     pub async fn bulk_destroy(&self, ids: &[UploadId]) -> Result<BulkOutcome, ApiError> {
-        self.bulk(ids, "destroy", Effect::Once, |ids| wire::bulk_body("upload_bulk_destroy_operation", ids, None, None))
-            .await
+        let body = |ids: &[UploadId]| wire::bulk_body("upload_bulk_destroy_operation", ids, None, None);
+        let outcome = self.bulk(None, ids, "destroy", Effect::Once, body).await;
+        outcome.map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }
 
+    /// One call, or several where the service takes fewer at once than the facts say; each is sent with a permit, and
+    /// where the first one is given, sent once.
     async fn bulk(
         &self,
+        mut permit: Option<CallPermit>,
         ids: &[UploadId],
         operation: &str,
         effect: Effect,
         body: impl Fn(&[UploadId]) -> Value,
-    ) -> Result<BulkOutcome, ApiError> {
+    ) -> Result<BulkOutcome, NotDone> {
         let mut outcome = BulkOutcome::default();
-        for batch in ids.chunks(BULK_LIMIT) {
+        let (mut rest, mut most) = (ids, usize::MAX);
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(rest.len().min(most).min(self.door.learned.bulk()));
             let call = Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body(batch));
-            let payload = self.door.result(&call).await?;
-            let done = outcome_of(&payload, batch);
-            outcome.successful += done.successful;
-            outcome.failed += done.failed;
+            let moves = operation == "set-upload-collection";
+            let sent = match permit.take() {
+                Some(permit) if moves => self.door.result_once(&call, permit).await,
+                None if moves => {
+                    let permit = self.call_permit(self.budget_permit().await?).await;
+                    self.door.result_once(&call, permit).await
+                }
+                permit => self.door.result_from(&call, permit).await.map_err(NotDone::Final),
+            };
+            match sent {
+                Ok(payload) => {
+                    let done = outcome_of(&payload, batch);
+                    outcome.successful += done.successful;
+                    outcome.failed += done.failed;
+                    rest = after;
+                }
+                Err(NotDone::Final(error)) if error.is_too_many() && batch.len() > 1 => {
+                    most = batch.len() / 2;
+                    self.door.learned.bulk_is(most);
+                    tracing::info!(assets = batch.len(), "too many for one call of the API: half as many are sent");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(outcome)
     }

@@ -7,6 +7,7 @@
 
 mod codes;
 mod kind;
+mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use kind::ApiErrorKind;
 
 use codes::{Row, row_of};
+use told::Told;
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +52,13 @@ pub struct ApiError {
     pub details: Option<String>,
     /// The service says that it passes.
     pub transient: bool,
-    pub(super) field: Option<String>,
-    pub(super) reason: Option<String>,
-    pub(super) unsure: bool,
-    pub(super) after: Option<Duration>,
+    /// `x-request-id` of the answer: the service's support asks for it.
+    pub request: Option<String>,
+    /// All errors of the answer.
+    told: Vec<Told>,
+    too_large: bool,
+    unsure: bool,
+    after: Option<Duration>,
 }
 
 impl ApiError {
@@ -66,41 +71,68 @@ impl ApiError {
             code: None,
             details: Some(shorten(&details.into())),
             transient: false,
-            field: None,
-            reason: None,
+            request: None,
+            told: Vec::new(),
+            too_large: false,
             unsure: false,
             after: None,
         }
     }
 
-    /// Reads an error answer. `body` is the JSON, or nothing when the body was no JSON:API error (a proxy's page).
+    /// Reads an error answer. `body` is the JSON, or nothing when the body was no JSON. What is not in the API's own
+    /// envelope is not the API's word, whatever its status; only a 429 says the same whoever says it: wait.
     #[must_use]
     pub fn from_answer(status: u16, body: Option<&Value>) -> Self {
-        let attributes = body
-            .and_then(|body| body.get("data"))
-            .and_then(|data| data.as_array().map_or(Some(data), |all| all.first()))
-            .and_then(|error| error.get("attributes"));
-        let code = attributes.and_then(|a| a.get("code")).and_then(Value::as_str).map(str::to_owned);
-        let details = attributes.and_then(|a| a.get("details")).filter(|d| !is_empty(d));
-        let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
-        let kind = match code.as_deref().map(row_of) {
-            Some(Some(row)) => row.kind,
-            Some(None) => ApiErrorKind::of_status(status),
-            // "It is gone" must be the API's own word: a proxy's 404 page must not look like an editor's deletion.
-            None if matches!(status, 404 | 410) => ApiErrorKind::Garbled,
-            None => ApiErrorKind::of_status(status),
-        };
-        Self {
-            kind,
-            status: Some(status),
-            details: details.map(|d| shorten(&plain(d))),
-            transient: attributes.and_then(|a| a.get("transient")).and_then(Value::as_bool).unwrap_or(false),
-            field: text("field"),
-            reason: text("code"),
-            code,
-            unsure: false,
-            after: None,
+        let told = body.map(told::read).unwrap_or_default();
+        match told::main(&told) {
+            None if status == 429 => Self::of_status(status),
+            None => Self::not_the_apis(status, "with something that is not the API's"),
+            Some(_) => Self::of_told(status, told),
         }
+    }
+
+    /// Reads what a job says that it failed with. That is the API's own word also where it is in no envelope.
+    pub(super) fn of_job(status: u16, payload: &Value) -> Self {
+        let told = told::read(payload);
+        if told.is_empty() { Self::of_status(status) } else { Self::of_told(status, told) }
+    }
+
+    /// Whether a document is an error in the API's own envelope.
+    pub(super) fn is_envelope(document: &Value) -> bool {
+        !told::read(document).is_empty()
+    }
+
+    /// Something answered in the API's place. `nature`: with what.
+    pub(super) fn not_the_apis(status: u16, nature: &str) -> Self {
+        Self { status: Some(status), ..Self::new(ApiErrorKind::Between, nature) }
+    }
+
+    /// A good answer that is larger than any of the API's.
+    pub(super) fn too_large(status: u16) -> Self {
+        let error = Self::new(ApiErrorKind::Garbled, "it is larger than 8 MB");
+        Self { status: Some(status), too_large: true, ..error }
+    }
+
+    fn of_status(status: u16) -> Self {
+        Self { status: Some(status), details: None, ..Self::new(ApiErrorKind::of_status(status), "") }
+    }
+
+    fn of_told(status: u16, told: Vec<Told>) -> Self {
+        let main = told::main(&told);
+        Self {
+            kind: main.and_then(|told| row_of(&told.code)).map_or(ApiErrorKind::of_status(status), |row| row.kind),
+            code: main.map(|told| told.code.clone()),
+            details: told::details(&told),
+            // What passes does not help where something else does not.
+            transient: told.iter().all(|told| told.transient),
+            told,
+            ..Self::of_status(status)
+        }
+    }
+
+    pub(super) fn of_request(mut self, request: Option<String>) -> Self {
+        self.request = request;
+        self
     }
 
     pub(super) fn made_unsure(mut self) -> Self {
@@ -132,7 +164,7 @@ impl ApiError {
 
     /// The service does not take the path of an uploaded file.
     fn refuses_the_upload(&self) -> bool {
-        self.code.as_deref() == Some("INVALID_FIELD") && self.field.as_deref() == Some("path")
+        self.told.iter().any(|told| told.code == "INVALID_FIELD" && told.field.as_deref() == Some("path"))
     }
 
     /// Whether the other files are stopped by it too.
@@ -143,7 +175,11 @@ impl ApiError {
             let of_video = row.kind == ApiErrorKind::Plan && self.details.as_deref().is_some_and(|d| d.contains("mux"));
             return if of_video { Scope::File } else { row.scope };
         }
-        self.kind.scope()
+        match (self.kind, self.status) {
+            // A login page, a dead gateway: it answers every call so.
+            (ApiErrorKind::Between, Some(401 | 407 | 408 | 421 | 431 | 451 | 300..=399 | 500..)) => Scope::All,
+            (kind, _) => kind.scope(),
+        }
     }
 
     /// What to do about it.
@@ -158,6 +194,9 @@ impl ApiError {
         if let Some(row) = self.row() {
             return row.advice;
         }
+        if self.kind == ApiErrorKind::Between && self.status == Some(407) {
+            return "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); it is tried again";
+        }
         self.kind.advice()
     }
 
@@ -170,9 +209,11 @@ impl ApiError {
     /// The client-made id is taken already.
     #[must_use]
     pub fn is_uniqueness_of_id(&self) -> bool {
-        self.code.as_deref() == Some("INVALID_FIELD")
-            && self.field.as_deref() == Some("id")
-            && self.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
+        self.told.iter().any(|told| {
+            told.code == "INVALID_FIELD"
+                && told.field.as_deref() == Some("id")
+                && told.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
+        })
     }
 
     /// Something else has the name or place that was asked for.
@@ -183,14 +224,42 @@ impl ApiError {
             ["unique", "already", "taken", "duplicate"].iter().any(|word| details.contains(word))
         };
         self.kind == ApiErrorKind::Invalid
-            && (self.reason.as_deref() == Some("VALIDATION_UNIQUENESS") || self.details.as_ref().is_some_and(says))
+            && (self.told.iter().any(|told| told.reason.as_deref() == Some("VALIDATION_UNIQUENESS"))
+                || self.details.as_ref().is_some_and(says))
     }
 
     /// The collection does not exist.
     #[must_use]
     pub fn is_about_collection(&self) -> bool {
         self.kind == ApiErrorKind::Invalid
-            && self.field.as_deref().is_some_and(|field| field.contains("upload_collection"))
+            && self.told.iter().any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
+    }
+
+    /// The fields that the service refuses.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().filter_map(|told| told.field.as_deref())
+    }
+
+    /// All codes of the answer: of errors, and of what is wrong with fields.
+    pub(super) fn codes(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().flat_map(|told| [Some(told.code.as_str()), told.reason.as_deref()]).flatten()
+    }
+
+    /// More in one call than the service takes: fewer may do.
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        self.told.iter().any(|told| told.code == "TOO_MANY_OPERATIONS")
+    }
+
+    /// The URL is longer than the service, or something before it, takes.
+    #[must_use]
+    pub fn is_url_too_long(&self) -> bool {
+        self.status == Some(414)
+    }
+
+    /// The answer is larger than what is read: a smaller page may not be.
+    pub(super) const fn is_too_large(&self) -> bool {
+        self.too_large
     }
 
     /// What was asked for does not exist.
@@ -213,19 +282,23 @@ impl ApiError {
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self.kind,
-            ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance | ApiErrorKind::Garbled
+            ApiErrorKind::Network
+                | ApiErrorKind::Service
+                | ApiErrorKind::Maintenance
+                | ApiErrorKind::Garbled
+                | ApiErrorKind::Between
         )
     }
 
     /// The metadata may have been sent in the shape that this environment does not take.
     pub(super) fn is_shape_refusal(&self) -> bool {
-        match self.code.as_deref() {
-            Some("INVALID_FORMAT") => true,
-            Some("INVALID_FIELD") => {
-                self.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata"))
+        self.told.iter().any(|told| match told.code.as_str() {
+            "INVALID_FORMAT" => true,
+            "INVALID_FIELD" => {
+                told.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata"))
             }
             _ => false,
-        }
+        })
     }
 
     fn row(&self) -> Option<&'static Row> {
@@ -239,32 +312,14 @@ impl fmt::Display for ApiError {
         if let Some(details) = &self.details {
             write!(f, ": {details}")?;
         }
-        match (self.status, &self.code) {
-            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code})"),
-            (Some(status), None) => write!(f, " (HTTP {status})"),
-            (None, Some(code)) => write!(f, " ({code})"),
-            (None, None) => Ok(()),
-        }
+        let status = self.status.map(|status| format!("HTTP {status}"));
+        let request = self.request.as_ref().map(|id| format!("{REQUEST}{id}"));
+        let parts: Vec<String> = [status, told::codes(&self.told), request].into_iter().flatten().collect();
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(map) => map.is_empty(),
-        Value::String(text) => text.is_empty(),
-        _ => false,
-    }
-}
-
-/// `{"field":"id","code":"X"}` as `field id, code X`.
-fn plain(details: &Value) -> String {
-    let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match details {
-        Value::Object(map) => map.iter().map(|(key, v)| format!("{key} {}", one(v))).collect::<Vec<_>>().join(", "),
-        other => one(other),
-    }
-}
+const REQUEST: &str = "request ";
 
 /// At most 200 characters, on one line, and no query of any URL: that is where signatures are.
 pub(super) fn shorten(text: &str) -> String {
@@ -370,6 +425,7 @@ mod tests {
             K::Storage,
             K::Service,
             K::Garbled,
+            K::Between,
             K::Network,
             K::Job,
         ];
@@ -403,9 +459,24 @@ mod tests {
             (302, K::Garbled, Retry::Later, false),
         ];
         for (status, kind, retry, access) in cases {
-            for error in [answer(status, "NEW_CODE", &json!({})), ApiError::from_answer(status, None)] {
-                assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
-            }
+            let error = answer(status, "NEW_CODE", &json!({}));
+            assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
+            // A job's failure is the API's word in any form.
+            assert_eq!(ApiError::of_job(status, &json!("oops")).kind, kind, "{status}");
+            // In no envelope it is nobody's word, but for "wait".
+            let error = ApiError::from_answer(status, None);
+            let kind = if status == 429 { K::Throttled } else { K::Between };
+            assert_eq!((error.kind, error.retry(), error.is_access()), (kind, Retry::Later, false), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_answers_every_call_in_the_apis_place_stops_all_and_what_dislikes_one_call_stops_that() {
+        for status in [302, 401, 407, 421, 431, 451, 500, 502, 511] {
+            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::All, "{status}");
+        }
+        for status in [400, 403, 404, 413, 422] {
+            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::File, "{status}");
         }
     }
 
@@ -415,7 +486,7 @@ mod tests {
         assert!(answer(404, "NEW_CODE", &json!({})).is_not_found());
         for body in [None, Some(json!({})), Some(json!({"error": "no route"}))] {
             let error = ApiError::from_answer(404, body.as_ref());
-            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Garbled, Retry::Later), "{body:?}");
+            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Between, Retry::Later), "{body:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
 //! Called by: every method of `Remote`.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use reqwest::{Client, ClientBuilder, Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use super::answer::{self, Body, LARGEST_ERROR, LARGEST_PAGE, causes, network_error};
 use super::bandwidth::Bandwidth;
 use super::error::{ApiError, ApiErrorKind, shorten};
-use super::limit::WINDOW;
+use super::learned::Learned;
 use super::pace::{Pacer, Slot};
 use super::permit::{BudgetPermit, CallPermit, NotDone};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
+use super::told::{limit_of, wait_of};
 use super::{Admission, JobId, JobState, Ledger, Options, Timeouts, wire};
 
-/// An answer larger than this is not one of the API's: 500 uploads with all their metadata are a few MB.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// The longest part of a wait for the owner's leave.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
@@ -37,6 +37,9 @@ pub(super) struct Door {
     pub(super) pacer: Arc<Pacer>,
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
+    pub(super) learned: Learned,
+    /// The last upload met a bucket that hung up or sent it elsewhere: the next one listens before it sends.
+    pub(super) wary: AtomicBool,
     ledger: Option<Arc<dyn Ledger>>,
     token: SecretString,
     job_latency: Mutex<Latency>,
@@ -46,6 +49,8 @@ pub(super) struct Door {
     pub(super) bytes_uploaded: AtomicU64,
     /// Seconds; `i64::MIN` before the service told its time.
     pub(super) clock_ahead: AtomicI64,
+    /// It was said that the rate limit's headers are odd.
+    said_odd: AtomicBool,
 }
 
 /// One call.
@@ -57,6 +62,8 @@ pub(super) struct Call {
     pub(super) query: String,
     pub(super) body: Option<Value>,
     pub(super) effect: Effect,
+    /// Whoever says that it is not there says "not yet".
+    may_be_missing: bool,
 }
 
 impl Call {
@@ -66,7 +73,12 @@ impl Call {
 
     pub(super) fn new(method: Method, path: &[&str], effect: Effect) -> Self {
         let path = path.iter().map(|&segment| segment.to_owned()).collect();
-        Self { method, path, query: String::new(), body: None, effect }
+        Self { method, path, query: String::new(), body: None, effect, may_be_missing: false }
+    }
+
+    /// Changes many assets at once: what is too many for it is too many again.
+    fn is_bulk(&self) -> bool {
+        self.path.get(1).is_some_and(|segment| segment == "bulk")
     }
 
     pub(super) fn body(mut self, body: Value) -> Self {
@@ -82,8 +94,8 @@ impl Call {
 
 /// A good answer.
 pub(super) enum Reply {
-    /// The result itself; `Null` when the body was empty.
-    Document(Value),
+    /// The result itself, `Null` when there is none, and the answer's request id.
+    Document(Value, Option<String>),
     /// It comes later.
     Job(JobId),
 }
@@ -130,7 +142,8 @@ impl Door {
         };
         let api = || builder().default_headers(headers.clone());
         // One connection for each upload: over HTTP/2 they would share one flow window.
-        let bucket = || builder().http1_only();
+        // Nothing of a bucket's answer is worth unpacking.
+        let bucket = || builder().http1_only().no_gzip();
         Ok(Self {
             api: build(api, &base)?,
             bucket: build(bucket, &base)?,
@@ -138,6 +151,8 @@ impl Door {
             pacer: options.pacer.unwrap_or_else(|| Pacer::new(options.rate_share)),
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
+            learned: Learned::default(),
+            wary: AtomicBool::new(false),
             ledger: options.ledger,
             token: options.token,
             job_latency: Mutex::new(Latency::default()),
@@ -146,6 +161,7 @@ impl Door {
             retried: AtomicU64::new(0),
             bytes_uploaded: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(i64::MIN),
+            said_odd: AtomicBool::new(false),
         })
     }
 
@@ -215,7 +231,7 @@ impl Door {
     /// As [`Door::result`]; the first attempt has its permit already.
     pub(super) async fn result_from(&self, call: &Call, permit: Option<CallPermit>) -> Result<Value, ApiError> {
         match self.send_from(call, permit).await? {
-            Reply::Document(document) => Ok(document),
+            Reply::Document(document, _) => Ok(document),
             Reply::Job(job) => self.follow(&job, call.effect).await,
         }
     }
@@ -223,7 +239,7 @@ impl Door {
     /// As [`Door::send_once`], and follows its job to the result.
     pub(super) async fn result_once(&self, call: &Call, permit: CallPermit) -> Result<Value, NotDone> {
         match self.send_once(call, permit).await? {
-            Reply::Document(document) => Ok(document),
+            Reply::Document(document, _) => Ok(document),
             Reply::Job(job) => Ok(self.follow(&job, call.effect).await?),
         }
     }
@@ -263,8 +279,9 @@ impl Door {
 
     /// Asks once for a job's result: nothing while it runs, then the payload or the job's own error.
     async fn job_payload(&self, job: &JobId) -> Result<Option<Result<Value, ApiError>>, ApiError> {
-        let document = match self.send(&Call::get(&["job-results", job.as_str()])).await {
-            Ok(Reply::Document(document)) => document,
+        let call = Call { may_be_missing: true, ..Call::get(&["job-results", job.as_str()]) };
+        let (document, request) = match self.send(&call).await {
+            Ok(Reply::Document(document, request)) => (document, request),
             Ok(Reply::Job(_)) => return Ok(None),
             // Here a 404 of any kind means "not yet"; waiting has an end of its own.
             Err(error) if error.status == Some(404) => return Ok(None),
@@ -272,7 +289,7 @@ impl Door {
         };
         let (status, payload) = wire::job_result(&document)?;
         let good = (200..300).contains(&status);
-        Ok(Some(if good { Ok(payload) } else { Err(ApiError::from_answer(status, Some(&payload))) }))
+        Ok(Some(if good { Ok(payload) } else { Err(ApiError::of_job(status, &payload).of_request(request)) }))
     }
 
     /// Asks once how a job stands.
@@ -342,26 +359,35 @@ impl Door {
         self.note_clock(&response);
         let status = response.status().as_u16();
         let reset = self.settle_slot(slot, &response);
-        let bytes = match read_body(response).await {
-            Ok(bytes) => bytes,
-            // A refusal is one, even when the reason was cut off.
-            Err(_) if status == 429 || (300..500).contains(&status) => Vec::new(),
-            Err(error) => return failed(Failure::Lost, error),
+        let request = answer::request_id(response.headers());
+        let good = (200..300).contains(&status);
+        let body = match answer::read(response, if good { LARGEST_PAGE } else { LARGEST_ERROR }).await {
+            Ok(body) => body,
+            // That says all by itself.
+            Err(_) if status == 429 => Body::Whole(Vec::new()),
+            Err(error) => return failed(Failure::Lost, error.of_request(request)),
         };
-        let json = serde_json::from_slice::<Value>(&bytes).ok();
-        if (200..300).contains(&status) {
-            let document = match json {
-                Some(document) => document,
-                None if bytes.is_empty() => Value::Null,
-                None => {
-                    let error = ApiError::new(ApiErrorKind::Garbled, "the body is no JSON");
-                    return failed(Failure::Garbled, ApiError { status: Some(status), ..error });
-                }
+        if good {
+            return match &body {
+                Body::Cut(_) => failed(Failure::TooLarge, ApiError::too_large(status).of_request(request)),
+                Body::Whole(bytes) => match answer::document(status, bytes) {
+                    Some(document) => {
+                        let job = wire::job_id(&document).map(JobId::new);
+                        Ok(Ok(job.map_or(Reply::Document(document, request), Reply::Job)))
+                    }
+                    None => failed(
+                        Failure::NotTheApis,
+                        ApiError::not_the_apis(status, answer::nature(&body)).of_request(request),
+                    ),
+                },
             };
-            let job = wire::job_id(&document).map(JobId::new);
-            return Ok(Ok(job.map_or(Reply::Document(document), Reply::Job)));
         }
-        let mut error = ApiError::from_answer(status, json.as_ref());
+        let told = answer::refusal(&body);
+        let error = match &told {
+            None if status != 429 => ApiError::not_the_apis(status, answer::nature(&body)),
+            told => ApiError::from_answer(status, told.as_ref()),
+        };
+        let mut error = error.of_request(request);
         // A server that quotes what it refuses must not put the token into our report.
         let token = self.token.expose_secret().trim();
         if let Some(details) = error.details.as_mut().filter(|details| !token.is_empty() && details.contains(token)) {
@@ -370,9 +396,14 @@ impl Door {
         if status == 429 {
             return failed(Failure::TooMany, error.wait(reset));
         }
+        let missing = call.may_be_missing && matches!(status, 404 | 410);
+        if told.is_none() && !missing && status != 414 {
+            return failed(Failure::NotTheApis, error);
+        }
         // Named so by the facts, whether or not the answer says `transient`.
         let transient = error.transient || error.kind == ApiErrorKind::Concurrent && error.code.is_some();
-        failed(Failure::Refused { status, transient }, error)
+        let again = transient && !(call.is_bulk() && error.is_too_many());
+        failed(Failure::Refused { status, transient: again }, error)
     }
 
     fn note_clock(&self, response: &Response) {
@@ -385,53 +416,38 @@ impl Door {
 
     /// Tells the pacer what the headers say; gives the time a 429 asks for.
     fn settle_slot(&self, slot: Slot, response: &Response) -> Duration {
-        let number = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
-        let limit = number("x-ratelimit-limit");
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let limit = limit_of(text("x-ratelimit-limit"));
+        if limit.is_err() {
+            self.say_odd("X-RateLimit-Limit", text("x-ratelimit-limit"));
+        }
+        let limit = limit.unwrap_or(None);
         if response.status().as_u16() == 429 {
             self.throttled.fetch_add(1, Ordering::Relaxed);
-            let told = number("x-ratelimit-reset").or_else(|| number(RETRY_AFTER.as_str()));
-            // An hour bounds nonsense.
-            let reset = told.map_or(WINDOW, |seconds| Duration::from_secs(u64::from(seconds.min(3600))));
-            slot.refused(reset, limit);
-            return reset;
+            let reset = text("x-ratelimit-reset");
+            let wait = wait_of(reset, text(RETRY_AFTER.as_str()), jiff::Timestamp::now().as_second());
+            if wait.is_odd {
+                self.say_odd("X-RateLimit-Reset", reset);
+            }
+            slot.refused(wait.seconds, limit);
+            return wait.seconds;
         }
-        slot.answered(limit, number("x-ratelimit-remaining"));
+        slot.answered(limit, limit.and_then(|_| text("x-ratelimit-remaining")?.trim().parse().ok()));
         Duration::ZERO
     }
-}
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(network_error)? {
-        if bytes.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(ApiError::new(ApiErrorKind::Garbled, "the body is larger than any answer of the API"));
+    /// Once a process: such headers come with every answer.
+    fn say_odd(&self, header: &str, value: Option<&str>) {
+        if !self.said_odd.swap(true, Ordering::Relaxed) {
+            let value = shorten(value.unwrap_or_default());
+            tracing::warn!(
+                header,
+                value,
+                "the API, or something between us and it, tells a rate limit that makes no sense; it is not followed, and \
+                 no wait is longer than a minute"
+            );
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
-}
-
-/// The chain of causes, without the URL.
-pub(super) fn network_error(error: reqwest::Error) -> ApiError {
-    ApiError::new(ApiErrorKind::Network, causes(error))
-}
-
-/// What a failed request says, innermost causes last, without its URL.
-pub(super) fn causes(error: reqwest::Error) -> String {
-    if error.is_timeout() && !error.is_connect() {
-        return "no answer in time".into();
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    shorten(&text)
 }
 
 /// Over loopback without TLS the machine's certificates are not read: that takes longer than all else.

@@ -1,5 +1,7 @@
 //! The client against raw loopback servers that behave well and badly.
 
+mod broken;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,6 +40,7 @@ impl Request {
 /// What the stub does with a request.
 enum Reaction {
     Answer(u16, Vec<(&'static str, String)>, String),
+    Bytes(u16, Vec<(&'static str, String)>, Vec<u8>),
     HangUp,
 }
 
@@ -94,13 +97,17 @@ impl Stub {
                             log.push(request.clone());
                             log.len() - 1
                         };
-                        let Reaction::Answer(status, headers, body) = react(number, &request) else { break };
+                        let (status, headers, body) = match react(number, &request) {
+                            Reaction::Answer(status, headers, body) => (status, headers, body.into_bytes()),
+                            Reaction::Bytes(status, headers, body) => (status, headers, body),
+                            Reaction::HangUp => break,
+                        };
                         let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
                         for (name, value) in headers {
                             head.push_str(&format!("{name}: {value}\r\n"));
                         }
-                        let answer = format!("{head}\r\n{body}");
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                        let answer = [format!("{head}\r\n").as_bytes(), &body].concat();
+                        if stream.write_all(&answer).await.is_err() {
                             break;
                         }
                     }

@@ -14,8 +14,6 @@ use super::settings::Answers;
 use super::state::World;
 use super::{bulk, collections, create, listing, site, tracks, update};
 
-/// The longest URL that is read, bytes.
-const MAX_URL: usize = 8 * 1024;
 
 /// Who is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +86,8 @@ pub(super) fn access(
         return Err(Refusal::new(401, "INVALID_AUTHORIZATION_HEADER", json!({})));
     }
     let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if url_length > MAX_URL {
-        return Err(Refusal::new(414, "URI_TOO_LONG", json!({ "limit": MAX_URL })));
+    if url_length > world.settings.longest_url {
+        return Err(Refusal::new(414, "URI_TOO_LONG", json!({ "limit": world.settings.longest_url })));
     }
     if !get("accept").split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "application/json") {
         return Err(Refusal::new(406, "INVALID_ACCEPT_HEADER", json!({ "expected": "application/json" })));

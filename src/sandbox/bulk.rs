@@ -11,14 +11,12 @@ use super::job::Work;
 use super::state::World;
 use super::update::not_used;
 
-const MAX: usize = 200;
-
 /// `POST /uploads/bulk/:operation`.
 pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
     let body = call.body.as_ref().ok_or_else(|| Refusal::format("a JSON:API document is needed"))?;
     let document = parse(operation, body)?;
-    uploads(&document)?;
+    uploads(&document, world.settings.bulk_limit)?;
     match operation {
         "tag" => {
             document.tags()?.ok_or_else(|| Refusal::field("tags", "VALIDATION_REQUIRED", "is needed"))?;
@@ -46,13 +44,13 @@ fn parse<'a>(operation: &str, body: &'a Value) -> Result<Document<'a>, Refusal> 
     }
 }
 
-fn uploads(document: &Document<'_>) -> Result<Vec<String>, Refusal> {
+fn uploads(document: &Document<'_>, most: usize) -> Result<Vec<String>, Refusal> {
     let ids = document.many("uploads", "upload")?.unwrap_or_default();
     if ids.is_empty() {
         return Err(Refusal::new(422, "MISSING_UPLOAD_IDS", json!({})));
     }
-    if ids.len() > MAX {
-        return Err(Refusal::new(422, "TOO_MANY_OPERATIONS", json!({ "limit": MAX, "found": ids.len() })));
+    if ids.len() > most {
+        return Err(Refusal::new(422, "TOO_MANY_OPERATIONS", json!({ "limit": most, "found": ids.len() })));
     }
     Ok(ids)
 }
@@ -66,7 +64,7 @@ pub(super) fn perform(
     now: i64,
 ) -> Result<(u16, Value), Refusal> {
     let document = parse(operation, body)?;
-    let ids = uploads(&document)?;
+    let ids = uploads(&document, world.settings.bulk_limit)?;
     let tags = document.tags()?.unwrap_or_default();
     let collection = document.one("upload_collection", "upload_collection")?.flatten();
     let mut successful = 0;

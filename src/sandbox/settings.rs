@@ -57,6 +57,10 @@ pub struct Settings {
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub uploadable_bytes: u64,
+    /// Uploads a bulk call takes at most.
+    pub bulk_limit: usize,
+    /// The longest path and query, bytes.
+    pub longest_url: usize,
     /// Added to the sandbox's clock, ms.
     pub clock_offset_ms: i64,
     /// The service is down: every connection is closed without a word.
@@ -88,6 +92,8 @@ impl Default for Settings {
             track_ms: 0,
             monthly_calls: 0,
             uploadable_bytes: 0,
+            bulk_limit: 200,
+            longest_url: 8 * 1024,
             clock_offset_ms: 0,
             down: false,
             read_only: false,
