@@ -76,7 +76,8 @@ impl Remote {
         ids: &[UploadId],
         tags: &[String],
     ) -> Result<BulkOutcome, ApiError> {
-        let body = |ids: &[UploadId]| wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
+        let body =
+            |ids: &[UploadId]| wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
         let outcome = self.bulk(Some(permit), ids, "tag", Effect::Repeatable, body).await;
         outcome.map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }

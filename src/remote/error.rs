@@ -135,6 +135,17 @@ impl ApiError {
         self
     }
 
+    /// Takes a secret out of what is told.
+    pub(super) fn without(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            let texts = self.told.iter_mut().flat_map(Told::texts);
+            for text in texts.chain(self.details.as_mut()).chain(self.code.as_mut()).chain(self.request.as_mut()) {
+                *text = text.replace(secret, "…");
+            }
+        }
+        self
+    }
+
     pub(super) fn made_unsure(mut self) -> Self {
         self.unsure = true;
         self
@@ -232,7 +243,10 @@ impl ApiError {
     #[must_use]
     pub fn is_about_collection(&self) -> bool {
         self.kind == ApiErrorKind::Invalid
-            && self.told.iter().any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
+            && self
+                .told
+                .iter()
+                .any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
     }
 
     /// The fields that the service refuses.
@@ -294,9 +308,7 @@ impl ApiError {
     pub(super) fn is_shape_refusal(&self) -> bool {
         self.told.iter().any(|told| match told.code.as_str() {
             "INVALID_FORMAT" => true,
-            "INVALID_FIELD" => {
-                told.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata"))
-            }
+            "INVALID_FIELD" => told.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata")),
             _ => false,
         })
     }

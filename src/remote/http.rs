@@ -387,12 +387,8 @@ impl Door {
             None if status != 429 => ApiError::not_the_apis(status, answer::nature(&body)),
             told => ApiError::from_answer(status, told.as_ref()),
         };
-        let mut error = error.of_request(request);
         // A server that quotes what it refuses must not put the token into our report.
-        let token = self.token.expose_secret().trim();
-        if let Some(details) = error.details.as_mut().filter(|details| !token.is_empty() && details.contains(token)) {
-            *details = details.replace(token, "…");
-        }
+        let error = error.of_request(request).without(self.token.expose_secret().trim());
         if status == 429 {
             return failed(Failure::TooMany, error.wait(reset));
         }

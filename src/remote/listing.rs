@@ -281,7 +281,8 @@ mod tests {
         for first in [1, 1_000, 20_000] {
             let mut walk = Walk::default();
             let mut pages = 0;
-            while walk.take(&page(walk.offset()..walk.offset() + 500, first + walk.offset() * 2 + 1000)) == Listed::More {
+            while walk.take(&page(walk.offset()..walk.offset() + 500, first + walk.offset() * 2 + 1000)) == Listed::More
+            {
                 pages += 1;
                 assert!(pages < 200, "{first}");
             }

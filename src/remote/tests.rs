@@ -243,7 +243,7 @@ async fn html_and_garbage_are_retried_for_reads_and_unsure_for_changes() {
 async fn a_read_that_keeps_failing_ends_after_five_attempts() {
     let stub = Stub::start(|_, _| Reaction::Answer(500, Vec::new(), "oops".into())).await;
     let error = stub.remote().site().await.unwrap_err();
-    assert_eq!((error.kind, error.retry(), error.scope()), (ApiErrorKind::Service, Retry::Later, Scope::All));
+    assert_eq!((error.kind, error.retry(), error.scope()), (ApiErrorKind::Between, Retry::Later, Scope::All));
     assert!(!error.unsure());
     assert_eq!(stub.seen().len(), 5);
 }
@@ -352,7 +352,7 @@ async fn a_told_limit_is_kept_by_all_clones_together() {
 async fn a_proxys_404_page_is_not_taken_for_a_deletion() {
     let stub = Stub::start(|_, _| Reaction::Answer(404, Vec::new(), "<html>not here</html>".into())).await;
     let error = stub.remote().find(&UploadId::new("abc")).await.unwrap_err();
-    assert_eq!(error.kind, ApiErrorKind::Garbled);
+    assert_eq!(error.kind, ApiErrorKind::Between);
     let stub = Stub::start(|_, _| status(404, &error_body("NOT_FOUND", &json!({})))).await;
     assert_eq!(stub.remote().find(&UploadId::new("abc")).await.unwrap(), None);
 }
@@ -657,7 +657,7 @@ async fn the_buckets_answer_decides() {
         (503, vec![], "<Code>SlowDown</Code>", |e| matches!(e, SendError::Throttled { status: 503 })),
         (500, vec![], "", |e| matches!(e, SendError::Network(_))),
         (411, vec![], "", |e| matches!(e, SendError::Refused { status: Some(411), .. })),
-        (307, vec![("Location", "http://127.0.0.1:1/".to_owned())], "", |e| matches!(e, SendError::Refused { .. })),
+        (302, vec![("Location", "http://127.0.0.1:1/".to_owned())], "", |e| matches!(e, SendError::Refused { .. })),
     ];
     for (status, headers, body, is) in cases {
         let body = body.to_owned();

@@ -14,7 +14,6 @@ use super::settings::Answers;
 use super::state::World;
 use super::{bulk, collections, create, listing, site, tracks, update};
 
-
 /// Who is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {

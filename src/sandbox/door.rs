@@ -89,7 +89,10 @@ pub(super) async fn enter(
         Some(FaultKind::HtmlReply { status }) => finish(&shared, seq, html(status)).await,
         Some(FaultKind::CutBody) => halve(response).await,
         Some(
-            fault @ (FaultKind::Headers { .. } | FaultKind::Alter { .. } | FaultKind::SamePage | FaultKind::GrowingTotal),
+            fault @ (FaultKind::Headers { .. }
+            | FaultKind::Alter { .. }
+            | FaultKind::SamePage
+            | FaultKind::GrowingTotal),
         ) => {
             let changed = amend::answer(&fault, offset, response).await;
             finish(&shared, seq, changed).await

@@ -6,6 +6,7 @@
 
 mod absence;
 mod bad_input;
+mod between;
 mod cli;
 mod copies;
 mod cost;

@@ -26,6 +26,14 @@ pub(super) struct Told {
     details: Option<String>,
 }
 
+impl Told {
+    /// Everything in it that the service wrote.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let rest = [&mut self.field, &mut self.reason, &mut self.details];
+        std::iter::once(&mut self.code).chain(rest.into_iter().flatten())
+    }
+}
+
 /// The errors of a document; none when it is not the service's envelope.
 pub(super) fn read(document: &Value) -> Vec<Told> {
     let one = |error: &Value| {

@@ -133,7 +133,9 @@ async fn a_packed_answer_is_cut_by_what_it_unpacks_to() {
     let bomb = Arc::new(gzip(&vec![b' '; 1024 * 1024], 256));
     for code in [200, 403, 500] {
         let bomb = Arc::clone(&bomb);
-        let stub = Stub::start(move |_, _| Reaction::Bytes(code, vec![("content-encoding", "gzip".into())], bomb.to_vec())).await;
+        let stub =
+            Stub::start(move |_, _| Reaction::Bytes(code, vec![("content-encoding", "gzip".into())], bomb.to_vec()))
+                .await;
         let start = Instant::now();
         let error = stub.remote().site().await.unwrap_err();
         assert!(error.is_unreachable() && error.heals(), "{code}: {error:?}");
@@ -141,7 +143,8 @@ async fn a_packed_answer_is_cut_by_what_it_unpacks_to() {
     }
     // A good one is read.
     let packed = gzip(site_body(true).to_string().as_bytes(), 1);
-    let stub = Stub::start(move |_, _| Reaction::Bytes(200, vec![("content-encoding", "gzip".into())], packed.clone())).await;
+    let stub =
+        Stub::start(move |_, _| Reaction::Bytes(200, vec![("content-encoding", "gzip".into())], packed.clone())).await;
     assert!(stub.remote().site().await.unwrap().by_field);
 }
 
@@ -163,7 +166,8 @@ async fn a_buckets_refusal_without_end_is_cut() {
 
 #[tokio::test]
 async fn the_request_id_stands_in_the_error() {
-    let with_id = |code: u16, body: String, id: &str| Reaction::Answer(code, vec![("X-Request-Id", id.to_owned())], body);
+    let with_id =
+        |code: u16, body: String, id: &str| Reaction::Answer(code, vec![("X-Request-Id", id.to_owned())], body);
     let body = error_body("INVALID_FIELD", &json!({"field": "title"})).to_string();
     let stub = Stub::start(move |_, _| with_id(422, body.clone(), "0d1c-77aa")).await;
     let error = stub.remote().site().await.unwrap_err();
@@ -256,7 +260,8 @@ async fn a_bucket_that_sends_elsewhere_gets_the_file_there() {
         let there =
             Stub::start(move |_, _| Reaction::Answer(200, vec![("ETag", format!("\"{md5}\""))], String::new())).await;
         let location = format!("{}/elsewhere?X-Amz-Signature={SIGNATURE}", there.address);
-        let here = Stub::start(move |_, _| Reaction::Answer(code, vec![("Location", location.clone())], String::new())).await;
+        let here =
+            Stub::start(move |_, _| Reaction::Answer(code, vec![("Location", location.clone())], String::new())).await;
         let file = file_of(&bytes);
         let remote = here.remote();
         let to_send = FileToSend { open: opening(file.path()), size: size as u64, mime: None };
@@ -283,10 +288,15 @@ async fn a_bucket_that_sends_elsewhere_gets_the_file_there() {
 #[tokio::test]
 async fn a_bucket_sends_nowhere_unsafe_and_not_in_circles() {
     for location in ["http://bucket.example/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "", "http://"] {
-        let stub = Stub::start(move |_, _| Reaction::Answer(307, vec![("Location", location.to_owned())], String::new())).await;
+        let stub =
+            Stub::start(move |_, _| Reaction::Answer(307, vec![("Location", location.to_owned())], String::new()))
+                .await;
         let file = file_of(b"abc");
         let error = put(&stub.address, file.path(), 3).await.unwrap_err();
-        assert!(error.heals() && matches!(error, SendError::Refused { status: Some(307), .. }), "{location}: {error:?}");
+        assert!(
+            error.heals() && matches!(error, SendError::Refused { status: Some(307), .. }),
+            "{location}: {error:?}"
+        );
         assert_eq!(stub.seen().len(), 1, "{location}");
     }
     let stub = Stub::start(|_, _| Reaction::Answer(307, vec![("Location", "/again".to_owned())], String::new())).await;
@@ -334,7 +344,10 @@ async fn a_ticket_leads_to_https_only_or_to_this_machine_when_the_api_is_here() 
     let stub = Stub::start(|_, _| Reaction::Answer(200, Vec::new(), String::new())).await;
     let far = Remote::new(options("https://api.example")).unwrap();
     far.put_file(&ticket(&stub.address, &[]), to_send(), &CancellationToken::new()).await.unwrap_err();
-    stub.remote().put_file(&ticket("http://bucket.example", &[]), to_send(), &CancellationToken::new()).await.unwrap_err();
+    stub.remote()
+        .put_file(&ticket("http://bucket.example", &[]), to_send(), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(stub.seen().len(), 0);
 }
 
@@ -347,9 +360,14 @@ async fn short_sighted(most: usize, own: bool) -> Stub {
     Stub::start(move |_, request| {
         let url = request.line.split(' ').nth(1).unwrap_or_default();
         if url.len() > most {
-            return if own { status(414, &error_body("URI_TOO_LONG", &json!({}))) } else { answer(414, "<html>414</html>") };
+            return if own {
+                status(414, &error_body("URI_TOO_LONG", &json!({})))
+            } else {
+                answer(414, "<html>414</html>")
+            };
         }
-        let asked = url.split_once("filter%5Bids%5D=").map_or("", |(_, rest)| rest.split('&').next().unwrap_or_default());
+        let asked =
+            url.split_once("filter%5Bids%5D=").map_or("", |(_, rest)| rest.split('&').next().unwrap_or_default());
         let data: Vec<Value> = asked.split(',').map(|id| upload_body(id)["data"].clone()).collect();
         ok(&json!({"data": data, "meta": {"total_count": data.len()}}))
     })
