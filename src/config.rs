@@ -10,12 +10,14 @@ pub mod document;
 pub mod environment;
 mod folders;
 pub mod mirror;
+mod own_files;
 pub mod pattern;
 pub mod policy;
 pub mod problem;
+mod unknown_variables;
 pub mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,8 @@ pub use problem::{Place, Problem, Problems};
 use document::{Document, Findings, Found, Section};
 use folders::{Folders, StatePlace};
 use mirror::Placed;
+use own_files::{exclude_own_files, own_files};
+use unknown_variables::warn_of_variables;
 use value::{Wrong, nearest, shown};
 
 /// What the command line asks for.
@@ -357,42 +361,6 @@ fn check_names_and_roots(mirrors: &[Placed], findings: &Findings) {
     }
 }
 
-/// Our own files, which must never become assets: a token in a media area is public, and a manifest that is mirrored
-/// changes itself.
-fn own_files(api: &Api, state: Option<&StatePlace>, config: Option<&Path>) -> Vec<(PathBuf, &'static str)> {
-    let token = match &api.token_origin {
-        Some(TokenOrigin::File(path) | TokenOrigin::Credential(path)) => Some(path.as_path()),
-        _ => None,
-    };
-    // SQLite keeps more files beside the index, named after it; below the user's own state folder there are the indexes of
-    // other configurations too.
-    let (index, old) = (state.map(|state| state.path.as_path()), state.and_then(|state| state.old.as_deref()));
-    let all = old.and_then(Path::parent);
-    let named = [(index, "*"), (all, "/**"), (config, ""), (token, "")];
-    named.into_iter().filter_map(|(path, rest)| Some((path?.to_path_buf(), rest))).collect()
-}
-
-fn exclude_own_files(mirror: &mut Mirror, own: &[(PathBuf, &'static str)]) {
-    // The file itself may be a link; its name is what the walk meets.
-    let real = |path: &Path| Some(real_path(path.parent()?).join(path.file_name()?));
-    let root = mirror.root.clone();
-    let real_root = real_path(&root);
-    let manifest = mirror.manifest.iter().map(|path| (path.clone(), ""));
-    let types = mirror.manifest.iter().map(|path| (path.with_extension("d.ts"), ""));
-    for (path, rest) in own.iter().cloned().chain(manifest).chain(types) {
-        let real = real(&path);
-        let as_written = path.strip_prefix(&root).ok();
-        let really = real.as_ref().and_then(|real| real.strip_prefix(&real_root).ok());
-        let inside = [as_written, really].into_iter().flatten();
-        let keys: BTreeSet<_> = inside.filter_map(|inside| crate::model::RelPath::new(inside).ok()).collect();
-        for key in keys {
-            // The empty alternative before the slash anchors the pattern at the root: without a slash it would be about
-            // every file of this name.
-            mirror.exclude.push(format!("{{/,{}{rest}}}", globset::escape(key.key()).replace(',', "[,]")));
-        }
-    }
-}
-
 /// Leaves only the mirror that `--mirror` names.
 fn pick(mirrors: &mut Vec<Placed>, name: Option<&str>, findings: &Findings) {
     let Some(name) = name else { return };
@@ -407,53 +375,6 @@ fn pick(mirrors: &mut Vec<Placed>, name: Option<&str>, findings: &Findings) {
         |near| format!("did you mean \"{near}\"? known mirrors: {known}"),
     );
     findings.add(Place::Flag("--mirror"), format!("no mirror is named \"{}\"", shown(name)), advice);
-}
-
-/// A variable that begins like ours but is none of ours may be a slip, so it is worth a word. It may also be another
-/// program's, so it is no refusal.
-fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mut Vec<String>) {
-    const SECTIONS: [&str; 9] = [
-        "DATO_MIRROR_CONFIG",
-        "DATO_MIRROR_API_BASE_URL",
-        "DATO_MIRROR_API_ENVIRONMENT",
-        "DATO_MIRROR_API_TOKEN_FILE",
-        "DATO_MIRROR_API_RATE_SHARE",
-        "DATO_MIRROR_API_MONTHLY_BUDGET",
-        "DATO_MIRROR_API_UPLOAD_BANDWIDTH",
-        "DATO_MIRROR_STATE_PATH",
-        "DATO_MIRROR_STATUS_LISTEN",
-    ];
-    let mirror: Vec<String> =
-        mirror::PLAIN_KEYS.iter().map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase())).collect();
-    for name in environment.names(PREFIX) {
-        if SECTIONS.contains(&name) || name == "DATO_MIRROR_ROOT" {
-            continue;
-        }
-        if is_of_a_service(name) {
-            continue;
-        }
-        if mirror.iter().any(|known| known == name) {
-            if !root_is_set {
-                warnings.push(format!("${name} is only used with --root or $DATO_MIRROR_ROOT"));
-            }
-            continue;
-        }
-        let suffix = name.trim_start_matches(PREFIX);
-        let known = SECTIONS.iter().copied().chain(mirror.iter().map(String::as_str));
-        let near = nearest(suffix, known.map(|known| known.trim_start_matches(PREFIX)));
-        let near = near.map_or_else(String::new, |near| format!("; did you mean ${PREFIX}{near}?"));
-        warnings.push(format!("${name} is no variable that dato-mirror reads{near}"));
-    }
-}
-
-/// Kubernetes tells every container where its services are; one called dato-mirror gives `DATO_MIRROR_SERVICE_HOST`,
-/// `DATO_MIRROR_SERVICE_PORT_HTTP`, `DATO_MIRROR_PORT`, `DATO_MIRROR_PORT_7878_TCP_ADDR` and their like
-/// (<https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>).
-fn is_of_a_service(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.contains("_PORT_")
 }
 
 #[cfg(test)]

@@ -132,7 +132,21 @@ async fn look(
             Err(failure) => ended.push(item.ended(Err(failure))),
         }
     }
+    keep_gone(executor, group, ended).await;
     Ok(permit)
+}
+
+/// Those that are to be tagged because their files are gone, and whose files are there again, have ended.
+async fn keep_gone(executor: &Executor, group: &mut Vec<Execution>, ended: &mut Vec<Executed>) {
+    if executor.still_gone(group.iter().map(Execution::planned)).await.is_ok() {
+        return;
+    }
+    for item in std::mem::take(group) {
+        match executor.still_gone([item.planned()]).await {
+            Ok(()) => group.push(item),
+            Err(failure) => ended.push(item.ended(Err(failure))),
+        }
+    }
 }
 
 /// What the change came to for one asset, as it is now.

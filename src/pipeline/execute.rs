@@ -8,6 +8,7 @@
 mod after;
 mod content;
 mod delete;
+mod gone;
 mod look;
 mod sending;
 
@@ -23,10 +24,9 @@ use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, FieldKey, Md5, MirrorStamp, Stamp, UploadId};
+use crate::model::{Asset, FieldKey, Md5, MirrorStamp, RelPath, Stamp, UploadId};
 use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
-use super::absence::is_vacant;
 use super::confirm::Confirmer;
 use super::edit::Edit;
 use super::last_look::LastLook;
@@ -45,6 +45,8 @@ pub use sending::Sending;
 pub enum Failure {
     /// The file is not what was planned for: back to settling.
     Changed,
+    /// Of the files that are gone, as the plan has it, these paths are there again, or something else lies there.
+    Back(Vec<RelPath>),
     /// The remote is not what was planned for; the index now knows. Observe and plan again.
     Replan,
     /// The collection that was planned for is not there any more: find or make it anew.
@@ -134,6 +136,10 @@ impl Execution {
         Self { row, plan, conflicts: Vec::new() }
     }
 
+    pub(super) const fn planned(&self) -> (&FileRow, &Plan) {
+        (&self.row, &self.plan)
+    }
+
     pub(super) fn ended(self, result: Result<Option<Box<Asset>>, Failure>) -> Executed {
         Executed { row: self.row, plan: self.plan, conflicts: self.conflicts, result }
     }
@@ -208,6 +214,7 @@ impl Executor {
         attempts: &mut Attempts,
     ) -> Result<Option<Box<Asset>>, Failure> {
         let permit = self.look(execution, intent).await?;
+        self.still_gone([execution.planned()]).await?;
         let name = execution.plan.action.name().unwrap_or("retag");
         // What was due may be done, or may need an intent now.
         let Some(due) = Due::of(&execution.plan.action).filter(|due| intent.is_some() || !due.is_silent) else {
@@ -263,27 +270,6 @@ impl Executor {
         match edited {
             Ok(asset) => Ok(Some(asset)),
             Err(error) => self.refused(name, &asset.id, error).await,
-        }
-    }
-
-    /// A fresh look at the disk before something is done because a file is gone.
-    pub(super) async fn still_gone(&self, row: &FileRow) -> Result<(), Failure> {
-        let (ground, path) = (self.ground.clone(), row.path.clone());
-        // It may hang on a dead network server.
-        let look = tokio::task::spawn_blocking(move || {
-            // First the file, then what it lies on: a mount that went in between is noticed.
-            let vacant = is_vacant(&ground.root, &path);
-            match ground.check() {
-                Ok(_) if ground.is_bare() => Err("the root is empty, as when a share is not mounted".to_owned()),
-                Ok(_) => Ok(vacant),
-                Err(guard) => Err(guard.to_string()),
-            }
-        });
-        match look.await.map_err(|_| Failure::Stopped)? {
-            Ok(true) => Ok(()),
-            // It came back since the scan, or something else lies there.
-            Ok(false) => Err(Failure::Changed),
-            Err(guard) => Err(Failure::Guard(guard)),
         }
     }
 

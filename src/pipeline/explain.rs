@@ -69,7 +69,7 @@ pub struct Explanation {
 }
 
 /// The asset as last listed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Default)]
 pub struct AssetView {
     /// Its id.
     pub id: String,
@@ -353,19 +353,7 @@ impl AssetView {
     }
 
     fn gone(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            url: String::new(),
-            filename: String::new(),
-            size: 0,
-            md5: None,
-            format: None,
-            width: None,
-            height: None,
-            updated_at: String::new(),
-            made_by_mirror: false,
-            gone: true,
-        }
+        Self { id: id.to_owned(), gone: true, ..Self::default() }
     }
 }
 

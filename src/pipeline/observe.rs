@@ -172,8 +172,7 @@ impl Looks<'_> {
                     continue;
                 }
                 if !owner.present {
-                    // Somebody else has it there, for all this index knows.
-                    seen.foreign_sharers += usize::from(*mirror == scope.name && is_elsewhere(scope, owner, asset));
+                    seen.foreign_sharers += usize::from(*mirror == scope.name && is_not_gone(scope, owner, asset));
                     continue;
                 }
                 if *mirror == scope.name {
@@ -281,12 +280,17 @@ fn base_of(index: Option<Md5>, local: Option<Md5>, remote: Option<Md5>, stamp: O
     }
 }
 
-/// Whether a path that this index never saw shares the asset, as the asset's stamp says.
-fn is_elsewhere(scope: &Scope, owner: &FileRow, asset: &Asset) -> bool {
+/// Whether a path that is not among the files on disk still shares the asset: it is left out, something else lies in its
+/// place, or the index never saw it here and the asset's stamp says so.
+fn is_not_gone(scope: &Scope, owner: &FileRow, asset: &Asset) -> bool {
     let named = |entry: &MirrorStamp| {
         entry.paths.contains(owner.path.key()) || entry.paths.contains(&scope.stamp_name(&owner.path))
     };
-    scope.absence(owner) == Absence::Elsewhere && asset.stamp.0.get(&scope.name).is_some_and(named)
+    match scope.absence(owner) {
+        Absence::Gone => false,
+        Absence::Elsewhere => asset.stamp.0.get(&scope.name).is_some_and(named),
+        Absence::LeftOut | Absence::Occupied => true,
+    }
 }
 
 /// Paths of mirrors that this index does not have: only the stamp tells of them.

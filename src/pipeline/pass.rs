@@ -38,8 +38,6 @@ use finish::next_try;
 
 pub use urgent::Urgent;
 
-/// Rounds a phase takes at most; each settles what waited for the one before.
-const ROUNDS: u32 = 1000;
 /// Rounds of a phase at most that begin nothing.
 const IDLE_ROUNDS: u32 = 20;
 
@@ -60,6 +58,8 @@ pub struct PassContext {
     pub max_delete: MaxDelete,
     /// Let this pass through the guard.
     pub force: bool,
+    /// Rounds a phase takes at most; each settles what waited for the one before.
+    pub rounds: u32,
     /// Only these paths; `None`: all.
     pub only: Option<Arc<Only>>,
     /// Ends the pass early: nothing new is begun.
@@ -79,8 +79,10 @@ pub struct PassContext {
 /// What a pass came to, beside the report.
 #[derive(Debug, Default)]
 pub struct PassEnd {
-    /// The deletion guard stopped the deletions.
+    /// The deletion guard stopped the deletions, or what `stopped` says.
     pub guard: Option<String>,
+    /// The guard stopped the pass before it looked at any file: nothing is changed until that is over.
+    pub stopped: bool,
     /// Nothing more could be done.
     pub fatal: Option<ApiError>,
     /// Files that changed while they were worked on: look at the disk again.
@@ -209,7 +211,7 @@ impl Pass<'_> {
     /// All rows on disk, or all that are gone, in rounds until a round has nothing left to do.
     async fn phase(&mut self, present: bool) -> Result<(), PassError> {
         let mut idle = 0;
-        for _ in 0..ROUNDS {
+        for _ in 0..self.context.rounds {
             self.refreshed = false;
             self.waiting.clear();
             let before = self.begun;

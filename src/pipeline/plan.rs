@@ -343,6 +343,16 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
             },
             "an editor replaced the asset of a vanished file",
         ),
+        OnDelete::Delete if !is_stamped(seen, policy, asset, remote) => decide(
+            Action::Report {
+                cause: format!(
+                    "the file is gone, but its asset's stamp was changed in the CMS ({}): it is not deleted",
+                    asset.url
+                ),
+                advice: "delete the asset in the CMS if it is no longer wanted".into(),
+            },
+            "the stamp of a vanished file's asset was changed",
+        ),
         OnDelete::Delete => decide(
             Action::Delete { asset: Box::new(asset.clone()) },
             "the file is gone; on_delete = \"delete\", and the mirror made the asset",
@@ -356,6 +366,13 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
             }
         }
     }
+}
+
+/// Whether the asset's own stamp still says that it is this path's, with the content it has: whoever took the stamp away or
+/// changed it means to keep the asset.
+fn is_stamped(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> bool {
+    let names = |entry: &MirrorStamp| !entry.leaves_out(&seen.me.stamp_name) || !entry.leaves_out(seen.me.path.key());
+    asset.stamp.0.get(&policy.mirror).is_some_and(|entry| names(entry) && entry.digest() == Some(remote))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How long the pipeline waits for what.
+//! How long the pipeline waits for what, and how often.
 //!
 //! Owns: the values. They are parameters so that the proofs can live through hundreds of outages in a minute.
 //! Called by: `pipeline::session`, which hands them on.
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::remote::Timeouts;
 
-/// How long to wait for what.
+/// How long to wait for what, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
     /// For one call, one upload, one job.
@@ -29,6 +29,8 @@ pub struct Waits {
     pub video: Duration,
     /// For a new track to be ready, before a later pass has to look at it.
     pub track: Duration,
+    /// Rounds that a phase of a pass takes at most; each settles what waited for the one before.
+    pub rounds: u32,
     /// Whether calls wait so that the month's budget lasts until its end. A run that ends by itself would only hang.
     pub spreads_budget: bool,
 }
@@ -57,6 +59,7 @@ impl Default for Waits {
             follow: Duration::from_secs(300),
             video: Duration::from_secs(120),
             track: Duration::from_secs(5),
+            rounds: 1000,
             spreads_budget: false,
         }
     }

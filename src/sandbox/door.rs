@@ -193,6 +193,7 @@ fn instead(fault: &FaultKind) -> Option<Response> {
             response
         }
         FaultKind::Garbage => respond(200, "application/json", "{\"data\": [{\"id\": "),
+        FaultKind::EmptyList => json(&Answer::ok(serde_json::json!({ "data": [], "meta": { "total_count": 0 } }))),
         FaultKind::RateLimited { reset } => {
             let refusal = Refusal::new(429, "RATE_LIMIT_EXCEEDED", serde_json::json!({}));
             let mut response = json(&refusal.into());

@@ -104,6 +104,8 @@ pub enum FaultKind {
     GrowingTotal,
     /// 200 with a JSON content type and a body that is no JSON; nothing is done.
     Garbage,
+    /// 200 with a list without an entry and a count of nothing, whatever there is; nothing is done.
+    EmptyList,
     /// 429 with this `X-RateLimit-Reset`; nothing is done.
     RateLimited {
         /// Seconds.

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use dato_mirror::sandbox::{Fault, FaultKind};
+
 use crate::process::{Daemon, Files, configure, digest, unshared, wait_mirrored};
 use crate::support::TestEnv;
 
@@ -126,6 +128,34 @@ fn deletions_in_small_batches_count_together() {
     }
     daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("max_delete"));
     assert_eq!(env.assets().len(), 52);
+    daemon.stop();
+}
+
+#[test]
+fn a_media_area_that_looks_empty_for_a_while_is_told_once_and_work_goes_on_when_it_is_back() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "on_delete = \"delete\"\nremote_refresh = \"1s\"");
+    let daemon = Daemon::ready(&env);
+    daemon.wait_idle();
+    env.sandbox.clear_log();
+    let empty = Fault { route: "GET /uploads".into(), skip: 0, times: None, kind: FaultKind::EmptyList };
+    env.sandbox.add_fault(empty);
+    daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("--recreate"));
+    // Several looks later it is still one line, and nobody is blamed.
+    let looks = env.sandbox.count("GET /uploads");
+    daemon.wait("more looks", || env.sandbox.count("GET /uploads") > looks + 1);
+    env.write("new.png", "new");
+    daemon.wait("the new file waits", || daemon.mirror()["pending"] == 11);
+    assert_eq!(daemon.lines("--recreate").len(), 1, "{:#?}", daemon.log());
+    assert!(daemon.lines("deleted in the CMS").is_empty(), "{:#?}", daemon.log());
+    assert_eq!((daemon.mirror()["failed"].clone(), env.assets().len()), (0.into(), 10));
+    env.sandbox.clear_faults();
+    wait_mirrored(&daemon, &env, &[("new.png".into(), digest("new"))]);
+    daemon.wait("well again", || daemon.mirror()["degraded"] == serde_json::json!([]));
+    daemon.wait_idle();
+    assert_eq!(daemon.mirror()["failed"], 0);
+    nothing_deleted(&env, 11);
     daemon.stop();
 }
 

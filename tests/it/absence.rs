@@ -1,9 +1,10 @@
 //! Absence is not deletion: what is not here was perhaps never here, is left out, hidden, or another folder's.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use dato_mirror::sandbox::Edit;
+use dato_mirror::sandbox::{Edit, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::support::{Run, TestEnv, stamp, stamped_paths};
@@ -430,6 +431,107 @@ fn a_media_area_that_lost_most_stops_the_run_once_and_recreate_mirrors_anew() {
         }
         env.sync_with(&["--recreate"]).exits(0).did(&format!("created {}", lost.len()));
         assert_eq!(env.assets().len(), 10);
+        env.assert_still().exits(0);
+    }
+}
+
+/// One run over a changed, a new, a deleted and a moved file, during which some listings say that there is nothing at all.
+fn while_lists_look_empty(skip: u64, times: u64) -> (TestEnv, Run) {
+    let env = deleting(20);
+    env.write("1.png", "changed");
+    env.write("new.png", "new");
+    env.remove("2.png");
+    env.rename("3.png", "moved.png");
+    env.sandbox.add_fault(Fault { route: "GET /uploads".into(), skip, times: Some(times), kind: FaultKind::EmptyList });
+    let run = env.sync();
+    env.sandbox.clear_faults();
+    (env, run)
+}
+
+#[track_caller]
+fn blames_nobody(run: &Run) {
+    for word in ["deleted in the CMS", "replaced in the CMS", "remove the file"] {
+        assert!(!run.stdout.contains(word) && !run.stderr.contains(word), "{word}: {run:#?}");
+    }
+}
+
+#[test]
+fn a_list_that_is_empty_for_a_moment_stops_the_run_and_the_next_one_is_as_ever() {
+    // The look at changes and the listing that follows it: there is no telling it from an emptied project.
+    let (env, run) = while_lists_look_empty(0, 2);
+    let run = run.exits(4);
+    assert!(run.stdout.contains("--recreate"), "{run:#?}");
+    assert_eq!((run.problems().len(), run.count("failed"), env.mutating().len()), (1, 0, 0), "{run:#?}");
+    blames_nobody(&run);
+    env.sync().exits(0).did("created 1, moved 1, replaced 1, deleted 1");
+    assert_eq!(env.assets().len(), 20);
+    env.assert_still().exits(0);
+}
+
+#[test]
+fn whichever_listing_looks_empty_nobody_is_blamed_and_the_next_run_is_in_step() {
+    for times in [1, 2, 100] {
+        for skip in 0..5 {
+            let (env, run) = while_lists_look_empty(skip, times);
+            blames_nobody(&run);
+            assert!([0, 1, 4].contains(&run.code), "{skip}, {times}: {run:#?}");
+            let next = env.sync().exits(0);
+            blames_nobody(&next);
+            assert_eq!(env.assets().len(), 20, "{skip}, {times}: {run:#?} {next:#?}");
+            assert_eq!(env.content(&env.asset("1.png").id), b"changed", "{skip}, {times}: {run:#?} {next:#?}");
+            env.assert_still().exits(0);
+        }
+    }
+}
+
+/// One run by somebody whom file modes keep out, root included; nothing where that cannot be had.
+fn with_modes_that_count(env: &TestEnv, more: &[&str]) -> Option<(i32, String)> {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_dato-mirror")]);
+    command.args(["--root", "brand", "--sync-once", "--format", "json"]).args(more);
+    let ran = command.env_clear().envs(&env.vars).env("PATH", "/usr/bin:/bin").current_dir(env.home()).output().ok()?;
+    let text = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (!text.contains("setpriv:")).then(|| (ran.status.code().unwrap_or(-1), text))
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_no_deletion() {
+    for policy in ["delete", "tag"] {
+        let mut env = TestEnv::new();
+        env.set("DATO_MIRROR_ON_DELETE", policy);
+        write(&env, 0..20);
+        env.write("folder/inside.png", "inside");
+        env.write("folder/deeper/inside.png", "deeper inside");
+        env.sync().exits(0).did("created 22");
+        let before = env.assets();
+        let mode = |path: &str, mode| fs::set_permissions(env.at(path), Permissions::from_mode(mode)).unwrap();
+        // Not to be listed at all; its names and no more; its files and not the folder in it.
+        for (path, bits) in [("folder", 0o000), ("folder", 0o444), ("folder", 0o111), ("folder/deeper", 0o000)] {
+            for more in [&[][..], &["--force"], &["--files-from", "named"]] {
+                fs::write(env.home().join("named"), "brand/folder\nbrand/folder/deeper/inside.png\n").unwrap();
+                mode(path, bits);
+                let run = with_modes_that_count(&env, more);
+                mode(path, 0o755);
+                let Some((code, told)) = run else {
+                    println!("skipped: there is no setpriv here");
+                    return;
+                };
+                assert_eq!(code, 1, "{path} {bits:o} {more:?}: {told}");
+                assert!(told.contains("folder"), "{told}");
+                untouched(&env, &before);
+            }
+        }
+        // Nor is what went beside it meanwhile: it may lie in the folder by now.
+        env.rename("0.png", "folder/0.png");
+        mode("folder", 0o000);
+        let run = with_modes_that_count(&env, &[]);
+        mode("folder", 0o755);
+        assert_eq!(run.map(|(code, _)| code), Some(1));
+        untouched(&env, &before);
+        env.sync().exits(0).did("moved 1");
+        env.remove("1.png");
+        let one = if policy == "delete" { "deleted 1" } else { "retagged 1" };
+        env.sync().exits(0).did(one);
         env.assert_still().exits(0);
     }
 }

@@ -8,6 +8,7 @@ mod absence;
 mod bad_input;
 mod between;
 mod cli;
+mod comes_back;
 mod copies;
 mod cost;
 mod half_written;

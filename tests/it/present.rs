@@ -449,6 +449,29 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
     });
     assert_eq!(env.assets().len(), 20, "{run:#?}");
 
+    for stamp in [
+        // Taken away, given to another file of the folder, to one that is nowhere, to other content.
+        json!(null),
+        json!({"paths": ["15.png"]}),
+        json!({"paths": ["nowhere.png"]}),
+        json!({"md5": "0".repeat(32)}),
+    ] {
+        let (env, run) = ten_to_be_deleted(|env, asset| {
+            let mut data = stored(asset, false, "custom_data");
+            match stamp.as_object() {
+                Some(changes) => {
+                    changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone())
+                }
+                None => data = json!({}),
+            }
+            let edit = Edit { metadata: Some(localized(false, "custom_data", &data)), ..Edit::default() };
+            env.sandbox.edit_metadata(None, &asset.id, edit).unwrap();
+        });
+        assert_eq!(env.assets().len(), 20, "{stamp}: {run:#?}");
+        assert_eq!(env.sync().count("deleted"), 0, "{stamp}");
+        assert_eq!(env.assets().len(), 20, "{stamp}");
+    }
+
     let (env, run) = ten_to_be_deleted(|_, _| {});
     assert_eq!(env.assets().len(), 10, "{run:#?}");
     run.exits(0).did("deleted 10");

@@ -19,4 +19,5 @@ mod fuzz;
 mod injected;
 mod kill;
 mod model;
+mod rounds;
 mod world;

@@ -119,6 +119,7 @@ pub const fn short() -> Waits {
         follow: Duration::from_secs(6),
         video: Duration::from_millis(1500),
         track: Duration::from_millis(200),
+        rounds: 1000,
         spreads_budget: false,
     }
 }

@@ -97,6 +97,8 @@ pub struct Keeper {
     next_due: Instant,
     /// No pass before.
     next_pass: Instant,
+    /// Passes in a row that were stopped before they changed anything.
+    rests: u32,
     /// What `status` was told of the watch.
     noted: Option<WatchState>,
     /// What `status` was told of files that cannot be read; nothing yet in this process.
@@ -123,6 +125,7 @@ impl Keeper {
             next_refresh: now + jittered(config.remote_refresh),
             next_due: now + DUE_INTERVAL,
             next_pass: now,
+            rests: 0,
             halt: stop.child_token(),
             slow_since: now,
             config,

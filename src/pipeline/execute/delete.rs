@@ -28,11 +28,11 @@ impl Executor {
         let mut attempts = Attempts::default();
         loop {
             let Some(asset) = execution.plan.action.before().cloned() else { return Err(Failure::Replan) };
-            self.still_gone(&execution.row).await?;
+            self.still_gone([execution.planned()]).await?;
             let seen = self.last_look.at(&asset, Purpose::Delete).await.map_err(|error| failed("delete", error))?;
             let Some(now) = seen.asset else { return self.delete_what_does_not_show(execution, asset, intent).await };
             self.plan_deletion_again(execution, &asset, *now).await?;
-            self.still_gone(&execution.row).await?;
+            self.still_gone([execution.planned()]).await?;
             match self.remote.destroy_in(seen.permit, &asset.id).await {
                 Ok(accepted) => return self.deleted(Ok(accepted), &asset, intent).await,
                 Err(error) => match self.again(error, &mut attempts).await {
@@ -69,7 +69,7 @@ impl Executor {
         };
         self.plan_deletion_again(execution, &asset, now).await?;
         if lags {
-            self.still_gone(&execution.row).await?;
+            self.still_gone([execution.planned()]).await?;
             return self.deleted(self.remote.destroy(&asset.id).await, &asset, intent).await;
         }
         Err(in_use(

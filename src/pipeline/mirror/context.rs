@@ -92,6 +92,7 @@ impl MirrorRun {
             remote: session.remote.clone(),
             max_delete: config.max_delete,
             force: request.force,
+            rounds: session.waits.rounds,
             only: request.only.as_ref().map(|paths| Arc::new(Only::new(paths))),
             stop: stop.clone(),
             impatient: request.impatient,

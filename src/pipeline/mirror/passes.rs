@@ -42,7 +42,7 @@ impl MirrorRun {
     pub async fn pass_once(&self, turn: Turn<'_>, report: &mut MirrorReport) -> Result<PassEnd, RunError> {
         let Turn { session, stop, .. } = turn;
         if let Some(guard) = self.stop(turn).await? {
-            return Ok(PassEnd { guard: Some(guard), ..PassEnd::default() });
+            return Ok(PassEnd { guard: Some(guard), stopped: true, ..PassEnd::default() });
         }
         let mut distrust = false;
         loop {

@@ -14,6 +14,7 @@ use super::{Scope, base_of};
 use crate::index::{FileRow, assets, files};
 use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
+use crate::pipeline::absence::Absence;
 use crate::pipeline::mirror::Only;
 use crate::pipeline::tracks::claim;
 
@@ -49,7 +50,7 @@ impl Company {
 pub(super) struct OfContent {
     /// On disk, in path order.
     pub present: Vec<FileRow>,
-    /// Gone, in path order.
+    /// Gone, in path order. What is left out is still there, and no file came from it.
     pub gone: Vec<FileRow>,
     /// Those whose time has come.
     pub due: HashSet<i64>,
@@ -192,7 +193,11 @@ impl<'a> Looks<'a> {
         let mut found = OfContent::default();
         for row in files::with_content(self.conn, self.scope.mirror, content)? {
             if claim(self.conn, self.scope, &row)?.is_none() {
-                if row.present { found.present.push(row) } else { found.gone.push(row) }
+                if row.present {
+                    found.present.push(row);
+                } else if self.scope.absence(&row) != Absence::LeftOut {
+                    found.gone.push(row);
+                }
             }
         }
         found.due = files::due_of_content(self.conn, self.scope.mirror, content, self.company.now_ms)?;

@@ -39,9 +39,8 @@ impl Pass<'_> {
             }
         }
         if let Some(executor) = &self.context.executor
-            && !row.present
             && plan.action.calls()
-            && let Err(failure) = executor.still_gone(&row).await
+            && let Err(failure) = executor.still_gone([(&row, &plan)]).await
         {
             return self.finish(Executed { result: Err(failure), ..at_once(row, plan, None) }).await;
         }

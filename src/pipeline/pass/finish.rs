@@ -64,6 +64,12 @@ impl Pass<'_> {
                 self.free(&plan);
                 Ok(())
             }
+            Err(Failure::Back(paths)) => {
+                // The disk is looked at first; until then nothing is done about any that had the asset.
+                self.end.changed.extend(paths.iter().map(|path| path.key().to_owned()));
+                Arc::make_mut(&mut self.failed).extend(plan.rows(&row).map(|row| row.id));
+                Ok(())
+            }
             Err(Failure::Collection) => {
                 self.end.uncollected.extend(plan.rows(&row).map(|row| row.path.key().to_owned()));
                 Ok(())

@@ -105,6 +105,10 @@ impl Pass<'_> {
                 self.end.changed.insert(claim.row.path.key().to_owned());
                 Ok(())
             }
+            Err(Failure::Back(paths)) => {
+                self.end.changed.extend(paths.iter().map(|path| path.key().to_owned()));
+                Ok(())
+            }
             Err(Failure::Guard(guard)) => {
                 self.end.guard.get_or_insert(guard);
                 Ok(())

@@ -135,7 +135,8 @@ pub struct Observation {
     pub pushed: Option<MirrorStamp>,
     /// Other paths of this mirror, on disk, that share the known asset.
     pub sharers: Vec<Sharer>,
-    /// Paths of other mirrors, and of this one on other machines, that share the known asset.
+    /// Paths that share the known asset and are not this folder's files: of other mirrors, of this one on other machines,
+    /// and those that are left out or hidden here.
     pub foreign_sharers: usize,
     /// For a path without an asset: a vanished path with its content.
     pub gone_twin: Option<GoneTwin>,

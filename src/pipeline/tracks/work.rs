@@ -161,7 +161,7 @@ struct Hands<'a> {
 impl Hands<'_> {
     async fn settle(&mut self, claim: &Claim, due: Due, cancel: &CancellationToken) -> Result<Due, Failure> {
         if due == Due::Delete {
-            self.executor.still_gone(&claim.row).await?;
+            self.executor.are_gone(vec![claim.row.path.clone()]).await?;
         }
         if due != Due::Delete && claim.row.md5.is_none() {
             // It is not what the scan saw.

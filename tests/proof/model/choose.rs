@@ -7,7 +7,8 @@ use dato_mirror::config::policy::{Choice as _, Duplicates, OnDelete, OnRemoteCha
 use dato_mirror::sandbox::FaultKind;
 
 use super::editor::{Act, FORGED};
-use super::history::{History, Op, Save};
+use super::history::History;
+use super::op::{Op, Save};
 
 const PATHS: [&str; 8] = ["a.png", "b.png", "d/a.png", "d/b.png", "d/e/c.png", "f/a.png", "f/c.png", "g/b.png"];
 const CONTENTS: [&str; 5] = ["one", "two", "three", "four", "five"];

@@ -9,6 +9,8 @@ use dato_mirror::model::Md5;
 use dato_mirror::sandbox::{AssetView, Edit, Sandbox};
 use serde_json::{Value, json};
 
+use super::flight;
+
 /// One thing an editor does; the number chooses the asset.
 #[derive(Debug, Clone, Copy)]
 pub enum Act {
@@ -62,6 +64,8 @@ pub struct Left {
     pub forged: BTreeSet<String>,
     /// Assets that records use.
     pub referenced: BTreeSet<String>,
+    /// What was done in the midst of the last run, of what is written as a whole.
+    pub acts: Vec<flight::Done>,
     /// What was done, and how often.
     pub done: BTreeMap<&'static str, u64>,
     /// The path whose asset the next acts are about, where it has one.
@@ -172,6 +176,7 @@ impl Left {
             Act::Retag(_) => {
                 let tags: Vec<String> = asset.tags.iter().cloned().chain([text.clone()]).collect();
                 edit(Edit { tags: Some(tags), ..Edit::default() })?;
+                self.acts.push(flight::Done::now(sandbox, id, &text));
                 self.tags.entry(id.to_owned()).or_default().insert(text);
             }
             Act::Alt(_) => {
@@ -187,6 +192,7 @@ impl Left {
                     custom_of(&asset.metadata).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
                 data[&text] = json!(1);
                 edit(Edit { metadata: Some(with(asset, "custom_data", data)), ..Edit::default() })?;
+                self.acts.push(flight::Done::now(sandbox, id, &text));
                 self.custom.entry(id.to_owned()).or_default().insert(text);
             }
             Act::Unstamp(_) => {
@@ -204,7 +210,11 @@ impl Left {
                 self.meddled.insert(id.to_owned());
                 match self.foreign.get_mut(id) {
                     Some(theirs) => *theirs = content,
-                    None => drop(self.files.insert(id.to_owned(), Md5::of(content.as_bytes()).to_string())),
+                    None => {
+                        let md5 = Md5::of(content.as_bytes()).to_string();
+                        self.acts.push(flight::Done::now(sandbox, id, &md5));
+                        self.files.insert(id.to_owned(), md5);
+                    }
                 }
             }
             Act::Delete(_) => {

@@ -3,7 +3,8 @@
 use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange, OnRemoteDelete};
 
 use super::editor::Act;
-use super::history::{History, Op};
+use super::history::History;
+use super::op::Op;
 
 async fn live(ops: &[Op]) {
     // The seed decides nothing here but the metadata's shape; 1 and 2 have no jobs.
@@ -110,4 +111,20 @@ async fn an_accepted_file_stands_also_under_another_policy() {
         Op::Run,
     ])
     .await;
+}
+
+/// What is typed within the last round trip may be lost where it is a part of a whole, and only there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_typed_within_the_last_round_trip_may_be_lost_and_one_typed_before_it_is_not() {
+    for route in ["GET /uploads/:id", "PUT /uploads/:id"] {
+        live(&[
+            Op::Policy(OnDelete::Keep, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Share),
+            Op::Write("b.png", "five"),
+            Op::Run,
+            Op::Write("d/b.png", "five"),
+            Op::EditorDuring(route, 0, Act::Retag(0)),
+            Op::Run,
+        ])
+        .await;
+    }
 }

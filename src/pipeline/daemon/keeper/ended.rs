@@ -96,18 +96,23 @@ impl Keeper {
         for path in end.changed.iter().filter_map(|path| RelPath::from_key(path).ok()) {
             self.settle.touched(path, Touch::Changed, now);
         }
-        let whole = end.fatal.is_none() && !cut;
-        if whole && report.api_requests > 0 {
+        let answered = end.fatal.is_none() && !cut;
+        if answered && report.api_requests > 0 {
             self.outage.over();
         }
         self.summarise(&report, took);
-        if let Some(guard) = end.guard {
+        let whole = answered && !end.stopped;
+        if end.stopped {
+            self.rest(end.guard.unwrap_or_default(), now);
+        } else if let Some(guard) = end.guard {
             if self.standing.guard.as_ref() != Some(&guard) {
                 tracing::warn!(mirror = self.config.name, "{guard}");
             }
             self.standing.guard = Some(guard);
         }
-        if !whole {
+        if whole {
+            self.go_on();
+        } else {
             self.once_more();
         }
         self.show(report, took, whole && self.job.after_scan.is_some()).await?;

@@ -59,6 +59,9 @@ impl Keeper {
             let now = Instant::now();
             // A pass follows in any case: its end is the answer.
             self.dirty = true;
+            if self.rests > 0 {
+                self.next_pass = now;
+            }
             for path in self.standing.paths(again.path.as_deref()) {
                 self.settle.touched(path, Touch::Changed, now);
             }

@@ -24,6 +24,8 @@ pub struct Standing {
     pub watch: Option<String>,
     /// The deletion guard's word.
     pub guard: Option<String>,
+    /// Why nothing at all is changed.
+    pub stop: Option<String>,
 }
 
 impl Standing {
@@ -98,7 +100,7 @@ impl Standing {
 
     /// Why the mirror works less well than it should.
     pub fn degraded(&self) -> Vec<String> {
-        self.watch.iter().chain(&self.guard).cloned().collect()
+        self.watch.iter().chain(&self.stop).chain(&self.guard).cloned().collect()
     }
 }
 

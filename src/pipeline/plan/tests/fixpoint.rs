@@ -1,6 +1,7 @@
 //! Plan, carry out, plan again gives nothing to do: random folders, editors and policies over a real index, with the
 //! dry run's executor in the remote's place.
 
+use crate::pipeline::waits::Waits;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -210,6 +211,7 @@ impl World {
     /// A dry pass: what it would do, in words.
     fn pass(&self) -> Vec<String> {
         let context = PassContext {
+            rounds: Waits::default().rounds,
             progress: Arc::default(),
             verifier: None,
             scope: self.scope.clone(),

@@ -1,0 +1,56 @@
+//! A run that does not come to the end with all files says so, and the next one goes on.
+
+use dato_mirror::error::Exit;
+use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
+use dato_mirror::pipeline::waits::Waits;
+use dato_mirror::sandbox::Settings;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{World, short, told};
+
+/// One `--sync-once` whose passes take so many rounds at most.
+async fn run_with_rounds(world: &World, rounds: u32) -> OnceEnd {
+    let options = OnceOptions { waits: Waits { rounds, ..short() }, ..OnceOptions::default() };
+    run_once(&world.config, &options, &CancellationToken::new()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_rounds_did_not_suffice_for_is_told_counted_as_waiting_and_done_by_later_runs() {
+    const COPIES: u64 = 5;
+    let world = World::new(Settings::fast()).await;
+    (0..COPIES).for_each(|copy| world.write(&format!("{copy:02}.txt"), "the same"));
+    let end = world.run().await;
+    assert_eq!(end.as_ref().unwrap().exit, Exit::Done, "{}", told(&end));
+    assert_eq!(world.assets().len(), 1);
+    // Each leaves the asset that all share, one after the other.
+    (1..COPIES).for_each(|copy| world.write(&format!("{copy:02}.txt"), &format!("its own {copy}")));
+    let mut left_before = COPIES;
+    let mut runs = 0;
+    loop {
+        let end = run_with_rounds(&world, 1).await;
+        runs += 1;
+        let report = &end.report.mirrors[0];
+        let left = report.waiting;
+        println!("left {left}: {:?} {:?}", report.counts, report.problems);
+        assert!(left < left_before, "no run goes on where the last one ended: {report:?}");
+        left_before = left;
+        assert_eq!(report.failed, 0, "{report:?}");
+        let counts = &report.counts;
+        assert_eq!(counts.unchanged + counts.changed_paths() + left, counts.scanned, "{report:?}");
+        if left == 0 {
+            assert_eq!((end.exit, report.problems.len()), (Exit::Done, 0), "{report:?}");
+            break;
+        }
+        assert_eq!((end.exit, Exit::Incomplete as u8), (Exit::Incomplete, 1), "{report:?}");
+        let [problem] = &report.problems[..] else { panic!("{report:?}") };
+        let are = if left == 1 { "1 file is".to_owned() } else { format!("{left} files are") };
+        assert!(problem.cause.starts_with(&format!("{are} still to be looked at: ")), "{problem:?}");
+        assert!(problem.cause.contains(".txt") && problem.advice.starts_with("run again"), "{problem:?}");
+    }
+    assert!(runs > 1, "one round was enough");
+    assert_eq!(world.assets().len(), usize::try_from(COPIES).unwrap());
+    world.sandbox.clear_log();
+    let end = world.run().await;
+    assert_eq!(end.as_ref().unwrap().exit, Exit::Done, "{}", told(&end));
+    assert!(world.changes().is_empty(), "{:#?}", world.changes());
+}
