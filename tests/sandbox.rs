@@ -584,7 +584,10 @@ async fn faults_of_a_broken_service_do_what_they_say() {
     fault(FaultKind::Body { status: 451, content_type: "text/plain".into(), text: "no".into() });
     let answer = list(0).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (451, "no"));
-    fault(FaultKind::Errors { status: 422, errors: vec![("A".into(), json!({})), ("B".into(), json!({"field": "x"}))] });
+    fault(FaultKind::Errors {
+        status: 422,
+        errors: vec![("A".into(), json!({})), ("B".into(), json!({"field": "x"}))],
+    });
     let (status, body) = read(list(0).await.unwrap()).await;
     assert_eq!((status, body["data"].as_array().unwrap().len(), code(&body)), (422, 2, "A"));
     fault(FaultKind::Endless { status: 500 });

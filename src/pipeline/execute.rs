@@ -25,7 +25,7 @@ use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, FieldKey, Md5, MirrorStamp, RelPath, Stamp, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
+use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
@@ -308,15 +308,19 @@ impl Executor {
     }
 }
 
-/// The answer was lost and the change does not show.
+/// The answer was lost and the change does not show; what came in its place.
 #[derive(Debug)]
-struct Lost;
+struct Lost(Option<ApiError>);
+
+impl Lost {
+    /// For people: what answered in the API's place, when something did.
+    fn told(self) -> ApiError {
+        self.0.filter(|error| error.kind == ApiErrorKind::Between).unwrap_or_else(lost)
+    }
+}
 
 fn lost() -> ApiError {
-    ApiError::new(
-        crate::remote::ApiErrorKind::Network,
-        "the answer was lost, and the change does not show; it is looked at again",
-    )
+    ApiError::new(ApiErrorKind::Network, "the answer was lost, and the change does not show; it is looked at again")
 }
 
 /// What an edit has to write, if anything.

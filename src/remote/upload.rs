@@ -276,6 +276,11 @@ impl Door {
         if !(200..300).contains(&status) {
             return Err(refusal(response).await);
         }
+        let page = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if page {
+            let details = "something between us and the bucket answers, with a web page".into();
+            return Err(SendError::Refused { status: Some(status), details });
+        }
         let early = || SendError::Refused { status: Some(status), details: "it answered before the end".into() };
         if progress.handed() != size {
             return Err(early());

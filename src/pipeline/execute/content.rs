@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Attempts;
-use super::{Execution, Executor, Failure, Lost, failed, lost, path_problem};
+use super::{Execution, Executor, Failure, Lost, failed, path_problem};
 use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem, assets};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
@@ -56,14 +56,14 @@ impl Executor {
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
         let mut created = self.outcome(self.remote.create(&new).await, id, intent, expect.clone()).await;
-        if let Err(Lost) = created {
+        if let Err(Lost(_)) = created {
             // Never executed: the same call again is the same asset.
             created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
         }
         self.end(intent).await?;
         let made = match created {
             Ok(made) => made,
-            Err(Lost) => return Err(path_problem("create", &lost(), true)),
+            Err(lost) => return Err(path_problem("create", &lost.told(), true)),
         };
         match made {
             Ok(made) => self.verified(made, md5, "create").await,
@@ -136,7 +136,8 @@ impl Executor {
                     Err(error) => Err(error),
                 },
             };
-            let replaced = self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|Lost| Err(lost()));
+            let replaced =
+                self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|lost| Err(lost.told()));
             return match replaced {
                 Ok(made) if is_moved(*keep_url, asset, &made.asset, *content) => Err(Failure::Path {
                     problem: Problem {
@@ -182,14 +183,15 @@ impl Executor {
             Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
             Err(error) if error.unsure() => {
-                return self.shows(asset, expect).await.map(|asset| Ok(Made { asset, witness: Witness::Nobody }));
+                let shown = self.shows(asset, expect).await.map_err(|_| Lost(Some(error)))?;
+                return Ok(Ok(Made { asset: shown, witness: Witness::Nobody }));
             }
             Err(error) => return Ok(Err(error)),
         };
         self.note_job(intent, job.as_str()).await;
         match self.confirmer.wait(asset.clone(), Some(job.clone()), expect).await {
             Ok(Some(asset)) => Ok(Ok(Made { asset, witness: Witness::Job(job) })),
-            Ok(None) => Err(Lost),
+            Ok(None) => Err(Lost(None)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -199,7 +201,7 @@ impl Executor {
         let wait = self.confirmer.wait(id.clone(), None, expect);
         match tokio::time::timeout(self.waits.unsure, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
-            _ => Err(Lost),
+            _ => Err(Lost(None)),
         }
     }
 
