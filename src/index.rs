@@ -40,7 +40,9 @@ pub use lock::InstanceLock;
 pub use settings::MirrorRow;
 pub use sidecars::StoredSidecar;
 
-use place::{cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, set_aside};
+use place::{
+    cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, read_through, set_aside,
+};
 use transactions::{Job, Task};
 
 /// A handle to the index; clones share one connection.
@@ -72,7 +74,15 @@ impl Index {
         let of_system = |error| IndexError::of_system(path, &error);
         owner::check(path)?;
         make_private(path).map_err(of_system)?;
-        let (conn, notice) = match connect(path, !mark::take(path)) {
+        let connected = match connect(path, !mark::take(path)) {
+            // What a disk in trouble did not give for a moment looks like damage, too.
+            Err(error) if is_damage(&error) => {
+                read_through(path).map_err(of_system)?;
+                connect(path, true)
+            }
+            connected => connected,
+        };
+        let (conn, notice) = match connected {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,6 +146,27 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_link).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Reads all of the index and of its write-ahead log: whether the disk gives them.
+pub(super) fn read_through(path: &Path) -> io::Result<()> {
+    let mut block = vec![0; 1 << 20];
+    for place in [path.to_owned(), companion(path, "-wal")] {
+        let file = match fs::File::open(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        let mut offset = 0;
+        loop {
+            match file.read_at(&mut block, offset) {
+                Ok(0) => break,
+                Ok(read) => offset += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Renames a damaged index and its companions; returns the new name.

@@ -218,9 +218,11 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
     } else {
         merge(&Base::from(base), Wanted { tags: &desired.tags, fields: &wanted_fields }, remote)
     };
+    // A vanished file is in step with nothing: an editor's file in its place is not what the mirror left.
+    let in_step = input.content.or(input.asset.md5).filter(|_| !input.gone);
     let mut entry = MirrorStamp {
         paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
-        md5: input.content.or(input.asset.md5).map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
+        md5: in_step.map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
         accepted: if input.content.is_some() { None } else { base.accepted.clone() },
         of: Some(input.asset.id.clone()),
         born: base.born.clone(),

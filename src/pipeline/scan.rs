@@ -302,7 +302,10 @@ impl Scan {
 
     /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet.
     fn vanish(&mut self, rows: &[i64]) -> Result<(), ScanError> {
-        let unread = self.sizes_unread();
+        let Some(unread) = self.sizes_unread() else {
+            self.held.extend(rows);
+            return Ok(());
+        };
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
@@ -336,13 +339,21 @@ impl Scan {
         Ok(())
     }
 
-    /// Sizes of the files that could not be read, and of those still to be read.
-    fn sizes_unread(&self) -> HashSet<u64> {
+    /// Sizes of the files that could not be read, and of those still to be read. `None` when one cannot be told: whatever
+    /// is missing may be that file.
+    fn sizes_unread(&self) -> Option<HashSet<u64>> {
         let problems = self.totals.problems.iter();
         let refused =
             problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
-        let sizes = refused.filter_map(|(path, ..)| self.root.metadata(path).ok());
-        sizes.map(|metadata| metadata.len()).chain(self.looks.sizes()).collect()
+        let mut sizes: HashSet<u64> = self.looks.sizes().collect();
+        for (path, ..) in refused {
+            match self.root.metadata(path) {
+                Ok(metadata) => drop(sizes.insert(metadata.len())),
+                Err(OpenError::Gone) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(sizes)
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {

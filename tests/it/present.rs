@@ -460,7 +460,7 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
             let mut data = stored(asset, false, "custom_data");
             match stamp.as_object() {
                 Some(changes) => {
-                    changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone())
+                    changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone());
                 }
                 None => data = json!({}),
             }

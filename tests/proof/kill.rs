@@ -8,7 +8,7 @@ use dato_mirror::model::Md5;
 use dato_mirror::sandbox::{Answers, LogEntry, Settings};
 use tokio::task::JoinSet;
 
-use crate::world::{World, config, run, told};
+use crate::world::{World, config, run, stamped, told};
 
 /// Kills without KILLS in the environment.
 const KILLS: usize = 208;
@@ -103,10 +103,7 @@ async fn live(number: usize, kills: usize) -> (usize, usize) {
     let assets = world.assets();
     for (path, content) in &tree {
         let md5 = Md5::of(content.as_bytes()).to_string();
-        let own: Vec<_> = assets
-            .iter()
-            .filter(|one| one.md5 == md5 && one.metadata.to_string().contains(&format!("{path:?}")))
-            .collect();
+        let own: Vec<_> = assets.iter().filter(|one| one.md5 == md5 && stamped(one, "brand").contains(path)).collect();
         assert_eq!(own.len(), 1, "world {number}: {path} has {own:#?}");
     }
     world.sandbox.clear_log();
@@ -156,10 +153,8 @@ async fn a_path_killed_while_it_joined_an_asset_has_one_asset_also_when_it_stays
     assert_eq!(world.run().await.unwrap().exit, dato_mirror::error::Exit::Done);
     let two = Md5::of(b"two").to_string();
     for path in ["b.png", "c.png"] {
-        let named = format!("{path:?}");
         let all = world.assets();
-        let own: Vec<_> =
-            all.iter().filter(|one| one.md5 == two && one.metadata.to_string().contains(&named)).collect();
+        let own: Vec<_> = all.iter().filter(|one| one.md5 == two && stamped(one, "brand").contains(path)).collect();
         assert_eq!(own.len(), 1, "{path} has {own:#?}");
     }
     world.sandbox.clear_log();
@@ -211,9 +206,8 @@ async fn a_path_killed_while_it_left_a_shared_asset_has_the_one_made_for_it() {
     world.write("a.png", "two");
     assert_eq!(world.run().await.unwrap().exit, dato_mirror::error::Exit::Done);
     for path in ["a.png", "b.png"] {
-        let named = format!("{path:?}");
         let two = Md5::of(b"two").to_string();
-        let own: Vec<_> = world.assets().into_iter().filter(|one| one.metadata.to_string().contains(&named)).collect();
+        let own: Vec<_> = world.assets().into_iter().filter(|one| stamped(one, "brand").contains(path)).collect();
         assert!(own.len() == 1 && own[0].md5 == two, "{path} has {own:#?}");
     }
     world.sandbox.clear_log();

@@ -1,6 +1,6 @@
 //! A folder, an index, a media area, and runs over them in this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,9 +196,24 @@ impl World {
 fn bare(asset: AssetView) -> Bare {
     let AssetView { id, md5, filename, mut tags, metadata, .. } = asset;
     tags.sort();
-    // Not ours to derive, so another in each world.
-    let id = if filename.starts_with("theirs") { "theirs".to_owned() } else { id };
-    Bare { id, md5, filename, tags, metadata }
+    if !filename.starts_with("theirs") {
+        return Bare { id, md5, filename, tags, metadata };
+    }
+    // Not ours to derive, so another in each world, and so in the stamp that was written for it.
+    let metadata = serde_json::from_str(&metadata.to_string().replace(&id, "theirs")).unwrap();
+    Bare { id: "theirs".to_owned(), md5, filename, tags, metadata }
+}
+
+/// The custom data of the main locale.
+pub fn custom_of(metadata: &Value) -> Option<&Value> {
+    metadata.pointer("/en/custom_data").or_else(|| metadata.pointer("/custom_data/en"))
+}
+
+/// The paths that the stamp of an asset names for a mirror.
+pub fn stamped(asset: &AssetView, mirror: &str) -> BTreeSet<String> {
+    let paths =
+        custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
+    paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
 }
 
 /// Problems of a run, for messages.

@@ -96,6 +96,10 @@ fn a_vanished_file_adds_one_tag_and_touches_nothing_else() {
     assert!(!again.is_due());
     let back = edit(&EditInput::new("brand", &sharer("a", &["ours"]), &[], &asset, Some(&first.entry)));
     assert_eq!(back.tags, Some(vec!["typed".to_owned(), "ours".into()]), "it came back: only our tag goes");
+    // An editor's file is not taken for what the mirror left.
+    asset.md5 = Some(Md5::of(b"an editor's"));
+    let replaced = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).tagging_gone());
+    assert_eq!(replaced.entry.md5, pushed.md5);
     // An editor who took the tag off is not contradicted.
     asset.tags.pop();
     assert!(!edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).tagging_gone()).is_due());

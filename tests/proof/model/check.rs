@@ -9,10 +9,10 @@ use dato_mirror::pipeline::edit::GONE_TAG;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::sandbox::AssetView;
 
-use super::editor::{alt_of, custom_of, stamped};
+use super::editor::alt_of;
 use super::history::History;
 use super::machine::Who;
-use crate::world::told;
+use crate::world::{custom_of, stamped, told};
 
 /// Whether a safety guard stopped it.
 fn is_stopped(end: &Result<OnceEnd, RunError>) -> bool {

@@ -10,6 +10,7 @@ use dato_mirror::sandbox::{AssetView, Edit, Sandbox};
 use serde_json::{Value, json};
 
 use super::flight;
+use crate::world::{custom_of, stamped};
 
 /// One thing an editor does; the number chooses the asset.
 #[derive(Debug, Clone, Copy)]
@@ -73,21 +74,9 @@ pub struct Left {
     edits: u32,
 }
 
-/// The custom data of the main locale.
-pub fn custom_of(metadata: &Value) -> Option<&Value> {
-    metadata.pointer("/en/custom_data").or_else(|| metadata.pointer("/custom_data/en"))
-}
-
 /// The alt text of the main locale.
 pub fn alt_of(metadata: &Value) -> Option<&str> {
     metadata.pointer("/en/alt").or_else(|| metadata.pointer("/alt/en")).and_then(Value::as_str)
-}
-
-/// The paths that the stamp of an asset names for a mirror.
-pub fn stamped(asset: &AssetView, mirror: &str) -> BTreeSet<String> {
-    let paths =
-        custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
-    paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
 }
 
 /// The metadata with another value of the main locale in one field; whole, as an editor's form sends it.

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dato_mirror::sandbox::{AssetView, LogEntry, Sandbox};
 
-use super::editor::{Left, custom_of};
+use super::editor::Left;
+use crate::world::custom_of;
 
 /// One act of an editor on an asset, in the midst of a run.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Done {
             call.method == "GET" && (call.path == path || call.path == "/uploads" && call.query.contains(&self.id))
         };
         log.iter().filter(is_write).filter(|write| !self.answered.contains(&write.seq)).any(|write| {
-            let look = log.iter().filter(is_look).filter(|look| look.seq < write.seq).next_back();
+            let look = log.iter().filter(is_look).rfind(|look| look.seq < write.seq);
             look.is_some_and(|look| self.answered.contains(&look.seq))
         })
     }

@@ -128,3 +128,25 @@ async fn a_tag_typed_within_the_last_round_trip_may_be_lost_and_one_typed_before
         .await;
     }
 }
+
+/// The tag on a vanished file's asset says nothing about the file that an editor put there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editors_file_that_was_tagged_as_gone_is_not_overwritten_when_the_file_comes_back() {
+    for then in [Op::OtherMachine, Op::LoseIndex] {
+        live(&[
+            Op::Policy(OnDelete::Tag, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Separate),
+            Op::Write("a.png", "one"),
+            Op::Run,
+            Op::Write("g/b.png", "five"),
+            Op::Run,
+            Op::Delete("a.png"),
+            Op::Editor(Act::Replace(0)),
+            Op::Editor(Act::Replace(1)),
+            Op::Run,
+            Op::Write("a.png", "one"),
+            then,
+            Op::Run,
+        ])
+        .await;
+    }
+}

@@ -14,7 +14,7 @@ use dato_mirror::sandbox::{Answers, AssetView, Fault, Settings};
 use super::editor::{Act, Left};
 use super::machine::{Who, sync_partly};
 use super::op::Op;
-use crate::world::{World, run_with};
+use crate::world::{World, run_with, stamped};
 
 /// How many copies are a hundred and some.
 const COPIES: usize = 110;
@@ -268,7 +268,7 @@ impl History {
             let left = self.left();
             !left.foreign.contains_key(&asset.id)
                 && !left.meddled.contains(&asset.id)
-                && !super::editor::stamped(asset, "brand").is_empty()
+                && !stamped(asset, "brand").is_empty()
         };
         if !self.world.assets().iter().any(made) {
             return;
