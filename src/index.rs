@@ -64,7 +64,8 @@ pub struct Opened {
 
 impl Index {
     /// Opens the index at `path`, making it (mode 0600) and its folder (0700) when missing. A damaged index is renamed
-    /// aside and a new one begun; what is no index of ours is left alone. Take the [`InstanceLock`] first.
+    /// aside and a new one begun, one on a disk that cannot be read is left; so is what is no index of ours. Take the
+    /// [`InstanceLock`] first.
     ///
     /// # Errors
     /// [`IndexError::Foreign`], [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
@@ -72,7 +73,13 @@ impl Index {
         let of_system = |error| IndexError::of_system(path, &error);
         owner::check(path)?;
         make_private(path).map_err(of_system)?;
-        let (conn, notice) = match connect(path, !mark::take(path)) {
+        let mut connected = connect(path, !mark::take(path));
+        if connected.as_ref().is_err_and(is_damage) {
+            // SQLite says the same of a disk that could not be read, if only for a moment.
+            place::read_through(path).map_err(of_system)?;
+            connected = connect(path, true);
+        }
+        let (conn, notice) = match connected {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {
                 return Err(IndexError::Newer { path: path.to_owned() });

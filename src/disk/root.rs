@@ -141,9 +141,12 @@ impl Ground {
     }
 
     /// Whether there is nothing at all in the root, as an unmounted share leaves it.
-    #[must_use]
-    pub fn is_bare(&self) -> bool {
-        !fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_some())
+    ///
+    /// # Errors
+    /// That it cannot be listed, which tells nothing.
+    pub fn is_bare(&self) -> Result<bool, GuardTripped> {
+        let first = fs::read_dir(&self.root).and_then(|mut entries| entries.next().transpose());
+        first.map(|entry| entry.is_none()).map_err(|cause| GuardTripped::Unreadable { root: self.root.clone(), cause })
     }
 }
 

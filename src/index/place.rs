@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -125,6 +125,28 @@ pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     uri.extend(b"?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(String::from_utf8_lossy(&uri).as_ref(), flags)
+}
+
+/// Reads the index and its log to their ends, as SQLite reads them; fails where the disk does.
+pub(super) fn read_through(path: &Path) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    for path in [path.to_owned(), companion(path, "-wal")] {
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let mut at = 0;
+        loop {
+            match file.read_at(&mut buffer, at) {
+                Ok(0) => break,
+                Ok(count) => at += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {

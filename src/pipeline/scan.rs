@@ -9,6 +9,7 @@ mod problems;
 mod reading;
 mod second;
 mod sidecars;
+mod unread;
 mod walked;
 
 use std::collections::{HashMap, HashSet};
@@ -302,7 +303,7 @@ impl Scan {
 
     /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet.
     fn vanish(&mut self, rows: &[i64]) -> Result<(), ScanError> {
-        let unread = self.sizes_unread();
+        let unread = self.unread();
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
@@ -316,7 +317,7 @@ impl Scan {
                     }
                     let size: Option<i64> =
                         conn.query_row("SELECT size FROM file WHERE id = ?1", [id], |row| row.get(0))?;
-                    if size.is_some_and(|size| unread.contains(&size.cast_unsigned())) {
+                    if size.is_some_and(|size| unread.may_be(size.cast_unsigned())) {
                         held.push(id);
                         continue;
                     }
@@ -334,15 +335,6 @@ impl Scan {
             self.held.extend(held);
         }
         Ok(())
-    }
-
-    /// Sizes of the files that could not be read, and of those still to be read.
-    fn sizes_unread(&self) -> HashSet<u64> {
-        let problems = self.totals.problems.iter();
-        let refused =
-            problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
-        let sizes = refused.filter_map(|(path, ..)| self.root.metadata(path).ok());
-        sizes.map(|metadata| metadata.len()).chain(self.looks.sizes()).collect()
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {

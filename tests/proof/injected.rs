@@ -95,8 +95,9 @@ impl On {
                 .map(|suffix| format!("{}{suffix}", index.display()).into())
                 .chain(index.parent().map(PathBuf::from))
                 .collect(),
-            Self::One(key) => vec![world.path(key)],
-            Self::Files => world.tree().keys().map(|key| world.path(key)).collect(),
+            // A file is opened by its path below the root, and read by its descriptor.
+            Self::One(key) => vec![world.path(key), key.into()],
+            Self::Files => world.tree().keys().flat_map(|key| [world.path(key), key.into()]).collect(),
             Self::Folders => ["", "d", "e"].iter().map(|key| tidy(&world.path(key))).collect(),
         }
     }
@@ -119,7 +120,7 @@ const fn site(call: &'static str, on: On, error: &'static str) -> Site {
     Site { call, on, error }
 }
 
-const SITES: [Site; 18] = [
+const SITES: [Site; 19] = [
     site("pwrite64", On::Anything, "EIO"),
     site("pwrite64", On::Anything, "EROFS"),
     site("pread64", On::State, "EIO"),
@@ -135,6 +136,7 @@ const SITES: [Site; 18] = [
     site("read", On::State, "EIO"),
     site("write", On::State, "EIO"),
     site("openat", On::Files, "EIO"),
+    site("openat2", On::Files, "EIO"),
     site("read", On::Files, "EIO"),
     site("openat", On::Folders, "EIO"),
     site("getdents64", On::Folders, "EIO"),
@@ -315,7 +317,7 @@ async fn a_file_that_moved_to_where_the_disk_fails_keeps_its_asset() {
     if !may_trace() {
         return;
     }
-    for (call, key) in [("read", "e/new name.png"), ("openat", "e/new name.png"), ("getdents64", "e"), ("openat", "e")]
+    for (call, key) in [("read", "e/new name.png"), ("openat2", "e/new name.png"), ("getdents64", "e"), ("openat", "e")]
     {
         let world = Start::Mirrored.world().await;
         let before = asset_of(&world, "d/old name");
@@ -336,7 +338,7 @@ async fn a_title_that_a_failing_disk_hides_is_not_lost_for_good() {
     let world = Start::Nothing.world().await;
     let drawn = "d/drawing.svg";
     let (world, clean) = tokio::task::spawn_blocking(move || {
-        let clean = traced(&world, site("openat", On::One(drawn), "EIO"), Some("2"));
+        let clean = traced(&world, site("read", On::One(drawn), "EIO"), Some("3"));
         (world, clean)
     })
     .await
