@@ -40,7 +40,9 @@ pub use lock::InstanceLock;
 pub use settings::MirrorRow;
 pub use sidecars::StoredSidecar;
 
-use place::{cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, set_aside};
+use place::{
+    cannot_open, connect, fits, is_damage, make_private, must_exist, nameless, read_only, read_through, set_aside,
+};
 use transactions::{Job, Task};
 
 /// A handle to the index; clones share one connection.
@@ -64,8 +66,7 @@ pub struct Opened {
 
 impl Index {
     /// Opens the index at `path`, making it (mode 0600) and its folder (0700) when missing. A damaged index is renamed
-    /// aside and a new one begun, one on a disk that cannot be read is left; so is what is no index of ours. Take the
-    /// [`InstanceLock`] first.
+    /// aside and a new one begun; what is no index of ours is left alone. Take the [`InstanceLock`] first.
     ///
     /// # Errors
     /// [`IndexError::Foreign`], [`IndexError::Newer`], [`IndexError::Open`] and [`IndexError::Disk`].
@@ -73,12 +74,14 @@ impl Index {
         let of_system = |error| IndexError::of_system(path, &error);
         owner::check(path)?;
         make_private(path).map_err(of_system)?;
-        let mut connected = connect(path, !mark::take(path));
-        if connected.as_ref().is_err_and(is_damage) {
-            // SQLite says the same of a disk that could not be read, if only for a moment.
-            place::read_through(path).map_err(of_system)?;
-            connected = connect(path, true);
-        }
+        let connected = match connect(path, !mark::take(path)) {
+            // What a disk in trouble did not give for a moment looks like damage, too.
+            Err(error) if is_damage(&error) => {
+                read_through(path).map_err(of_system)?;
+                connect(path, true)
+            }
+            connected => connected,
+        };
         let (conn, notice) = match connected {
             Ok(conn) => (conn, None),
             Err(rusqlite::Error::IntegralValueOutOfRange(..)) => {

@@ -60,6 +60,15 @@ pub enum GuardTripped {
         #[source]
         cause: io::Error,
     },
+    /// There is nothing in it.
+    #[error(
+        "the root {} is empty, as when a share is not mounted; the mirror waits and deletes nothing. Mount the share, or \
+         put the files back", .root.display()
+    )]
+    Bare {
+        /// The configured root.
+        root: PathBuf,
+    },
     /// Another file system is there than before.
     #[error(
         "the root {} lies on another file system than before (was {before}, is {now}), as when a share is not mounted; the \
@@ -140,13 +149,17 @@ impl Ground {
         all_mounted(&self.root, now, &self.mounts)
     }
 
-    /// Whether there is nothing at all in the root, as an unmounted share leaves it.
+    /// Looks that there is anything at all in the root: an unmounted share leaves it empty.
     ///
     /// # Errors
-    /// That it cannot be listed, which tells nothing.
-    pub fn is_bare(&self) -> Result<bool, GuardTripped> {
-        let first = fs::read_dir(&self.root).and_then(|mut entries| entries.next().transpose());
-        first.map(|entry| entry.is_none()).map_err(|cause| GuardTripped::Unreadable { root: self.root.clone(), cause })
+    /// [`GuardTripped::Bare`], and [`GuardTripped::Unreadable`] where that cannot be told.
+    pub fn holds_something(&self) -> Result<(), GuardTripped> {
+        let root = self.root.clone();
+        match fs::read_dir(&root).and_then(|mut entries| entries.next().transpose()) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(GuardTripped::Bare { root }),
+            Err(cause) => Err(GuardTripped::Unreadable { root, cause }),
+        }
     }
 }
 

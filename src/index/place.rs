@@ -127,28 +127,6 @@ pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(String::from_utf8_lossy(&uri).as_ref(), flags)
 }
 
-/// Reads the index and its log to their ends, as SQLite reads them; fails where the disk does.
-pub(super) fn read_through(path: &Path) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 20];
-    for path in [path.to_owned(), companion(path, "-wal")] {
-        let file = match fs::File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let mut at = 0;
-        loop {
-            match file.read_at(&mut buffer, at) {
-                Ok(0) => break,
-                Ok(count) => at += count as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
@@ -168,6 +146,27 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_link).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Reads all of the index and of its write-ahead log: whether the disk gives them.
+pub(super) fn read_through(path: &Path) -> io::Result<()> {
+    let mut block = vec![0; 1 << 20];
+    for place in [path.to_owned(), companion(path, "-wal")] {
+        let file = match fs::File::open(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        let mut offset = 0;
+        loop {
+            match file.read_at(&mut block, offset) {
+                Ok(0) => break,
+                Ok(read) => offset += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Renames a damaged index and its companions; returns the new name.

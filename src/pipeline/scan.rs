@@ -9,7 +9,6 @@ mod problems;
 mod reading;
 mod second;
 mod sidecars;
-mod unread;
 mod walked;
 
 use std::collections::{HashMap, HashSet};
@@ -85,6 +84,9 @@ pub enum Restless {
     Wait,
     /// Leaves them to the caller, who settles them. When they are very many, those that rest are read all the same.
     Leave,
+    /// As `Leave`, and so with what is not where it was: some programs save a file by deleting it and making it anew, so
+    /// that one look does not tell a save from a deletion.
+    LeaveAbsent,
 }
 
 /// What a scan found.
@@ -104,8 +106,8 @@ pub struct Scanned {
     pub unsettled: Vec<Look>,
     /// Second looks.
     pub looked_again: u64,
-    /// Known files that are not where they were, and may be what is unsettled under another name. Not taken for gone: they
-    /// are to be looked at again later.
+    /// Known files that are not where they were, and may be what is unsettled under another name, or be saved just now. Not
+    /// taken for gone: they are to be looked at again later.
     pub held: Vec<RelPath>,
     /// `_remote.toml` and other sidecars that changed.
     pub sidecars_changed: u64,
@@ -301,13 +303,18 @@ impl Scan {
         self.vanish(&known.unseen().collect::<Vec<_>>())
     }
 
-    /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet.
+    /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet, and those that
+    /// the caller waits for; what has moved is known by its content.
     fn vanish(&mut self, rows: &[i64]) -> Result<(), ScanError> {
-        let unread = self.unread();
+        let Some(unread) = self.sizes_unread() else {
+            self.held.extend(rows);
+            return Ok(());
+        };
         let unreadable: HashSet<String> = self.totals.problems.iter().map(|(path, ..)| path.key().to_owned()).collect();
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
             let (root, selection) = (self.request.root.clone(), self.request.selection.clone());
+            let leave = self.request.restless == Restless::LeaveAbsent;
             let (vanished, back, held) = self.index.call_blocking(move |conn| {
                 let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
@@ -317,13 +324,14 @@ impl Scan {
                     }
                     let size: Option<i64> =
                         conn.query_row("SELECT size FROM file WHERE id = ?1", [id], |row| row.get(0))?;
-                    if size.is_some_and(|size| unread.may_be(size.cast_unsigned())) {
+                    if size.is_some_and(|size| unread.contains(&size.cast_unsigned())) {
                         held.push(id);
                         continue;
                     }
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
                     match is_back(&root, &path, &selection) {
                         Some((kind, print)) => back.push(Look { path, kind, print, at: None }),
+                        None if leave && !files::can_go(conn, id)? => held.push(id),
                         None => gone.push(id),
                     }
                 }
@@ -335,6 +343,23 @@ impl Scan {
             self.held.extend(held);
         }
         Ok(())
+    }
+
+    /// Sizes of the files that could not be read, and of those still to be read. `None` when one cannot be told: whatever
+    /// is missing may be that file.
+    fn sizes_unread(&self) -> Option<HashSet<u64>> {
+        let problems = self.totals.problems.iter();
+        let refused =
+            problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
+        let mut sizes: HashSet<u64> = self.looks.sizes().collect();
+        for (path, ..) in refused {
+            match self.root.metadata(path) {
+                Ok(metadata) => drop(sizes.insert(metadata.len())),
+                Err(OpenError::Gone) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(sizes)
     }
 
     fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {

@@ -199,19 +199,14 @@ impl World {
 }
 
 fn bare(asset: AssetView) -> Bare {
-    let AssetView { mut id, md5, filename, mut tags, mut metadata, .. } = asset;
+    let AssetView { id, md5, filename, mut tags, metadata, .. } = asset;
     tags.sort();
-    // Not ours to derive, so another in each world.
-    if filename.starts_with("theirs") {
-        for place in ["/en/custom_data", "/custom_data/en"] {
-            let stamp = metadata.pointer_mut(place).and_then(|data| data.pointer_mut("/dato-mirror/brand/of"));
-            if let Some(of) = stamp.filter(|of| **of == Value::from(id.as_str())) {
-                *of = "theirs".into();
-            }
-        }
-        id = "theirs".to_owned();
+    if !filename.starts_with("theirs") {
+        return Bare { id, md5, filename, tags, metadata };
     }
-    Bare { id, md5, filename, tags, metadata }
+    // Not ours to derive, so another in each world, and so in the stamp that was written for it.
+    let metadata = serde_json::from_str(&metadata.to_string().replace(&id, "theirs")).unwrap();
+    Bare { id: "theirs".to_owned(), md5, filename, tags, metadata }
 }
 
 /// The custom data of the main locale.

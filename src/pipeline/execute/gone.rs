@@ -47,9 +47,8 @@ impl Executor {
         let look = tokio::task::spawn_blocking(move || {
             // First the files, then what they lie on: a mount that went in between is noticed.
             paths.retain(|path| !is_vacant(&ground.root, path));
-            match ground.check().and_then(|_| ground.is_bare()) {
-                Ok(true) => Err("the root is empty, as when a share is not mounted".to_owned()),
-                Ok(false) => Ok(paths),
+            match ground.check().and_then(|_| ground.holds_something()) {
+                Ok(()) => Ok(paths),
                 Err(guard) => Err(guard.to_string()),
             }
         });
