@@ -21,8 +21,10 @@ use crate::remote::{ApiError, ApiErrorKind, CallPermit, ListFilter, ListQuery, O
 const TOGETHER: usize = 16;
 /// How long the first of them waits for others to get their permits.
 const COLLECT: Duration = Duration::from_secs(1);
-/// How long a first write waits for others of its moment to be asked for at all.
-const MOMENT: Duration = Duration::from_millis(5);
+/// Writes that come no further apart than this are of one moment: on a busy machine they do not come all at once.
+const MOMENT: Duration = Duration::from_millis(50);
+/// How long a moment is at most.
+const LONGEST_MOMENT: Duration = Duration::from_millis(500);
 /// How long a look and a single write wait to have both permits. An allowance of one call never grants two.
 const BOTH: Duration = Duration::from_secs(6);
 
@@ -146,7 +148,7 @@ async fn run(remote: Remote, mut queue: mpsc::Receiver<Request>) {
                 Some(request) => waiting.push_back(request),
                 None => break,
             }
-            tokio::time::sleep(MOMENT).await;
+            wait_for_others(&mut queue, &mut waiting).await;
         }
         drain(&mut queue, &mut waiting);
         waiting.retain(|request| !request.reply.is_closed());
@@ -175,6 +177,17 @@ async fn run(remote: Remote, mut queue: mpsc::Receiver<Request>) {
         while looks.try_join_next().is_some() {}
     }
     while looks.join_next().await.is_some() {}
+}
+
+/// Waits until no more writes of this moment are asked for.
+async fn wait_for_others(queue: &mut mpsc::Receiver<Request>, waiting: &mut VecDeque<Request>) {
+    let last = Instant::now() + LONGEST_MOMENT;
+    while waiting.len() < TOGETHER {
+        match timeout_at(last.min(Instant::now() + MOMENT), queue.recv()).await {
+            Ok(Some(request)) => waiting.push_back(request),
+            Ok(None) | Err(_) => break,
+        }
+    }
 }
 
 fn drain(queue: &mut mpsc::Receiver<Request>, waiting: &mut VecDeque<Request>) {

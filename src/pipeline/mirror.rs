@@ -236,7 +236,7 @@ impl MirrorRun {
             scan: &request,
             folder: cache_folder(index.path(), &self.config.name),
             allow_private: self.config.allow_private_urls,
-            ask_every: (restless == Restless::Leave).then_some(self.config.remote_refresh),
+            ask_every: (restless != Restless::Wait).then_some(self.config.remote_refresh),
         };
         lists.update(&mut scanned, stop).await?;
         let (root, selection) = (self.config.root.clone(), self.selection.clone());

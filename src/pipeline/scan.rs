@@ -84,6 +84,9 @@ pub enum Restless {
     Wait,
     /// Leaves them to the caller, who settles them. When they are very many, those that rest are read all the same.
     Leave,
+    /// As `Leave`, and so with what is not where it was: some programs save a file by deleting it and making it anew, so
+    /// that one look does not tell a save from a deletion.
+    LeaveAbsent,
 }
 
 /// What a scan found.
@@ -103,8 +106,8 @@ pub struct Scanned {
     pub unsettled: Vec<Look>,
     /// Second looks.
     pub looked_again: u64,
-    /// Known files that are not where they were, and may be what is unsettled under another name. Not taken for gone: they
-    /// are to be looked at again later.
+    /// Known files that are not where they were, and may be what is unsettled under another name, or be saved just now. Not
+    /// taken for gone: they are to be looked at again later.
     pub held: Vec<RelPath>,
     /// `_remote.toml` and other sidecars that changed.
     pub sidecars_changed: u64,
@@ -300,7 +303,8 @@ impl Scan {
         self.vanish(&known.unseen().collect::<Vec<_>>())
     }
 
-    /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet.
+    /// Takes these rows' files for gone, but for those that may be, under another name, what is not read yet, and those that
+    /// the caller waits for; what has moved is known by its content.
     fn vanish(&mut self, rows: &[i64]) -> Result<(), ScanError> {
         let Some(unread) = self.sizes_unread() else {
             self.held.extend(rows);
@@ -310,6 +314,7 @@ impl Scan {
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
             let (root, selection) = (self.request.root.clone(), self.request.selection.clone());
+            let leave = self.request.restless == Restless::LeaveAbsent;
             let (vanished, back, held) = self.index.call_blocking(move |conn| {
                 let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
@@ -326,6 +331,7 @@ impl Scan {
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
                     match is_back(&root, &path, &selection) {
                         Some((kind, print)) => back.push(Look { path, kind, print, at: None }),
+                        None if leave && !files::can_go(conn, id)? => held.push(id),
                         None => gone.push(id),
                     }
                 }

@@ -287,3 +287,23 @@ fn a_mount_below_the_root_that_goes_deletes_nothing_and_work_goes_on_when_it_is_
     nothing_deleted(&env, 23);
     daemon.stop();
 }
+
+#[test]
+fn a_media_area_that_lost_its_assets_stops_the_daemon_and_it_says_so_once() {
+    let env = TestEnv::new();
+    ten_files(&env);
+    configure(&env, "remote_refresh = \"1s\"");
+    let daemon = Daemon::ready(&env);
+    for asset in env.assets() {
+        env.sandbox.delete_asset(None, &asset.id).unwrap();
+    }
+    let line = "assets of this mirror are not in the media area any more";
+    daemon.wait_line(line);
+    env.sandbox.clear_log();
+    daemon.wait("looked again", || env.sandbox.count("GET /uploads") > 3);
+    env.write("1.png", "changed");
+    daemon.wait("looked again", || env.sandbox.count("GET /uploads") > 8);
+    assert_eq!(daemon.lines(line).len(), 1, "{:#?}", daemon.log());
+    assert!(env.assets().is_empty());
+    daemon.stop();
+}

@@ -111,6 +111,29 @@ fn looks_faster_than_a_file_settles_begin_no_wait_anew() {
     }
 }
 
+/// A program that saves by deleting the file and making it anew: a look in between is no deletion.
+#[test]
+fn a_look_between_the_two_halves_of_a_save_deletes_nothing() {
+    let env = TestEnv::new();
+    env.write("stays.png", "stays");
+    env.write("saved.png", "0");
+    polled(&env, "on_delete = \"delete\"\nrescan_interval = \"1s\"");
+    let daemon = Daemon::start(&env, &[]);
+    wait_mirrored(&daemon, &env, &[("stays.png".into(), digest("stays")), ("saved.png".into(), digest("0"))]);
+    let before = env.asset("saved.png");
+    for number in 1..4 {
+        env.remove("saved.png");
+        thread::sleep(Duration::from_secs(1));
+        let content = number.to_string();
+        env.write("saved.png", &content);
+        wait_mirrored(&daemon, &env, &[("saved.png".into(), digest(&content))]);
+    }
+    let after = env.asset("saved.png");
+    assert_eq!((&after.id, &after.url), (&before.id, &before.url));
+    assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
+    daemon.stop();
+}
+
 /// A move gives the file a new ctime: its new name is still to settle when its old one is seen to be empty.
 #[test]
 fn a_move_that_a_poll_sees_keeps_the_asset() {

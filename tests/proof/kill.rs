@@ -194,10 +194,16 @@ async fn a_path_killed_while_it_left_a_shared_asset_has_the_one_made_for_it() {
     assert_eq!(world.assets().len(), 1, "one asset for both");
     world.sandbox.clear_log();
     world.write("b.png", "two");
-    let mut process = real(&world).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let spawn = || real(&world).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut process = spawn();
     let accepted = |entry: &LogEntry| entry.method == "POST" && entry.path == "/uploads" && entry.status == 202;
     while !world.sandbox.log().iter().any(accepted) {
-        assert!(process.try_wait().unwrap().is_none(), "it was to make an asset for b.png");
+        match process.try_wait().unwrap().map(|ended| ended.code()) {
+            None => {}
+            // A child that another test just forked holds the index that our run let go.
+            Some(Some(5)) => process = spawn(),
+            Some(code) => panic!("it was to make an asset for b.png: {code:?}"),
+        }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     process.kill().unwrap();

@@ -1,17 +1,16 @@
 //! A run that does not come to the end with all files says so, and the next one goes on.
 
 use dato_mirror::error::Exit;
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
+use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::sandbox::Settings;
-use tokio_util::sync::CancellationToken;
 
-use super::world::{World, short, told};
+use super::world::{World, run_as, short, told};
 
 /// One `--sync-once` whose passes take so many rounds at most.
 async fn run_with_rounds(world: &World, rounds: u32) -> OnceEnd {
     let options = OnceOptions { waits: Waits { rounds, ..short() }, ..OnceOptions::default() };
-    run_once(&world.config, &options, &CancellationToken::new()).await.unwrap()
+    run_as(&world.config, options).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

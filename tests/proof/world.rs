@@ -79,7 +79,11 @@ pub async fn run(config: &Config) -> Result<OnceEnd, RunError> {
 
 /// One `--sync-once` with flags.
 pub async fn run_with(config: &Config, flags: OnceOptions) -> Result<OnceEnd, RunError> {
-    let options = OnceOptions { waits: short(), ..flags };
+    run_as(config, OnceOptions { waits: short(), ..flags }).await
+}
+
+/// One `--sync-once` with flags and waits.
+pub async fn run_as(config: &Config, options: OnceOptions) -> Result<OnceEnd, RunError> {
     let given_up = Instant::now() + Duration::from_secs(120);
     loop {
         match run_once(config, &options, &CancellationToken::new()).await {
@@ -106,9 +110,10 @@ pub struct Bare {
 pub const fn short() -> Waits {
     Waits {
         remote: Timeouts {
-            connect: Duration::from_secs(2),
-            call: Duration::from_secs(10),
-            stall: Duration::from_secs(5),
+            // No fault leaves a call without an end: only a machine that stands still comes near these.
+            connect: Duration::from_secs(30),
+            call: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
             job: Duration::from_secs(2),
             backoff: Duration::from_millis(2),
         },

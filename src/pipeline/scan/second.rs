@@ -28,9 +28,9 @@ impl Scan {
     /// `totals.unsettled`.
     pub(super) fn second_looks(&mut self) -> Result<(), ScanError> {
         let patience = match self.request.restless {
-            Restless::Leave if self.looks.len() <= LEFT_TO_THE_CALLER => None,
+            Restless::Leave | Restless::LeaveAbsent if self.looks.len() <= LEFT_TO_THE_CALLER => None,
             // What moves is the caller's.
-            Restless::Leave => Some(Duration::ZERO),
+            Restless::Leave | Restless::LeaveAbsent => Some(Duration::ZERO),
             // Long enough for a save to end, short enough that a log file in the folder cannot hold up a run.
             Restless::Wait => Some((self.request.settle * 5).max(Duration::from_secs(10))),
         };

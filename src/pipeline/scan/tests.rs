@@ -167,7 +167,7 @@ fn a_file_that_moved_is_not_gone_before_its_new_name_is_settled() {
     for _ in 0..3 {
         let seen = place.scan(&request);
         assert_eq!((seen.vanished, seen.read, seen.unsettled.len()), (0, 0, 1));
-        assert_eq!(seen.held.iter().map(RelPath::key).collect::<Vec<_>>(), ["1.png"]);
+        assert_eq!(held(&seen), ["1.png"]);
     }
     let settled = [(place.print("moved.png"), SETTLE)].into_iter().collect();
     let after = place.scan(&ScanRequest { settled: Arc::new(settled), ..request.clone() });
@@ -176,6 +176,27 @@ fn a_file_that_moved_is_not_gone_before_its_new_name_is_settled() {
     fs::remove_file(place.root().join("0.png")).unwrap();
     place.write("other.png", "of another size");
     assert_eq!(place.scan(&request).vanished, 1);
+}
+
+#[test]
+fn what_is_not_there_is_left_to_a_caller_who_waits_unless_it_has_no_asset_or_has_moved() {
+    let place = Place::with(3);
+    let request = place.request(FileClock::Unknown, Restless::LeaveAbsent);
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    let assets = "UPDATE file SET asset = 'of ' || path WHERE path <> '2.png'";
+    place.index.call_blocking(|conn| conn.execute(assets, [])).unwrap();
+    (0..3).for_each(|number| fs::remove_file(place.root().join(format!("{number}.png"))).unwrap());
+    place.write("moved.png", "1");
+    let settled = Arc::new([(place.print("moved.png"), SETTLE)].into_iter().collect());
+    let request = ScanRequest { settled, ..request };
+    let seen = place.scan(&request);
+    assert_eq!((seen.vanished, seen.read, held(&seen)), (2, 1, vec!["0.png"]));
+    assert_eq!(held(&place.scan(&request)), ["0.png"]);
+    assert_eq!(place.scan(&ScanRequest { restless: Restless::Leave, ..request }).vanished, 1, "it has been waited for");
+}
+
+fn held(scanned: &Scanned) -> Vec<&str> {
+    scanned.held.iter().map(RelPath::key).collect()
 }
 
 #[test]

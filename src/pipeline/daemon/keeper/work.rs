@@ -45,7 +45,7 @@ pub struct Looked {
     pub files: u64,
     /// What may still be in the middle of being written, with the last look at each.
     pub restless: Vec<FirstLook>,
-    /// What is not where it was, and may be one of those under another name.
+    /// What is not where it was, and may be one of those under another name, or be saved just now.
     pub held: Vec<RelPath>,
     /// What cannot be mirrored as it is.
     pub problems: Vec<(RelPath, Problem, Severity)>,
@@ -69,17 +69,18 @@ pub async fn look(
     let began = Instant::now();
     let index = &session.index;
     run.check_root(index).await?;
-    let (only, settled) = match &place {
-        Place::Whole => (None, Arc::default()),
-        Place::Folders(folders) => (Some(folders.clone()), Arc::default()),
-        Place::Settled(paths, settled) => (Some(paths.clone()), settled.clone()),
+    let (only, restless, settled) = match &place {
+        Place::Whole => (None, Restless::LeaveAbsent, Arc::default()),
+        Place::Folders(folders) => (Some(folders.clone()), Restless::LeaveAbsent, Arc::default()),
+        // What is not there has stayed away for long enough.
+        Place::Settled(paths, settled) => (Some(paths.clone()), Restless::Leave, settled.clone()),
     };
     let Scanned { files, mut unsettled, mut held, mut problems, .. } =
-        run.scan_as(index, only.clone(), Restless::Leave, settled.clone(), &stop).await?;
+        run.scan_as(index, only.clone(), restless, settled.clone(), &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
         if !related.is_empty() {
-            let scanned = run.scan_as(index, Some(related), Restless::Leave, settled, &stop).await?;
+            let scanned = run.scan_as(index, Some(related), Restless::LeaveAbsent, settled, &stop).await?;
             unsettled.extend(scanned.unsettled);
             held.extend(scanned.held);
             problems.extend(scanned.problems);
