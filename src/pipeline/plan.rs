@@ -11,7 +11,6 @@ use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRe
 use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
-use super::absence::Absence;
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
 
@@ -208,6 +207,11 @@ fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> 
     let accepted = seen.pushed.as_ref().filter(|entry| entry.accepted.is_some()).and_then(MirrorStamp::digest);
     let keeps = |content: Option<Md5>| content == asset.md5 || (accepted.is_some() && content == accepted);
     let stays = seen.sharers.iter().any(|sharer| keeps(sharer.content));
+    if is_claimed_in_vain(seen, policy, asset) {
+        let mut plan = place(seen, policy, content);
+        plan.why = format!("only a stamp that nothing proves gives it the asset {}: {}", asset.filename, plan.why);
+        return plan;
+    }
     if stays || seen.foreign_sharers > 0 {
         let mut plan = place(seen, policy, content);
         plan.why = format!("the content changed, and other paths share the old asset: {}", plan.why);
@@ -325,14 +329,14 @@ fn replaced_by_editor(
 
 /// The file is not there; its asset is.
 fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
-    if seen.absence != Absence::Gone {
+    let made = seen.pushed.as_ref().is_some_and(|entry| entry.made);
+    if !seen.absence.is_gone(made) {
         return decide(Action::Nothing, seen.absence.why());
     }
     if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
         return decide(Action::Forget, "other paths share its asset");
     }
     let as_we_left_it = seen.base == Some(remote);
-    let made = seen.pushed.as_ref().is_some_and(|entry| entry.made);
     match policy.on_delete {
         OnDelete::Keep => decide(Action::Nothing, "the file is gone; on_delete = \"keep\""),
         OnDelete::Delete if !made => decide(Action::Nothing, "the file is gone, but the mirror did not make its asset"),
@@ -366,6 +370,15 @@ fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan
             }
         }
     }
+}
+
+/// Whether the asset's stamp says that the mirror made it, which is not so: it was written by somebody else. One that hides
+/// paths cannot always prove it.
+fn is_claimed_in_vain(seen: &Observation, policy: &Policy, asset: &Asset) -> bool {
+    let claims = asset.stamp.0.get(&policy.mirror).is_some_and(|entry| entry.made);
+    let proved = seen.pushed.as_ref().is_none_or(|entry| entry.made);
+    let hidden = seen.me.stamp_name != seen.me.path.key();
+    claims && !proved && !hidden
 }
 
 /// Whether the asset's own stamp still says that it is this path's, with the content it has: whoever took the stamp away or

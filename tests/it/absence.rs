@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use dato_mirror::sandbox::{Edit, Fault, FaultKind};
+use dato_mirror::sandbox::{AssetView, Edit, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::support::{Run, TestEnv, stamp, stamped_paths};
@@ -45,7 +45,7 @@ fn set_stamp(env: &TestEnv, id: &str, stamp: &Value) {
 }
 
 #[track_caller]
-fn untouched(env: &TestEnv, before: &[dato_mirror::sandbox::AssetView]) {
+fn untouched(env: &TestEnv, before: &[AssetView]) {
     assert_eq!(env.assets(), before);
     assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
 }
@@ -260,6 +260,47 @@ fn stamps_that_are_copied_or_forged_lead_to_no_deletion_and_no_change() {
         env.lose_index();
         env.sync().exits(0).did("");
         same(&env, "with a folder that is the truth");
+    }
+}
+
+#[test]
+fn a_stamp_written_for_an_editors_asset_lets_no_folder_that_is_the_truth_change_it() {
+    for policy in ["delete", "tag"] {
+        let mut env = deleting(10);
+        env.set("DATO_MIRROR_ON_DELETE", policy);
+        env.set("DATO_MIRROR_AUTHORITATIVE", "true");
+        let make = |name: &str, paths: Value| {
+            let id = env.sandbox.create_foreign(None, name, name.as_bytes()).unwrap();
+            let md5 = dato_mirror::model::Md5::of(name.as_bytes()).to_string();
+            let mut entry = json!({ "paths": paths, "md5": md5, "made": true, "of": id, "born": "0.png" });
+            if name.ends_with(".mp4") {
+                let track = env.sandbox.add_track(None, &id, "subtitles", "en").unwrap();
+                entry["tracks"] = json!({ "clip.en.vtt": { "id": track, "md5": md5 } });
+            }
+            set_stamp(&env, &id, &json!({ "brand": entry }));
+            id
+        };
+        make("ghost.png", json!(["ghost.png"]));
+        make("none.png", json!([]));
+        let video = make("clip.mp4", json!(["clip.mp4"]));
+        let before = env.assets();
+        for _ in 0..2 {
+            env.sync().exits(0).did("");
+            assert_eq!(env.assets(), before, "{policy}");
+            assert_eq!(env.sandbox.tracks(None, &video).unwrap().len(), 1, "{policy}");
+            env.lose_index();
+        }
+        // A file that comes to be where such a stamp says gets an asset of its own.
+        env.write("ghost.png", "ours");
+        env.write("clip.mp4", "ours too");
+        env.sync().exits(0).did("created 2");
+        let theirs = |assets: Vec<AssetView>| assets.into_iter().filter(|asset| before.contains(asset)).count();
+        assert_eq!(theirs(env.assets()), before.len(), "{policy}");
+        env.assert_still().exits(0);
+        // What the mirror made is proved by its id, also for a fresh index.
+        env.set("DATO_MIRROR_MAX_DELETE", "1000");
+        env.remove("0.png");
+        env.sync().exits(0).did(if policy == "tag" { "retagged 1" } else { "deleted 1" });
     }
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::policy::Choice;
 use crate::metadata::desired::Desired;
 use crate::model::{Fields, Stamp};
+use crate::pipeline::absence::Absence;
 
 pub(super) fn md5(text: &str) -> Md5 {
     Md5::of(text.as_bytes())

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::Claim;
 use crate::config::policy::OnDelete;
 use crate::model::{MirrorStamp, TrackStamp};
-use crate::pipeline::absence::Absence;
 use crate::remote::Track;
 
 /// What is to be done about a track.
@@ -49,7 +48,7 @@ impl Claim {
     pub fn due(&self, on_delete: OnDelete) -> Due {
         let made = self.entry.tracks.get(&self.name);
         if !self.row.present {
-            let goes = on_delete == OnDelete::Delete && self.absence == Absence::Gone;
+            let goes = on_delete == OnDelete::Delete && self.absence.is_gone(self.entry.made);
             return if goes && made.is_some() { Due::Delete } else { Due::Nothing };
         }
         if self.asset.is_none() {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::index::FileRow;
 use crate::model::{Companion, Md5, RelPath};
+use crate::pipeline::absence::Absence;
 
 const NAME: &str = "clip.en.vtt";
 
