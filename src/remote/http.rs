@@ -1,33 +1,34 @@
 //! The one door for all API calls.
 //!
-//! Owns: headers, budget, pacing, sending, reading the answer, retrying what is safe to retry, and following a job
-//! where the caller wants the result. Any call may be answered by a job.
+//! Owns: headers, budget, pacing, and sending again what is safe to send again. One attempt is `attempt`'s, following a job
+//! `follow`'s: any call may be answered by one.
 //! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
 //! Called by: every method of `Remote`.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod attempt;
+mod follow;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Method, Response, Url};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::answer::{self, Body, LARGEST_ERROR, LARGEST_PAGE, causes, network_error};
+use super::answer::causes;
 use super::bandwidth::Bandwidth;
-use super::error::{ApiError, ApiErrorKind, shorten};
+use super::error::{ApiError, ApiErrorKind};
 use super::learned::Learned;
-use super::pace::{Pacer, Slot};
+use super::pace::Pacer;
 use super::permit::{BudgetPermit, CallPermit, NotDone};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
-use super::told::{limit_of, wait_of};
-use super::{Admission, JobId, JobState, Ledger, Options, Timeouts, wire};
+use super::{Admission, JobId, Ledger, Options, Timeouts};
 
 /// The longest part of a wait for the owner's leave.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
-const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
 
 /// What all clones of a `Remote` share.
 pub(super) struct Door {
@@ -255,59 +256,6 @@ impl Door {
         budget.call(self.pacer.slot().await)
     }
 
-    /// Waits for a job and gives its payload.
-    async fn follow(&self, job: &JobId, effect: Effect) -> Result<Value, ApiError> {
-        let start = Instant::now();
-        // What the service took on may still happen when we stop looking.
-        let unsure = |error: ApiError| if effect == Effect::Once { error.made_unsure() } else { error };
-        for asked in 0.. {
-            let wait = self.latency().wait(asked, start.elapsed());
-            tokio::time::sleep(wait).await;
-            match self.job_payload(job).await.map_err(unsure)? {
-                Some(Ok(payload)) => {
-                    self.latency().learn(start.elapsed(), wait);
-                    return Ok(payload);
-                }
-                Some(Err(error)) => return Err(error),
-                None if start.elapsed() >= self.timeouts.job => break,
-                None => {}
-            }
-        }
-        let text = format!("still running after {} s", self.timeouts.job.as_secs());
-        Err(unsure(ApiError::new(ApiErrorKind::Job, text)))
-    }
-
-    /// Asks once for a job's result: nothing while it runs, then the payload or the job's own error.
-    async fn job_payload(&self, job: &JobId) -> Result<Option<Result<Value, ApiError>>, ApiError> {
-        let call = Call { may_be_missing: true, ..Call::get(&["job-results", job.as_str()]) };
-        let (document, request) = match self.send(&call).await {
-            Ok(Reply::Document(document, request)) => (document, request),
-            Ok(Reply::Job(_)) => return Ok(None),
-            // Here a 404 of any kind means "not yet"; waiting has an end of its own.
-            Err(error) if error.status == Some(404) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (status, payload) = wire::job_result(&document)?;
-        let good = (200..300).contains(&status);
-        Ok(Some(if good { Ok(payload) } else { Err(ApiError::of_job(status, &payload).of_request(request)) }))
-    }
-
-    /// Asks once how a job stands.
-    pub(super) async fn job_state(&self, job: &JobId) -> Result<JobState, ApiError> {
-        Ok(match self.job_payload(job).await? {
-            None => JobState::Pending,
-            Some(Err(error)) => JobState::Failed(error),
-            Some(Ok(payload)) => match payload.get("data") {
-                Some(Value::Object(_)) => JobState::Done(Some(Box::new(wire::asset(&payload)?))),
-                _ => JobState::Done(None),
-            },
-        })
-    }
-
-    fn latency(&self) -> std::sync::MutexGuard<'_, Latency> {
-        self.job_latency.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for the owner's leave.
     async fn admission(&self) -> Result<(), ApiError> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
@@ -320,128 +268,6 @@ impl Door {
                     return Err(ApiError::new(ApiErrorKind::Budget, "no call is left for this month"));
                 }
             }
-        }
-    }
-
-    /// One attempt. The outer error is ours alone (budget): nothing was sent.
-    async fn attempt(&self, call: &Call, permit: Option<CallPermit>) -> Result<Result<Reply, Attempt>, ApiError> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(&call.path);
-        }
-        url.set_query((!call.query.is_empty()).then_some(call.query.as_str()));
-        let mut request = self.api.request(call.method.clone(), url).timeout(self.timeouts.call);
-        if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, JSON_API).body(body.to_string());
-        }
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.call_permit(self.budget_permit().await?).await,
-        };
-        let slot = permit.used();
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let start = Instant::now();
-        let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                if !(error.is_connect() || error.is_builder()) {
-                    return failed(Failure::Lost, network_error(error));
-                }
-                // A dead line must not eat up the month.
-                self.requests.fetch_sub(1, Ordering::Relaxed);
-                if let Some(ledger) = &self.ledger {
-                    ledger.give_back();
-                }
-                return failed(Failure::NotSent, network_error(error));
-            }
-        };
-        self.note_clock(&response);
-        let status = response.status().as_u16();
-        let reset = self.settle_slot(slot, &response);
-        let request = answer::request_id(response.headers());
-        let good = (200..300).contains(&status);
-        let body = match answer::read(response, if good { LARGEST_PAGE } else { LARGEST_ERROR }).await {
-            Ok(body) => body,
-            // That says all by itself.
-            Err(_) if status == 429 => Body::Whole(Vec::new()),
-            Err(error) => return failed(Failure::Lost, error.of_request(request)),
-        };
-        if good {
-            return match &body {
-                Body::Cut(_) => failed(Failure::TooLarge, ApiError::too_large(status).of_request(request)),
-                Body::Whole(bytes) => match answer::document(status, bytes) {
-                    Some(document) => {
-                        let job = wire::job_id(&document).map(JobId::new);
-                        Ok(Ok(job.map_or(Reply::Document(document, request), Reply::Job)))
-                    }
-                    None => failed(
-                        Failure::NotTheApis,
-                        ApiError::not_the_apis(status, answer::nature(&body)).of_request(request),
-                    ),
-                },
-            };
-        }
-        let told = answer::refusal(&body);
-        let error = match &told {
-            None if status != 429 => ApiError::not_the_apis(status, answer::nature(&body)),
-            told => ApiError::from_answer(status, told.as_ref()),
-        };
-        // A server that quotes what it refuses must not put the token into our report.
-        let error = error.of_request(request).without(self.token.expose_secret().trim());
-        if status == 429 {
-            return failed(Failure::TooMany, error.wait(reset));
-        }
-        let missing = call.may_be_missing && matches!(status, 404 | 410);
-        if told.is_none() && !missing && status != 414 {
-            return failed(Failure::NotTheApis, error);
-        }
-        // Named so by the facts, whether or not the answer says `transient`.
-        let transient = error.transient || error.kind == ApiErrorKind::Concurrent && error.code.is_some();
-        let again = transient && !(call.is_bulk() && error.is_too_many());
-        failed(Failure::Refused { status, transient: again }, error)
-    }
-
-    fn note_clock(&self, response: &Response) {
-        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
-        if let Some(theirs) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) {
-            let ahead = jiff::Timestamp::now().as_second() - theirs.timestamp().as_second();
-            self.clock_ahead.store(ahead, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells the pacer what the headers say; gives the time a 429 asks for.
-    fn settle_slot(&self, slot: Slot, response: &Response) -> Duration {
-        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let limit = limit_of(text("x-ratelimit-limit"));
-        if limit.is_err() {
-            self.say_odd("X-RateLimit-Limit", text("x-ratelimit-limit"));
-        }
-        let limit = limit.unwrap_or(None);
-        if response.status().as_u16() == 429 {
-            self.throttled.fetch_add(1, Ordering::Relaxed);
-            let reset = text("x-ratelimit-reset");
-            let wait = wait_of(reset, text(RETRY_AFTER.as_str()), jiff::Timestamp::now().as_second());
-            if wait.is_odd {
-                self.say_odd("X-RateLimit-Reset", reset);
-            }
-            slot.refused(wait.seconds, limit);
-            return wait.seconds;
-        }
-        slot.answered(limit, limit.and_then(|_| text("x-ratelimit-remaining")?.trim().parse().ok()));
-        Duration::ZERO
-    }
-
-    /// Once a process: such headers come with every answer.
-    fn say_odd(&self, header: &str, value: Option<&str>) {
-        if !self.said_odd.swap(true, Ordering::Relaxed) {
-            let value = shorten(value.unwrap_or_default());
-            tracing::warn!(
-                header,
-                value,
-                "the API, or something between us and it, tells a rate limit that makes no sense; it is not followed, and \
-                 no wait is longer than a minute"
-            );
         }
     }
 }
