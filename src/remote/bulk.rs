@@ -66,7 +66,14 @@ pub struct SubscriptionLimit {
 }
 
 impl Remote {
-    /// Adds tags to assets, with the permit in hand; those they have stay.
+    /// How many assets one bulk call takes, as far as is known.
+    #[must_use]
+    pub fn bulk_limit(&self) -> usize {
+        self.door.learned.bulk()
+    }
+
+    /// Adds tags to assets, with the permit in hand; those they have stay. One call: where that is too many at once
+    /// ([`ApiError::is_too_many`]), [`Remote::bulk_limit`] tells how many may not be.
     ///
     /// # Errors
     /// As [`Remote::site`]. Safe to repeat.
@@ -76,14 +83,14 @@ impl Remote {
         ids: &[UploadId],
         tags: &[String],
     ) -> Result<BulkOutcome, ApiError> {
-        let body =
-            |ids: &[UploadId]| wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
-        let outcome = self.bulk(Some(permit), ids, "tag", Effect::Repeatable, body).await;
-        outcome.map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
+        let body = wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
+        let call = bulk_call("tag", Effect::Repeatable, body);
+        let sent = self.door.result_from(&call, Some(permit)).await.map_err(NotDone::Final);
+        self.told_of(ids, sent).map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }
 
-    /// Moves assets into a collection, or out of any: sent once, with its permit in hand, since it may move what somebody
-    /// else has moved meanwhile. Where the service takes fewer at once than 200, the others follow at once.
+    /// Moves assets into a collection, or out of any: one call, sent once, with its permit in hand, since it may move what
+    /// somebody else has moved meanwhile. Too many at once: as [`Remote::bulk_tag_in`].
     ///
     /// # Errors
     /// See [`NotDone`].
@@ -94,61 +101,36 @@ impl Remote {
         collection: Option<&CollectionId>,
     ) -> Result<BulkOutcome, NotDone> {
         let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
-        let kind = "upload_bulk_set_upload_collection_operation";
-        let body = |ids: &[UploadId]| wire::bulk_body(kind, ids, None, Some(target.clone()));
-        self.bulk(Some(permit), ids, "set-upload-collection", Effect::Repeatable, body).await
+        let body = wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target));
+        let call = bulk_call("set-upload-collection", Effect::Repeatable, body);
+        self.told_of(ids, self.door.result_once(&call, permit).await)
     }
 
-    /// Deletes assets for good. Ask for their references first.
+    /// Deletes assets for good: one call, sent once, with its permit in hand. What each of them came to, a look tells. Too
+    /// many at once: as [`Remote::bulk_tag_in`].
     ///
     /// # Errors
-    /// As [`Remote::site`].
-    pub async fn bulk_destroy(&self, ids: &[UploadId]) -> Result<BulkOutcome, ApiError> {
-        let body = |ids: &[UploadId]| wire::bulk_body("upload_bulk_destroy_operation", ids, None, None);
-        let outcome = self.bulk(None, ids, "destroy", Effect::Once, body).await;
-        outcome.map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
+    /// See [`NotDone`].
+    pub async fn bulk_destroy_in(&self, permit: CallPermit, ids: &[UploadId]) -> Result<BulkOutcome, NotDone> {
+        let call =
+            bulk_call("destroy", Effect::Once, wire::bulk_body("upload_bulk_destroy_operation", ids, None, None));
+        self.told_of(ids, self.door.result_once(&call, permit).await)
     }
 
-    /// One call, or several where the service takes fewer at once than the facts say; each is sent with a permit, and
-    /// where the first one is given, sent once.
-    async fn bulk(
-        &self,
-        mut permit: Option<CallPermit>,
-        ids: &[UploadId],
-        operation: &str,
-        effect: Effect,
-        body: impl Fn(&[UploadId]) -> Value,
-    ) -> Result<BulkOutcome, NotDone> {
-        let mut outcome = BulkOutcome::default();
-        let (mut rest, mut most) = (ids, usize::MAX);
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(rest.len().min(most).min(self.door.learned.bulk()));
-            let call = Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body(batch));
-            let moves = operation == "set-upload-collection";
-            let sent = match permit.take() {
-                Some(permit) if moves => self.door.result_once(&call, permit).await,
-                None if moves => {
-                    let permit = self.call_permit(self.budget_permit().await?).await;
-                    self.door.result_once(&call, permit).await
+    /// Learns from a refusal how many are too many.
+    fn told_of(&self, ids: &[UploadId], sent: Result<Value, NotDone>) -> Result<BulkOutcome, NotDone> {
+        match sent {
+            Ok(payload) => Ok(outcome_of(&payload, ids)),
+            Err(error) => {
+                if let (NotDone::Final(refusal), true) = (&error, ids.len() > 1)
+                    && refusal.is_too_many()
+                {
+                    self.door.learned.bulk_is(ids.len() / 2);
+                    tracing::info!(assets = ids.len(), "too many for one call of the API: half as many are sent");
                 }
-                permit => self.door.result_from(&call, permit).await.map_err(NotDone::Final),
-            };
-            match sent {
-                Ok(payload) => {
-                    let done = outcome_of(&payload, batch);
-                    outcome.successful += done.successful;
-                    outcome.failed += done.failed;
-                    rest = after;
-                }
-                Err(NotDone::Final(error)) if error.is_too_many() && batch.len() > 1 => {
-                    most = batch.len() / 2;
-                    self.door.learned.bulk_is(most);
-                    tracing::info!(assets = batch.len(), "too many for one call of the API: half as many are sent");
-                }
-                Err(error) => return Err(error),
+                Err(error)
             }
         }
-        Ok(outcome)
     }
 
     /// The records that use an asset.
@@ -176,7 +158,8 @@ impl Remote {
     }
 
     /// Makes a collection under a client-made id; nothing when the id is taken: by the same one, made before or by
-    /// another process, or by one since deleted.
+    /// another process, or by one since deleted. A refusal that does not say so may still mean that: see
+    /// [`ApiError::may_be_of_the_id`].
     ///
     /// # Errors
     /// As [`Remote::site`].
@@ -224,6 +207,10 @@ impl Remote {
         };
         Ok(wire::bare_list(&document)?.into_iter().map(limit).collect())
     }
+}
+
+fn bulk_call(operation: &str, effect: Effect, body: Value) -> Call {
+    Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body)
 }
 
 fn text(attributes: &Value, key: &str) -> Option<String> {

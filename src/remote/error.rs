@@ -217,14 +217,28 @@ impl ApiError {
         self.unsure
     }
 
-    /// The client-made id is taken already.
+    /// The client-made id is taken already. The service's code for that is unconfirmed: whatever is wrong with the field
+    /// `id` but its form, and a code that speaks of something taken and names no other field, says so.
     #[must_use]
     pub fn is_uniqueness_of_id(&self) -> bool {
-        self.told.iter().any(|told| {
-            told.code == "INVALID_FIELD"
-                && told.field.as_deref() == Some("id")
-                && told.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
+        let says = |text: &str| ["UNIQ", "TAKEN", "DUPLICATE", "ALREADY"].iter().any(|word| text.contains(word));
+        let is_form = |reason: &str| reason.contains("FORMAT") || reason.contains("INVALID");
+        self.told.iter().any(|told| match told.field.as_deref() {
+            Some("id") => told.reason.as_deref().is_some_and(|reason| says(reason) || !is_form(reason)),
+            Some(_) => false,
+            None => row_of(&told.code).is_none() && says(&told.code),
         })
+    }
+
+    /// Whether a create that was refused so may have been refused because its id is taken: only a look at the id tells.
+    #[must_use]
+    pub fn may_be_of_the_id(&self) -> bool {
+        let kind = match self.row() {
+            Some(row) => row.kind,
+            None if self.status.is_some_and(|status| (400..500).contains(&status)) => ApiErrorKind::Invalid,
+            None => self.kind,
+        };
+        !self.unsure && matches!(kind, ApiErrorKind::Invalid | ApiErrorKind::Concurrent) && !self.told.is_empty()
     }
 
     /// Something else has the name or place that was asked for.
@@ -505,12 +519,33 @@ mod tests {
     #[test]
     fn a_taken_id_is_told_from_other_refusals() {
         let taken = answer(422, "INVALID_FIELD", &json!({"field": "id", "code": "VALIDATION_UNIQUENESS"}));
-        assert!(taken.is_uniqueness_of_id());
         assert!(taken.to_string().contains("field id"), "{taken}");
-        for details in [json!({"field": "id"}), json!({"field": "path", "code": "VALIDATION_UNIQUENESS"}), json!("id")]
-        {
-            assert!(!answer(422, "INVALID_FIELD", &details).is_uniqueness_of_id(), "{details}");
+        let says = [
+            ("INVALID_FIELD", json!({"field": "id", "code": "VALIDATION_UNIQUENESS"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "VALIDATION_UNIQUE"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "SOMETHING"})),
+            ("ID_ALREADY_TAKEN", json!({})),
+            ("DUPLICATE_ENTITY", json!(null)),
+        ];
+        for (code, details) in says {
+            let error = answer(422, code, &details);
+            assert!(error.is_uniqueness_of_id() && error.may_be_of_the_id(), "{code} {details}");
         }
+        let others = [
+            ("INVALID_FIELD", json!({"field": "id"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "INVALID_FORMAT"})),
+            ("INVALID_FIELD", json!({"field": "path", "code": "VALIDATION_UNIQUENESS"})),
+            ("INVALID_FIELD", json!("id")),
+            ("SOMETHING_ELSE", json!({})),
+        ];
+        for (code, details) in others {
+            let error = answer(422, code, &details);
+            assert!(!error.is_uniqueness_of_id() && error.may_be_of_the_id(), "{code} {details}");
+        }
+        for (status, code) in [(403, "INSUFFICIENT_PERMISSIONS"), (402, "PLAN_UPGRADE_REQUIRED"), (503, "X")] {
+            assert!(!answer(status, code, &json!({})).may_be_of_the_id(), "{code}");
+        }
+        assert!(!ApiError::from_answer(403, None).may_be_of_the_id());
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Remote {
 
     async fn list_from(&self, permit: Option<CallPermit>, query: &ListQuery) -> Result<Page, ApiError> {
         match &query.filter {
-            ListFilter::Ids(ids) if query.offset == 0 => self.by_ids(permit, ids, query).await,
+            ListFilter::Ids(ids) if query.offset == 0 => self.by_ids(permit, ids, query, ListFilter::Ids).await,
+            ListFilter::Unused(ids) => self.by_ids(permit, ids, query, ListFilter::Unused).await,
             ListFilter::Md5s(md5s) => self.by_md5s(permit, md5s, query).await,
             ListFilter::All | ListFilter::Ids(_) | ListFilter::Raw(_) => self.shrinking(permit, query).await,
         }
@@ -46,6 +47,7 @@ impl Remote {
         mut permit: Option<CallPermit>,
         ids: &[UploadId],
         query: &ListQuery,
+        filter: fn(Vec<UploadId>) -> ListFilter,
     ) -> Result<Page, ApiError> {
         let mut assets: Vec<Asset> = Vec::new();
         let (mut rest, mut most) = (ids, usize::MAX);
@@ -53,7 +55,7 @@ impl Remote {
             let (batch, after) = rest.split_at(rest.len().min(most).min(self.batch_limits().ids));
             let part = |ids: &[UploadId]| ListQuery {
                 limit: u32::try_from(ids.len()).unwrap_or(query.limit).min(query.limit),
-                filter: ListFilter::Ids(ids.to_vec()),
+                filter: filter(ids.to_vec()),
                 ..query.clone()
             };
             match self.page(permit.take(), &part(batch)).await {

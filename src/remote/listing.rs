@@ -23,6 +23,8 @@ pub enum ListFilter {
     All,
     /// Those with these ids, at most [`BatchLimits::ids`].
     Ids(Vec<UploadId>),
+    /// Those of these ids that nothing uses: neither a record, in whatever version, nor the environment's own settings.
+    Unused(Vec<UploadId>),
     /// Those with one of these contents, at most [`BatchLimits::md5s`].
     Md5s(Vec<Md5>),
     /// Parameters as the API names them, for example `("filter[fields][tags][anyIn][]", "logo")`.
@@ -61,6 +63,13 @@ impl ListQuery {
         Self { filter: ListFilter::Ids(ids), order: Order::ById, offset: 0, limit }
     }
 
+    /// Those of the assets with these ids that nothing uses, in one page.
+    #[must_use]
+    pub fn unused(ids: Vec<UploadId>) -> Self {
+        let limit = u32::try_from(ids.len()).unwrap_or(PAGE_LIMIT);
+        Self { filter: ListFilter::Unused(ids), order: Order::ById, offset: 0, limit }
+    }
+
     /// The assets with these contents; several may have the same.
     #[must_use]
     pub const fn md5s(md5s: Vec<Md5>) -> Self {
@@ -84,9 +93,12 @@ impl ListQuery {
         let mut query = String::new();
         match &self.filter {
             ListFilter::All => {}
-            ListFilter::Ids(ids) => {
+            ListFilter::Ids(ids) | ListFilter::Unused(ids) => {
                 let list = ids.iter().map(|id| escape(id.as_str())).collect::<Vec<_>>().join(",");
                 push(&mut query, "filter[ids]", &list);
+                if matches!(self.filter, ListFilter::Unused(_)) {
+                    push(&mut query, IN_USE_KEY, "false");
+                }
             }
             ListFilter::Md5s(md5s) => {
                 for md5 in md5s {
@@ -111,6 +123,7 @@ impl ListQuery {
     }
 }
 
+const IN_USE_KEY: &str = "filter[fields][in_use][eq]";
 const MD5_KEY: &str = "filter[fields][md5][in][]";
 
 /// One page.
@@ -179,7 +192,7 @@ impl Walk {
 /// How many of a kind fit into the URL of one listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// For [`ListFilter::Ids`].
+    /// For [`ListFilter::Ids`] and [`ListFilter::Unused`].
     pub ids: usize,
     /// For [`ListFilter::Md5s`].
     pub md5s: usize,
@@ -189,7 +202,7 @@ impl BatchLimits {
     /// Below a base URL of so many bytes, for URLs of at most `longest` bytes and pages of at most `page` assets.
     pub(super) fn below(base: usize, longest: usize, page: usize) -> Self {
         let frame =
-            ListQuery { filter: ListFilter::Ids(Vec::new()), order: Order::ById, offset: 9_999_999, limit: 500 };
+            ListQuery { filter: ListFilter::Unused(Vec::new()), order: Order::ById, offset: 9_999_999, limit: 500 };
         let room = longest.saturating_sub(base + "/uploads?".len() + frame.to_query().len());
         let id = 22 + ",".len();
         let md5 = escape(MD5_KEY).len() + "=&".len() + 32;
@@ -241,6 +254,8 @@ mod tests {
             raw.to_query(),
             "filter%5Bquery%5D=a%20b%26c&order_by=size_DESC&page%5Boffset%5D=500&page%5Blimit%5D=500"
         );
+        let unused = ListQuery::unused(vec![UploadId::new("a"), UploadId::new("b")]).to_query();
+        assert!(unused.starts_with("filter%5Bids%5D=a,b&filter%5Bfields%5D%5Bin_use%5D%5Beq%5D=false&"), "{unused}");
         assert!(ListQuery::count().to_query().ends_with("page%5Blimit%5D=0"));
     }
 

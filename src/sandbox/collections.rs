@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, client_id, new_id};
-use super::create::known_collection;
+use super::create::{known_collection, taken_id};
 use super::entity::{Collection, Environment};
 use super::state::World;
 
@@ -59,7 +59,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> 
     let id = document.id.map_or_else(new_id, str::to_owned);
     client_id(&id)?;
     if space(world, call)?.collections.contains_key(&id) {
-        return Err(Refusal::field("id", "VALIDATION_UNIQUENESS", "the id is taken"));
+        return Err(taken_id(world));
     }
     let parent = document.one("parent", "upload_collection")?.flatten();
     known_collection(world, &call.environment, parent.as_deref())?;

@@ -103,7 +103,15 @@ fn free_id(world: &World, environment: &str, id: &str, reserved: bool) -> Result
     let taken = space.uploads.contains_key(id)
         || (reserved && space.reserved.contains(id))
         || (world.settings.deleted_ids_stay_taken && space.deleted.contains(id));
-    if taken { Err(Refusal::field("id", "VALIDATION_UNIQUENESS", "the id is taken")) } else { Ok(()) }
+    if taken { Err(taken_id(world)) } else { Ok(()) }
+}
+
+/// Why an id cannot be had, in the words that are set.
+pub(super) fn taken_id(world: &World) -> Refusal {
+    match world.settings.taken_id_code.as_str() {
+        reason if reason.starts_with("VALIDATION_") => Refusal::field("id", reason, "the id is taken"),
+        code => Refusal::new(422, code, json!({})),
+    }
 }
 
 /// The upload that this call would make.

@@ -43,6 +43,9 @@ pub struct Settings {
     pub url_ttl_s: u32,
     /// Creates and updates are checked only inside their jobs.
     pub refuse_late: bool,
+    /// How a taken id is told: `VALIDATION_…` as what is wrong with the field `id`, anything else as the error's own code.
+    /// Which it is is not known.
+    pub taken_id_code: String,
     /// The id of a deleted upload can never be used again.
     pub deleted_ids_stay_taken: bool,
     /// Deleting an upload that records use is refused.
@@ -85,6 +88,7 @@ impl Default for Settings {
             locales: vec!["en".to_owned()],
             url_ttl_s: 900,
             refuse_late: false,
+            taken_id_code: "VALIDATION_UNIQUENESS".to_owned(),
             deleted_ids_stay_taken: false,
             refuse_delete_in_use: true,
             listing_lag_ms: 0,

@@ -20,4 +20,5 @@ mod present;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;
+mod taken;
 mod tracks;

@@ -67,17 +67,19 @@ impl Executor {
         };
         match made {
             Ok(made) => self.verified(made, md5, "create").await,
-            Err(error) if error.is_uniqueness_of_id() => self.taken(id, md5).await,
+            // Whatever it says: the service may have made the asset before, and its word for that is not known.
+            Err(error) if error.may_be_of_the_id() => self.refused_create(id, md5, error).await,
             Err(error) => Err(failed("create", error)),
         }
     }
 
-    /// The id is taken. Ours, when it has our content; something to plan with when it has another; and of no use when
-    /// nothing has it: then it was spent on an asset since deleted.
-    async fn taken(&self, id: &UploadId, content: Md5) -> Result<Box<Asset>, Failure> {
+    /// The id may be taken. Ours, when it has our content; something to plan with when it has another; and of no use when
+    /// the id is refused and nothing has it: then it was spent on an asset since deleted.
+    async fn refused_create(&self, id: &UploadId, content: Md5, error: ApiError) -> Result<Box<Asset>, Failure> {
         let found = match self.remote.find(id).await {
             Ok(Some(asset)) => Some(Box::new(asset)),
-            Ok(None) => self.shows(id, Expect::Any).await.ok(),
+            Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any).await.ok(),
+            Ok(None) => return Err(failed("create", error)),
             Err(error) => return Err(failed("create", error)),
         };
         match found {

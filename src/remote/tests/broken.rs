@@ -421,24 +421,28 @@ async fn narrow(most: usize) -> Stub {
 }
 
 #[tokio::test]
-async fn a_bulk_call_over_the_limit_is_halved() {
+async fn what_is_too_much_for_one_bulk_call_is_learned_and_never_sent_again_unseen() {
     let stub = narrow(60).await;
     let remote = stub.remote();
     let permit = || async { remote.call_permit(remote.budget_permit().await.unwrap()).await };
-    let all = BulkOutcome { successful: 200, failed: 0 };
-    assert_eq!(remote.bulk_tag_in(permit().await, &ids(200), &["t".into()]).await.unwrap(), all);
-    let calls = stub.seen().len();
-    assert!(calls <= 8, "{calls}");
-    assert_eq!(remote.bulk_tag_in(permit().await, &ids(200), &["t".into()]).await.unwrap(), all);
-    assert_eq!(stub.seen().len() - calls, 4, "the limit is remembered");
-    assert_eq!(remote.bulk_set_collection_in(permit().await, &ids(200), None).await.unwrap(), all);
-    assert_eq!(remote.bulk_destroy(&ids(200)).await.unwrap(), all);
+    assert_eq!(remote.bulk_limit(), 200);
+    let error = remote.bulk_tag_in(permit().await, &ids(200), &["t".into()]).await.unwrap_err();
+    assert!(error.is_too_many() && remote.bulk_limit() == 100, "{error:?}");
+    let refused = remote.bulk_set_collection_in(permit().await, &ids(100), None).await.unwrap_err();
+    assert!(matches!(refused, NotDone::Final(error) if error.is_too_many()));
+    assert_eq!((remote.bulk_limit(), stub.seen().len()), (50, 2), "whoever sends the rest looks again before");
+    let all = BulkOutcome { successful: 50, failed: 0 };
+    assert_eq!(remote.bulk_tag_in(permit().await, &ids(50), &["t".into()]).await.unwrap(), all);
+    assert_eq!(remote.bulk_destroy_in(permit().await, &ids(50)).await.unwrap(), all);
 
+    // What refuses for another reason makes no call tiny.
     let stub = narrow(0).await;
     let remote = stub.remote();
-    let permit = remote.call_permit(remote.budget_permit().await.unwrap()).await;
-    remote.bulk_tag_in(permit, &ids(200), &["t".into()]).await.unwrap_err();
-    assert!(stub.seen().len() < 30, "{}", stub.seen().len());
+    for count in [200, 100, 10, 2, 1] {
+        let permit = remote.call_permit(remote.budget_permit().await.unwrap()).await;
+        remote.bulk_tag_in(permit, &ids(count), &["t".into()]).await.unwrap_err();
+    }
+    assert_eq!((remote.bulk_limit(), stub.seen().len()), (10, 5));
 }
 
 #[tokio::test]
