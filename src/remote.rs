@@ -22,6 +22,7 @@ mod listing;
 mod options;
 mod pace;
 mod permit;
+mod plan;
 mod retry;
 mod role;
 mod schedule;
@@ -52,6 +53,7 @@ pub use listing::{BatchLimits, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT,
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
+pub use plan::{PlanLimit, Storage};
 pub use role::{ACTIONS, Allowed, Role};
 pub use tracks::Track;
 pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};

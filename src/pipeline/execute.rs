@@ -33,6 +33,7 @@ use super::last_look::LastLook;
 use super::observe::Scope;
 use super::plan::{Action, Plan, Policy};
 use super::record::record_edit;
+use super::room::Room;
 use super::waits::Waits;
 use content::Content;
 
@@ -92,6 +93,8 @@ pub struct Executor {
     pub confirmer: Confirmer,
     /// Looks at an asset right before it is written.
     pub last_look: LastLook,
+    /// What the plan lets be sent.
+    pub room: Arc<Room>,
     /// What planning again observes.
     pub scope: Arc<Scope>,
     /// What planning again decides by.

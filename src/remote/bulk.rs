@@ -193,20 +193,6 @@ impl Remote {
         let environments = wire::bare_list(&document)?;
         Ok(environments.into_iter().map(|e| Environment { primary: primary(&e), id: e.id }).collect())
     }
-
-    /// The limits of the project's plan.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn subscription_limits(&self) -> Result<Vec<SubscriptionLimit>, ApiError> {
-        let document = self.door.result(&Call::get(&["subscription-limits"])).await?;
-        let limit = |l: wire::Bare| SubscriptionLimit {
-            code: text(&l.attributes, "code").unwrap_or(l.id),
-            usage: l.attributes.get("usage").and_then(Value::as_f64),
-            limit: l.attributes.get("limit").and_then(Value::as_f64),
-        };
-        Ok(wire::bare_list(&document)?.into_iter().map(limit).collect())
-    }
 }
 
 fn bulk_call(operation: &str, effect: Effect, body: Value) -> Call {

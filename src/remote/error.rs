@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use kind::ApiErrorKind;
 
+use super::plan::PlanLimit;
 use codes::{Row, row_of};
 use told::Told;
 
@@ -181,10 +182,12 @@ impl ApiError {
     /// Whether the other files are stopped by it too.
     #[must_use]
     pub fn scope(&self) -> Scope {
+        if let Some(limit) = self.plan_limit() {
+            // Only without calls nothing can be done any more: where files are too large or too many, the rest goes on.
+            return if limit == PlanLimit::Calls { Scope::All } else { Scope::File };
+        }
         if let Some(row) = self.row() {
-            // Minutes of video are a limit of their own: pictures still go.
-            let of_video = row.kind == ApiErrorKind::Plan && self.details.as_deref().is_some_and(|d| d.contains("mux"));
-            return if of_video { Scope::File } else { row.scope };
+            return row.scope;
         }
         match (self.kind, self.status) {
             // A login page, a dead gateway: it answers every call so.
@@ -251,6 +254,13 @@ impl ApiError {
         self.kind == ApiErrorKind::Invalid
             && (self.told.iter().any(|told| told.reason.as_deref() == Some("VALIDATION_UNIQUENESS"))
                 || self.details.as_ref().is_some_and(says))
+    }
+
+    /// The limit of the plan that is reached, when it is one.
+    #[must_use]
+    pub fn plan_limit(&self) -> Option<PlanLimit> {
+        let name = || self.told.iter().find_map(|told| told.limit.as_deref());
+        (self.kind == ApiErrorKind::Plan).then(|| PlanLimit::of(name()))
     }
 
     /// The collection does not exist.
@@ -398,7 +408,7 @@ mod tests {
             ("MAINTENANCE_MODE", K::Maintenance, true, All),
             ("DEACTIVATED_SITE", K::Project, false, All),
             ("SITE_NOT_READY", K::Maintenance, true, All),
-            ("PLAN_UPGRADE_REQUIRED", K::Plan, false, All),
+            ("PLAN_UPGRADE_REQUIRED", K::Plan, false, File),
             ("RATE_LIMIT_EXCEEDED", K::Throttled, true, All),
             ("SERVICE_UNAVAILABLE", K::Service, true, All),
             ("PLATFORM_SCHEDULED_MAINTENANCE", K::Maintenance, true, All),
@@ -555,10 +565,19 @@ mod tests {
     }
 
     #[test]
-    fn a_video_limit_stops_no_pictures() {
-        let of = |limit: &str| answer(402, "PLAN_UPGRADE_REQUIRED", &json!({"limit": limit})).scope();
-        assert_eq!(of("mux_encoding_seconds"), Scope::File);
-        assert_eq!(of("uploadable_bytes"), Scope::All);
+    fn only_a_plan_without_calls_stops_everything() {
+        let of = |limit: &str| answer(402, "PLAN_UPGRADE_REQUIRED", &json!({"limit": limit}));
+        for (limit, plan, scope) in [
+            ("mux_encoding_seconds", PlanLimit::Other, Scope::File),
+            ("maximum_single_upload_bytes", PlanLimit::SingleUpload, Scope::File),
+            ("uploadable_bytes", PlanLimit::Storage, Scope::File),
+            ("cma_api_calls", PlanLimit::Calls, Scope::All),
+        ] {
+            assert_eq!((of(limit).plan_limit(), of(limit).scope()), (Some(plan), scope), "{limit}");
+        }
+        let unnamed = answer(402, "PLAN_UPGRADE_REQUIRED", &json!({}));
+        assert_eq!((unnamed.plan_limit(), unnamed.scope()), (Some(PlanLimit::Other), Scope::File));
+        assert_eq!(answer(422, "INVALID_FIELD", &json!({"limit": "uploadable_bytes"})).plan_limit(), None);
     }
 
     #[test]

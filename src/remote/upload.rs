@@ -152,6 +152,12 @@ impl SendError {
         matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
     }
 
+    /// The bucket takes no file of this size.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Refused { status: Some(400 | 413), details } if details.contains("EntityTooLarge"))
+    }
+
     /// Whether trying again later can help: everything may pass, also a disk that cannot be read.
     #[must_use]
     pub const fn heals(&self) -> bool {

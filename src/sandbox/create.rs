@@ -119,6 +119,7 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, creator: &str,
     let document = document(body, "upload", &ATTRIBUTES, &["upload_collection"])?;
     let path = document.text("path")?;
     let file = world.stored(path).ok_or_else(|| no_file(world, path))?.clone();
+    fits(world, file.size)?;
     room(world, file.size)?;
     let mut metadata = Metadata::default();
     if let Some(patch) = document.attributes.get("default_field_metadata") {
@@ -153,6 +154,14 @@ pub(super) fn no_file(world: &World, path: &str) -> Refusal {
         "not the id of an upload request"
     };
     Refusal::field("path", "INVALID_PATH", why)
+}
+
+/// Refuses what is larger than the plan takes at once.
+pub(super) fn fits(world: &World, size: u64) -> Result<(), Refusal> {
+    if size > world.settings.largest_upload {
+        return Err(Refusal::new(402, "PLAN_UPGRADE_REQUIRED", json!({ "limit": "maximum_single_upload_bytes" })));
+    }
+    Ok(())
 }
 
 /// Refuses what the plan has no room for.

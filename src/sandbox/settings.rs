@@ -60,6 +60,12 @@ pub struct Settings {
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub uploadable_bytes: u64,
+    /// Bytes of one upload before PLAN_UPGRADE_REQUIRED.
+    pub largest_upload: u64,
+    /// `GET /public-info` tells the token how large one upload may be.
+    pub tells_largest_upload: bool,
+    /// `GET /subscription-limits` tells the token what is used of the plan.
+    pub tells_limits: bool,
     /// Uploads a bulk call takes at most.
     pub bulk_limit: usize,
     /// The longest path and query, bytes.
@@ -96,6 +102,9 @@ impl Default for Settings {
             track_ms: 0,
             monthly_calls: 0,
             uploadable_bytes: 0,
+            largest_upload: super::create::MAX_SIZE,
+            tells_largest_upload: true,
+            tells_limits: true,
             bulk_limit: 200,
             longest_url: 8 * 1024,
             clock_offset_ms: 0,

@@ -88,9 +88,26 @@ pub(super) fn fork(world: &mut World, call: &Call, source: &str) -> Result<Answe
     Ok(world.begin(call, super::job::Work::Tell { status: 200, body }))
 }
 
+/// `GET /public-info`: what anybody may know, and with a token a little more.
+pub(super) fn public_info(world: &World, call: &Call) -> Result<Answer, Refusal> {
+    call.only_params(&[])?;
+    let extras = json!({
+        "blocks_depth": 3,
+        "blocks_per_item": 600,
+        "maximum_single_upload_bytes": world.settings.largest_upload,
+        "overage_thresholds": {},
+    });
+    let extras = if world.settings.tells_largest_upload { extras } else { Value::Null };
+    let attributes = json!({ "name": world.site_name, "theme": {}, "extras": extras });
+    Ok(Answer::ok(json!({ "data": { "id": world.site_id, "type": "public_info", "attributes": attributes } })))
+}
+
 /// `GET /subscription-limits`.
 pub(super) fn limits(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    if !world.settings.tells_limits {
+        return Err(Refusal::new(403, "INSUFFICIENT_PERMISSIONS", json!({})));
+    }
     let limit = |value: u64| if value == 0 { Value::Null } else { json!(value) };
     let calls: u64 = world.calls.values().sum();
     let rows = [

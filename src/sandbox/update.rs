@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, document, linkage};
-use super::create::{final_path, known_collection, no_file, room, take_file};
+use super::create::{final_path, fits, known_collection, no_file, room, take_file};
 use super::entity::Upload;
 use super::job::Work;
 use super::state::World;
@@ -173,6 +173,7 @@ fn replace(world: &World, upload: &mut Upload, path: &str, keep_url: bool) -> Re
         ));
     }
     let file = world.stored(path).ok_or_else(|| no_file(world, path))?.clone();
+    fits(world, file.size)?;
     room(world, file.size.saturating_sub(upload.file.size))?;
     if keep_url {
         if file.format != upload.file.format {

@@ -13,6 +13,7 @@ mod copies;
 mod cost;
 mod half_written;
 mod layout;
+mod limits;
 mod mirror;
 mod places;
 mod policies;

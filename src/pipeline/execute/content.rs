@@ -50,7 +50,7 @@ struct Sent {
 
 impl Executor {
     pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
-        let md5 = content.md5;
+        let (md5, size) = (content.md5, size_of(content.row));
         let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry).await?;
         let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
@@ -66,10 +66,13 @@ impl Executor {
             Err(lost) => return Err(path_problem("create", &lost.told(), true)),
         };
         match made {
-            Ok(made) => self.verified(made, md5, "create").await,
+            Ok(made) => {
+                self.room.taken(md5).await;
+                self.verified(made, md5, "create").await
+            }
             // Whatever it says: the service may have made the asset before, and its word for that is not known.
             Err(error) if error.may_be_of_the_id() => self.refused_create(id, md5, error).await,
-            Err(error) => Err(failed("create", error)),
+            Err(error) => Err(self.not_taken("create", error, md5, size).await),
         }
     }
 
@@ -152,7 +155,13 @@ impl Executor {
                     },
                     retry: false,
                 }),
-                Ok(made) => self.verified(made, *content, "replace").await,
+                Ok(made) => {
+                    self.room.taken(*content).await;
+                    self.verified(made, *content, "replace").await
+                }
+                Err(error) if error.plan_limit().is_some() => {
+                    Err(self.not_taken("replace", error, *content, size_of(&execution.row)).await)
+                }
                 Err(error) => self.refused("replace", &asset.id, error).await,
             };
         }
@@ -236,6 +245,10 @@ impl Executor {
         let told = tokio::time::timeout(self.waits.unsure, wait).await.ok()?.ok()?;
         told.and_then(|asset| asset.md5)
     }
+}
+
+fn size_of(row: &FileRow) -> u64 {
+    row.print.map_or(0, |print| print.size)
 }
 
 /// Whether the service gave the asset another URL with our content. With another content an editor may have.

@@ -113,6 +113,9 @@ impl Executor {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         };
+        if deleted.is_ok() {
+            self.room.freed().await;
+        }
         deleted.map_err(|error| failed("delete", error))
     }
 }

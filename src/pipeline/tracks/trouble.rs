@@ -50,7 +50,6 @@ pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
 pub(super) fn failed(action: &str, error: ApiError) -> Failure {
     let of_this = match error.kind {
         ApiErrorKind::Permission | ApiErrorKind::NotFound => true,
-        ApiErrorKind::Plan => error.details.as_deref().is_none_or(|details| !details.contains("cma_api_calls")),
         _ => false,
     };
     if error.scope() == Scope::All && !of_this {

@@ -17,7 +17,7 @@ use crate::index::{Index, IndexError, Problem, assets, files};
 use crate::model::{Asset, MirrorStamp, TrackStamp, UploadId};
 use crate::pipeline::execute::{Executor, Failure};
 use crate::pipeline::plan::Policy;
-use crate::remote::{ApiError, Remote, Track};
+use crate::remote::{ApiError, PlanLimit, Remote, Track};
 
 /// Looks for a track whose making lost its answer.
 const LOOKS: u32 = 5;
@@ -222,6 +222,11 @@ impl Hands<'_> {
             },
             Err(error) => {
                 self.forget_intent(claim, old).await?;
+                if error.plan_limit().is_some_and(|limit| matches!(limit, PlanLimit::Storage | PlanLimit::SingleUpload))
+                {
+                    let size = claim.row.print.map_or(0, |print| print.size);
+                    return Err(self.executor.not_taken(action, error, content, size).await);
+                }
                 return Err(failed(action, error));
             }
         };

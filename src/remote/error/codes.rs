@@ -95,7 +95,7 @@ pub(super) const TABLE: &[Row] = &[
         "PLAN_UPGRADE_REQUIRED",
         ApiErrorKind::Plan,
         false,
-        Scope::All,
+        Scope::File,
         "a limit of the project's plan is reached: free some of it, or upgrade the plan",
     ),
     row(

@@ -19,6 +19,8 @@ pub(super) struct Told {
     pub(super) code: String,
     /// `details.field`.
     pub(super) field: Option<String>,
+    /// `details.limit`: of the plan.
+    pub(super) limit: Option<String>,
     /// `details.code`.
     pub(super) reason: Option<String>,
     pub(super) transient: bool,
@@ -29,7 +31,7 @@ pub(super) struct Told {
 impl Told {
     /// Everything in it that the service wrote.
     pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
-        let rest = [&mut self.field, &mut self.reason, &mut self.details];
+        let rest = [&mut self.field, &mut self.limit, &mut self.reason, &mut self.details];
         std::iter::once(&mut self.code).chain(rest.into_iter().flatten())
     }
 }
@@ -44,6 +46,7 @@ pub(super) fn read(document: &Value) -> Vec<Told> {
         Some(Told {
             code: code.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect(),
             field: text("field"),
+            limit: text("limit"),
             reason: text("code"),
             transient: attributes.get("transient").and_then(Value::as_bool).unwrap_or(false),
             details: details.map(|details| shorten(&plain(details))),
