@@ -160,6 +160,10 @@ impl Executor {
     ) -> Executed {
         let mut execution = Execution::new(row, plan);
         let result = self.carry_out(&mut execution, permit, cancel).await;
+        if let Action::Create { content, .. } | Action::Replace { content, .. } = &execution.plan.action {
+            // Others may have waited for what it tells about room.
+            self.room.left(*content).await;
+        }
         execution.ended(result)
     }
 

@@ -6,10 +6,12 @@
 //! Called by: `pipeline::execute` and `pipeline::tracks`, before a file is sent and after it was refused.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, timeout_at};
 
 use crate::index::{Index, Problem, settings};
 use crate::model::Md5;
@@ -26,6 +28,8 @@ const PAUSE: i64 = 10_000;
 const LONGEST_PAUSE: i64 = 3_600_000;
 /// Refused contents that are remembered at most.
 const REMEMBERED: usize = 10_000;
+/// How long others wait for the file that is sent to see whether there is room.
+const TRIAL: Duration = Duration::from_secs(60);
 
 /// Why a file is not to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,8 @@ pub enum Before {
     AskLargest,
     /// Ask how much room there is first.
     AskRoom,
+    /// Wait for what becomes of the file that is sent to see whether there is room.
+    Wait,
 }
 
 fn key_of(content: Md5, size: u64) -> String {
@@ -118,6 +124,7 @@ impl PlanState {
                 full.left -= size;
                 Before::Send
             }
+            Some(full) if full.trying.is_some_and(|trying| trying != content) => Before::Wait,
             Some(full) if now_ms >= full.next_ms || full.next_ms - now_ms > LONGEST_PAUSE => Before::AskRoom,
             Some(_) => Before::Refuse(NoRoom::Full),
         }
@@ -177,6 +184,12 @@ impl PlanState {
         shows
     }
 
+    /// A file ended in a way that tells nothing about room. True when others waited for it.
+    pub fn left(&mut self, content: Md5) -> bool {
+        let waited = self.full.as_mut().filter(|full| full.trying == Some(content));
+        waited.map(|full| full.trying = None).is_some()
+    }
+
     /// Something was deleted: there may be room now.
     pub const fn freed(&mut self) {
         if let Some(full) = &mut self.full {
@@ -191,21 +204,24 @@ pub struct Room {
     remote: Remote,
     index: Index,
     state: Mutex<Option<PlanState>>,
+    /// The file that is sent to see whether there is room was taken or refused.
+    tried: Notify,
 }
 
 impl Room {
     /// Knows what the index kept.
     #[must_use]
     pub fn new(remote: Remote, index: Index) -> Self {
-        Self { remote, index, state: Mutex::new(None) }
+        Self { remote, index, state: Mutex::new(None), tried: Notify::new() }
     }
 
-    /// Whether a file may be sent. One asks, the others wait for the answer.
+    /// Whether a file may be sent. One asks or tries, the others wait for what comes of it.
     pub async fn before(&self, content: Md5, size: u64) -> Result<(), NoRoom> {
-        let mut guard = self.state.lock().await;
-        let state = self.known(&mut guard).await;
-        // Each question is asked once at most.
-        for _ in 0..3 {
+        let until = Instant::now() + TRIAL;
+        loop {
+            let tried = self.tried.notified();
+            let mut guard = self.state.lock().await;
+            let state = self.known(&mut guard).await;
             match state.before(content, size, now_ms()) {
                 Before::Send => return Ok(()),
                 Before::Refuse(why) => return Err(why),
@@ -223,9 +239,14 @@ impl Room {
                     let room = self.remote.storage().await.unwrap_or(Storage::Untold);
                     return if state.told_room(room, content, size, now_ms()) { Ok(()) } else { Err(NoRoom::Full) };
                 }
+                Before::Wait => {
+                    drop(guard);
+                    if timeout_at(until, tried).await.is_err() {
+                        return Err(NoRoom::Full);
+                    }
+                }
             }
         }
-        Ok(())
     }
 
     /// A file was refused: whether because of a limit about sending, and then why.
@@ -251,6 +272,7 @@ impl Room {
         }
         state.refused(limit, content, size, now_ms());
         self.keep(state).await;
+        self.tried.notify_waiters();
     }
 
     /// A file was taken.
@@ -260,6 +282,16 @@ impl Room {
         {
             tracing::info!("the project's plan has room again");
             self.keep(state).await;
+            self.tried.notify_waiters();
+        }
+    }
+
+    /// The file did not get so far that it would tell anything.
+    pub async fn left(&self, content: Md5) {
+        if let Some(state) = self.state.lock().await.as_mut()
+            && state.left(content)
+        {
+            self.tried.notify_waiters();
         }
     }
 
@@ -394,7 +426,7 @@ mod tests {
         let at = NOW + PAUSE;
         assert_eq!(state.before(content("a"), 500, at), Before::AskRoom);
         assert!(state.told_room(Storage::Untold, content("a"), 500, at), "this one tries");
-        assert_eq!(state.before(content("b"), 1, at), Before::Refuse(NoRoom::Full), "the others wait for it");
+        assert_eq!(state.before(content("b"), 1, at), Before::Wait, "the others wait for it");
         state.refused(PlanLimit::Storage, content("a"), 500, at);
         assert_eq!(state.before(content("b"), 1, at + PAUSE), Before::Refuse(NoRoom::Full), "the pause has grown");
         let later = state.full.as_ref().unwrap().next_ms;
@@ -402,7 +434,10 @@ mod tests {
         assert_eq!(state.before(content("c"), 1, later), Before::AskRoom);
         assert!(state.told_room(Storage::Untold, content("c"), 1, later));
         assert!(!state.taken(content("x")), "one that was on its way before shows nothing");
+        assert_eq!(state.before(content("b"), 1, later), Before::Wait);
+        assert!(state.left(content("c")) && !state.left(content("c")), "it never got so far");
         assert_eq!(state.before(content("b"), 1, later), Before::Refuse(NoRoom::Full));
+        assert!(state.told_room(Storage::Untold, content("c"), 1, later));
         assert!(state.taken(content("c")));
         assert_eq!(state.before(content("b"), 1, later), Before::Send);
     }

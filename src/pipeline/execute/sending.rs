@@ -97,7 +97,10 @@ impl Executor {
         };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
-        self.room.before(content, size).await.map_err(|why| no_room(why, action, size))?;
+        tokio::select! {
+            before = self.room.before(content, size) => before.map_err(|why| no_room(why, action, size))?,
+            () = upload.token.cancelled() => return Err(cut_short()),
+        }
         let mut attempt = 0;
         loop {
             if upload.token.is_cancelled() {
