@@ -54,7 +54,7 @@ pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
 pub use plan::{PlanLimit, Storage};
-pub use role::{ACTIONS, Allowed, Role};
+pub use role::{ACTIONS, Allowed, Extent, Role};
 pub use tracks::Track;
 pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
@@ -164,12 +164,37 @@ impl Remote {
         found(self.door.result(&Call::get(&["uploads", id.as_str()])).await)
     }
 
-    /// Asks where to put a file of this name. The ticket is short-lived: ask when the bytes are ready to go.
+    /// Asks where to put a file of this name that is to lie in `collection`: a token may be allowed to make assets in some
+    /// collections only. Where the service does not take the collection's name there, it is asked without. The ticket is
+    /// short-lived: ask when the bytes are ready to go.
     ///
     /// # Errors
     /// As [`Remote::site`].
-    pub async fn upload_request(&self, filename: &str) -> Result<UploadTicket, ApiError> {
-        let body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
+    pub async fn upload_request(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
+        let Some(collection) = collection.filter(|_| !self.door.learned.plain_requests()) else {
+            return self.ticket(filename, None).await;
+        };
+        let refusal = match self.ticket(filename, Some(collection)).await {
+            Err(error) if error.is_about_naming_a_collection() => error,
+            outcome => return outcome,
+        };
+        match self.ticket(filename, None).await {
+            Ok(ticket) => {
+                if refusal.kind == ApiErrorKind::Invalid && !refusal.is_about_collection() {
+                    self.door.learned.requests_are_plain();
+                }
+                Ok(ticket)
+            }
+            Err(_) => Err(refusal),
+        }
+    }
+
+    async fn ticket(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
+        let mut body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
+        if let Some(collection) = collection {
+            let collection = json!({"data": {"type": "upload_collection", "id": collection}});
+            body["data"]["relationships"] = json!({ "upload_collection": collection });
+        }
         // A ticket nobody uses is nothing, so a lost answer costs only the call.
         let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
         let ticket = wire::ticket(&self.door.result(&call).await?)?;

@@ -29,6 +29,7 @@ mod metadata;
 mod others;
 mod page;
 mod rate;
+mod rights;
 mod settings;
 mod site;
 mod state;
@@ -50,6 +51,7 @@ pub use editor::{AssetView, Edit, Planted, TrackView};
 pub use fault::{Fault, FaultKind};
 pub use hold::Held;
 pub use log::LogEntry;
+pub use rights::Right;
 pub use settings::{Answers, Settings};
 
 use door::Shared;

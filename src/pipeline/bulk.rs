@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ApiError, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
+use crate::remote::{ApiError, ApiErrorKind, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
 
 use super::edit::BulkChange;
 use super::execute::{Attempts, Executed, Execution, Executor, Failure};
@@ -98,7 +98,10 @@ async fn send_part(
         };
         match sent {
             Ok(outcome) => break (Ok(outcome), ids),
-            Err(NotDone::Final(error)) if error.is_too_many() && group.len() > 1 => {
+            // A right that is missing for one asset is not missing for the others: fewer show for which.
+            Err(NotDone::Final(error))
+                if (error.is_too_many() || error.kind == ApiErrorKind::Permission) && group.len() > 1 =>
+            {
                 intend_nothing(executor, mirror, ids.iter()).await;
                 return group;
             }
@@ -113,13 +116,20 @@ async fn send_part(
         let undone = |id: &&UploadId| found.get(*id).is_some_and(|asset| !change.shows(asset));
         intend_nothing(executor, mirror, ids.iter().filter(undone)).await;
     }
-    ended.extend(group.into_iter().map(|item| {
-        let result = match &found {
-            Ok(found) => became(change, &outcome, found.get(&id_of(&item))),
-            Err(error) => Err(Failure::All(error.clone())),
+    for item in group {
+        let seen = found.as_ref().map(|found| found.get(&id_of(&item)));
+        let result = match &seen {
+            // Left out of the call for a reason of its own, which only a call of its own tells.
+            Ok(Some(asset)) if outcome.is_ok() && !change.shows(asset) && ids.len() > 1 => {
+                let Execution { row, plan, .. } = item;
+                ended.push(executor.execute(row, plan, None, cancel).await);
+                continue;
+            }
+            Ok(asset) => became(change, &outcome, *asset),
+            Err(error) => Err(Failure::All((*error).clone())),
         };
-        item.ended(result)
-    }));
+        ended.push(item.ended(result));
+    }
     Vec::new()
 }
 

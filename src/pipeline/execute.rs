@@ -10,6 +10,7 @@ mod content;
 mod delete;
 mod gone;
 mod look;
+mod rights;
 mod sending;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, FieldKey, Md5, MirrorStamp, RelPath, Stamp, UploadId};
+use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, RelPath, Stamp, UploadId};
 use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
 use super::confirm::Confirmer;
@@ -39,6 +40,8 @@ use content::Content;
 
 pub use after::changed_since;
 pub(super) use look::Attempts;
+pub use rights::Rights;
+pub(super) use rights::missing;
 pub use sending::Sending;
 
 /// Why an action did not come to its end.
@@ -93,6 +96,8 @@ pub struct Executor {
     pub confirmer: Confirmer,
     /// Looks at an asset right before it is written.
     pub last_look: LastLook,
+    /// Where no asset may be made.
+    pub rights: Arc<Rights>,
     /// What the plan lets be sent.
     pub room: Arc<Room>,
     /// What planning again observes.
@@ -276,15 +281,23 @@ impl Executor {
         };
         match edited {
             Ok(asset) => Ok(Some(asset)),
-            Err(error) => self.refused(name, &asset.id, error).await,
+            Err(error) => {
+                let is_move = edit.write.contains(&FieldKey::Collection) && edit.write.len() == 1;
+                self.refused(if is_move { "collect" } else { name }, asset, error).await
+            }
         }
     }
 
-    async fn refused<T>(&self, action: &str, id: &UploadId, error: ApiError) -> Result<T, Failure> {
+    async fn refused<T>(&self, action: &str, asset: &Asset, error: ApiError) -> Result<T, Failure> {
+        let id = &asset.id;
         if error.is_not_found() {
             let id = id.clone();
             self.index.call(move |conn| assets::remove(conn, &id)).await?;
             return Err(Failure::Replan);
+        }
+        if error.kind == ApiErrorKind::Permission {
+            let collection = collection_of(&asset.fields);
+            return Err(missing(action, &error, collection, &self.scope.desires));
         }
         Err(failed(action, error))
     }
@@ -364,6 +377,11 @@ impl Executor {
             stamp: (beside || stored != Some(&edit.stamp)).then(|| edit.stamp.clone()),
         }
     }
+}
+
+/// The collection among an asset's fields.
+fn collection_of(fields: &Fields) -> Option<&str> {
+    fields.get(&FieldKey::Collection).and_then(serde_json::Value::as_str)
 }
 
 fn failed(action: &str, error: ApiError) -> Failure {

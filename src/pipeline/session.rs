@@ -20,6 +20,7 @@ use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote,
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
+use super::execute::Rights;
 use super::last_look::LastLook;
 use super::old_index;
 use super::record::{record_creation, record_edit, record_replacement};
@@ -46,6 +47,8 @@ pub struct Session {
     pub confirmer: Confirmer,
     /// Looks at assets right before they are written.
     pub last_look: LastLook,
+    /// Where no asset may be made.
+    pub rights: Arc<Rights>,
     /// What the plan lets be sent.
     pub room: Arc<Room>,
     /// Bounds the files being sent at a time.
@@ -140,6 +143,7 @@ impl Session {
             site,
             confirmer,
             last_look,
+            rights: Arc::default(),
             room,
             senders,
             dry_run,

@@ -273,6 +273,11 @@ impl ApiError {
                 .any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
     }
 
+    /// The same upload request without a collection's name may be taken.
+    pub(super) const fn is_about_naming_a_collection(&self) -> bool {
+        matches!(self.kind, ApiErrorKind::Invalid | ApiErrorKind::NotFound | ApiErrorKind::Permission)
+    }
+
     /// The fields that the service refuses.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         self.told.iter().filter_map(|told| told.field.as_deref())
@@ -401,7 +406,7 @@ mod tests {
         use Scope::{All, File};
         let cases = [
             ("INVALID_AUTHORIZATION_HEADER", K::Token, false, All),
-            ("INSUFFICIENT_PERMISSIONS", K::Permission, false, All),
+            ("INSUFFICIENT_PERMISSIONS", K::Permission, false, File),
             ("INVALID_ENVIRONMENT", K::Environment, false, All),
             ("ENVIRONMENT_NOT_READY", K::Maintenance, true, All),
             ("ENVIRONMENT_IN_READ_ONLY_MODE", K::Maintenance, true, All),

@@ -1,9 +1,9 @@
 //! What the service was found to take at once, where that is less than the facts say.
 //!
-//! Owns: the sizes, which only shrink, and their floors: something that refuses for another reason must not make each
+//! Owns: the sizes, which only shrink, and their floors; whether upload requests may name a collection: something that refuses for another reason must not make each
 //! call tiny. Never does: HTTP. Called by: `listing` and `bulk`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::bulk::BULK_LIMIT;
 use super::listing::{LONGEST_URL, PAGE_LIMIT};
@@ -21,6 +21,7 @@ pub(super) struct Learned {
     url: AtomicUsize,
     bulk: AtomicUsize,
     page: AtomicUsize,
+    plain_requests: AtomicBool,
 }
 
 impl Default for Learned {
@@ -29,6 +30,7 @@ impl Default for Learned {
             url: AtomicUsize::new(LONGEST_URL),
             bulk: AtomicUsize::new(BULK_LIMIT),
             page: AtomicUsize::new(PAGE_LIMIT as usize),
+            plain_requests: AtomicBool::new(false),
         }
     }
 }
@@ -52,6 +54,16 @@ impl Learned {
     /// More than `assets` were too many for a bulk call.
     pub(super) fn bulk_is(&self, assets: usize) {
         self.bulk.fetch_min(assets.max(SMALLEST_BULK), Ordering::Relaxed);
+    }
+
+    /// Upload requests name no collection: the service takes none there.
+    pub(super) fn plain_requests(&self) -> bool {
+        self.plain_requests.load(Ordering::Relaxed)
+    }
+
+    /// An upload request was taken only without its collection.
+    pub(super) fn requests_are_plain(&self) {
+        self.plain_requests.store(true, Ordering::Relaxed);
     }
 
     /// Assets in one page.

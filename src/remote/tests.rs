@@ -832,7 +832,7 @@ async fn a_ticket_comes_from_one_call_and_keeps_its_secret() {
         status(201, &json!({"data": {"type": "upload_request", "id": "/205/1-a.png", "attributes": attributes}}))
     })
     .await;
-    let ticket = stub.remote().upload_request("a b.png").await.unwrap();
+    let ticket = stub.remote().upload_request("a b.png", None).await.unwrap();
     assert_eq!(ticket.path, "/205/1-a.png");
     assert!(!format!("{ticket:?}").contains(SIGNATURE));
     let body = json!({"data": {"type": "upload_request", "attributes": {"filename": "a b.png"}}});

@@ -8,8 +8,9 @@ use super::answer::{Answer, Refusal};
 use super::call::{Call, Document, document};
 use super::create::known_collection;
 use super::job::Work;
+use super::rights;
 use super::state::World;
-use super::update::not_used;
+use super::update::{find, not_used};
 
 /// `POST /uploads/bulk/:operation`.
 pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<Answer, Refusal> {
@@ -28,8 +29,29 @@ pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<A
         }
         _ => {}
     }
-    let body = body.clone();
+    let mut body = body.clone();
+    permitted(world, call, operation, &mut body)?;
     Ok(world.begin(call, Work::Bulk { operation: operation.to_owned(), body }))
+}
+
+/// Refuses a call with an upload that the token may not change; or makes it one that the job does not find.
+fn permitted(world: &World, call: &Call, operation: &str, body: &mut Value) -> Result<(), Refusal> {
+    let action = match operation {
+        "tag" => "update",
+        "destroy" => "delete",
+        _ => "move",
+    };
+    let uploads = body.pointer_mut("/data/relationships/uploads/data").and_then(Value::as_array_mut);
+    for one in uploads.into_iter().flatten() {
+        let Some(id) = one.get("id").and_then(Value::as_str) else { continue };
+        let Ok(upload) = find(world, &call.environment, id) else { continue };
+        match rights::on(world, call, action, upload) {
+            Ok(()) => {}
+            Err(refusal) if world.settings.bulk_refused_whole => return Err(refusal),
+            Err(_) => one["id"] = json!(format!("{id}-refused")),
+        }
+    }
+    Ok(())
 }
 
 fn parse<'a>(operation: &str, body: &'a Value) -> Result<Document<'a>, Refusal> {

@@ -10,6 +10,7 @@ use super::call::{Call, client_id, document, new_id};
 use super::entity::{Ticket, Upload};
 use super::job::Work;
 use super::metadata::{Media, Metadata};
+use super::rights;
 use super::state::World;
 
 /// The largest asset the service takes, bytes.
@@ -20,10 +21,17 @@ const ATTRIBUTES: [&str; 6] = ["path", "author", "copyright", "notes", "tags", "
 /// `POST /upload-requests`.
 pub(super) fn request(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    let document = call.document("upload_request", &["filename"], &["upload_collection"])?;
+    let takes = world.settings.requests_take_collection;
+    let relationships: &[&str] = if takes { &["upload_collection"] } else { &[] };
+    let document = call.document("upload_request", &["filename"], relationships)?;
     let filename = document.text("filename")?.to_owned();
     let collection = document.one("upload_collection", "upload_collection")?.flatten();
     known_collection(world, &call.environment, collection.as_deref())?;
+    if takes {
+        rights::create(world, call, collection.as_deref())?;
+    } else {
+        rights::anywhere(world, call, "create")?;
+    }
     if filename.len() > 255 {
         return Err(Refusal::field("filename", "VALIDATION_LENGTH", "at most 255 bytes"));
     }
@@ -55,6 +63,8 @@ pub(super) fn start(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
     let document = call.document("upload", &ATTRIBUTES, &["upload_collection"])?;
     document.text("path")?;
+    let collection = document.one("upload_collection", "upload_collection")?.flatten();
+    rights::create(world, call, collection.as_deref())?;
     let id = match document.id {
         Some(id) => {
             client_id(id)?;

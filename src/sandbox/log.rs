@@ -31,7 +31,7 @@ pub struct LogEntry {
     pub request_id: String,
     /// HTTP status; 0 when no answer was sent.
     pub status: u16,
-    /// `full`, `readonly`, `unknown` or `none`.
+    /// `full`, `readonly`, `restricted`, `unknown` or `none`.
     pub token: String,
     /// The environment worked on; empty for the bucket.
     pub environment: String,

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Right;
+
 /// How calls that may run as jobs are answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +62,14 @@ pub struct Settings {
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub uploadable_bytes: u64,
+    /// What the token `sandbox-restricted` may do; nothing else.
+    pub rights: Vec<Right>,
+    /// The status of INSUFFICIENT_PERMISSIONS: 403, or 401.
+    pub permission_status: u16,
+    /// `POST /upload-requests` takes a collection, and a token for one collection has to name it.
+    pub requests_take_collection: bool,
+    /// A bulk call with one upload that the token may not change is refused whole, instead of done for the others.
+    pub bulk_refused_whole: bool,
     /// Bytes of one upload before PLAN_UPGRADE_REQUIRED.
     pub largest_upload: u64,
     /// `GET /public-info` tells the token how large one upload may be.
@@ -102,6 +112,10 @@ impl Default for Settings {
             track_ms: 0,
             monthly_calls: 0,
             uploadable_bytes: 0,
+            rights: Vec::new(),
+            permission_status: 403,
+            requests_take_collection: true,
+            bulk_refused_whole: true,
             largest_upload: super::create::MAX_SIZE,
             tells_largest_upload: true,
             tells_limits: true,

@@ -160,7 +160,7 @@ pub(super) fn counter(world: &World, call: &Call, id: &str) -> Result<Answer, Re
 }
 
 /// `GET /users/me`: who the token is.
-pub(super) fn me(call: &Call) -> Result<Answer, Refusal> {
+pub(super) fn me(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&["include"])?;
     let attributes = json!({
         "name": call.token,
@@ -180,22 +180,23 @@ pub(super) fn me(call: &Call) -> Result<Answer, Refusal> {
     }});
     match call.param("include") {
         None => {}
-        Some("role") => body["included"] = json!([role_of(call, call.token)?]),
+        Some("role") => body["included"] = json!([role_of(world, call, call.token)?]),
         Some(_) => return Err(Refusal::format("include: only role")),
     }
     Ok(Answer::ok(body))
 }
 
 /// `GET /roles/:id`: what a token may do.
-pub(super) fn role(call: &Call, id: &str) -> Result<Answer, Refusal> {
+pub(super) fn role(world: &World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    Ok(Answer::ok(json!({ "data": role_of(call, id)? })))
+    Ok(Answer::ok(json!({ "data": role_of(world, call, id)? })))
 }
 
-fn role_of(call: &Call, id: &str) -> Result<Value, Refusal> {
+fn role_of(world: &World, call: &Call, id: &str) -> Result<Value, Refusal> {
     let (writes, action) = match id {
         "sandbox" => (true, "all"),
         "sandbox-readonly" => (false, "read"),
+        super::rights::TOKEN => (world.settings.rights.iter().any(|right| right.action == "collections"), ""),
         _ => return Err(Refusal::not_found("role")),
     };
     let allowed = json!({
@@ -205,11 +206,15 @@ fn role_of(call: &Call, id: &str) -> Result<Value, Refusal> {
         "localization_scope": "all",
         "upload_collection": null,
     });
+    let allowed = match id {
+        super::rights::TOKEN => super::rights::shown(world, &call.environment),
+        _ => json!([allowed]),
+    };
     let permissions = json!({
         "can_manage_upload_collections": writes,
         "can_manage_environments": writes,
         "environments_access": "all",
-        "positive_upload_permissions": [allowed],
+        "positive_upload_permissions": allowed,
         "negative_upload_permissions": [],
     });
     let mut attributes = permissions.clone();

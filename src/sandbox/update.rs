@@ -10,6 +10,7 @@ use super::call::{Call, document, linkage};
 use super::create::{final_path, fits, known_collection, no_file, room, take_file};
 use super::entity::Upload;
 use super::job::Work;
+use super::rights;
 use super::state::World;
 
 const ATTRIBUTES: [&str; 7] = ["path", "basename", "author", "copyright", "notes", "tags", "default_field_metadata"];
@@ -48,6 +49,7 @@ pub(super) fn references(world: &World, call: &Call, id: &str) -> Result<Answer,
 /// `DELETE /uploads/:id`.
 pub(super) fn delete(world: &mut World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    rights::on(world, call, "delete", find(world, &call.environment, id)?)?;
     let shown = world.show(find(world, &call.environment, id)?);
     not_busy(world, &call.environment, id)?;
     if world.settings.refuse_delete_in_use {
@@ -84,8 +86,16 @@ pub(super) fn start(world: &mut World, call: &Call, id: &str) -> Result<Answer, 
         Some("keep_url") => true,
         Some(other) => return Err(Refusal::format(format!("unknown replace_strategy {other}"))),
     };
-    call.document("upload", &ATTRIBUTES, &RELATIONSHIPS)?.same_id(id)?;
-    find(world, &call.environment, id)?;
+    let document = call.document("upload", &ATTRIBUTES, &RELATIONSHIPS)?;
+    document.same_id(id)?;
+    let upload = find(world, &call.environment, id)?;
+    let replaces = document.attributes.contains_key("path");
+    rights::on(world, call, if replaces { "replace_asset" } else { "update" }, upload)?;
+    if let Some(collection) = document.one("upload_collection", "upload_collection")?
+        && collection != upload.collection
+    {
+        rights::on(world, call, "move", upload)?;
+    }
     not_busy(world, &call.environment, id)?;
     let body = call.body.clone().unwrap_or_default();
     if !call.late && !world.settings.refuse_late {

@@ -18,6 +18,7 @@ mod mirror;
 mod places;
 mod policies;
 mod present;
+mod rights;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;

@@ -3,11 +3,13 @@
 //! Owns: that the bytes are in the bucket before the intent, and the intent on disk before the call; what a taken id means.
 //! Chooses nothing. Called by: `execute`.
 
+use std::time::Instant;
+
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Attempts;
-use super::{Execution, Executor, Failure, Lost, failed, path_problem};
+use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
 use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem, assets};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
@@ -51,7 +53,11 @@ struct Sent {
 impl Executor {
     pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
         let (md5, size) = (content.md5, size_of(content.row));
-        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry).await?;
+        let collection = collection_of(&edit.fields);
+        if let Some(error) = self.rights.refused(collection, Instant::now()) {
+            return Err(missing("create", &error, collection, &self.scope.desires));
+        }
+        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry, collection).await?;
         let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
@@ -72,7 +78,7 @@ impl Executor {
             }
             // Whatever it says: the service may have made the asset before, and its word for that is not known.
             Err(error) if error.may_be_of_the_id() => self.refused_create(id, md5, error).await,
-            Err(error) => Err(self.not_taken("create", error, md5, size).await),
+            Err(error) => Err(self.not_taken("create", error, md5, size, collection).await),
         }
     }
 
@@ -107,7 +113,8 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let Action::Replace { asset, content, edit, .. } = &execution.plan.action else { return Err(Failure::Replan) };
         let content = Content { row: &execution.row, md5: *content, permit, cancel };
-        let Sent { path, intent } = self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry).await?;
+        let Sent { path, intent } =
+            self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry, collection_of(&asset.fields)).await?;
         let replaced = self.replace_by(execution, &path, intent).await;
         self.end(intent).await?;
         replaced
@@ -160,9 +167,9 @@ impl Executor {
                     self.verified(made, *content, "replace").await
                 }
                 Err(error) if error.plan_limit().is_some() => {
-                    Err(self.not_taken("replace", error, *content, size_of(&execution.row)).await)
+                    Err(self.not_taken("replace", error, *content, size_of(&execution.row), None).await)
                 }
-                Err(error) => self.refused("replace", &asset.id, error).await,
+                Err(error) => self.refused("replace", asset, error).await,
             };
         }
     }
@@ -174,9 +181,10 @@ impl Executor {
         asset: &UploadId,
         kind: IntentKind,
         entry: &MirrorStamp,
+        collection: Option<&str>,
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
-        let path = self.send(row, md5, kind.as_str(), cancel).await?;
+        let path = self.send(row, md5, kind.as_str(), collection, cancel).await?;
         drop(permit);
         let intent = self.begin(row, asset, kind, Some(md5), Some(entry)).await?;
         Ok(Sent { path, intent })

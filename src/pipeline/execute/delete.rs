@@ -9,7 +9,7 @@ use crate::index::intents::IntentKind;
 use crate::index::{Problem, assets};
 use crate::model::Asset;
 use crate::pipeline::last_look::Purpose;
-use crate::remote::{Accepted, ApiError, Expect, ListQuery};
+use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, ListQuery};
 
 impl Executor {
     pub(super) async fn delete(&self, execution: &mut Execution) -> Result<(), Failure> {
@@ -83,7 +83,7 @@ impl Executor {
     async fn not_referenced(&self, asset: &Asset) -> Result<(), Failure> {
         let references = match self.remote.references(&asset.id).await {
             Ok(references) => references,
-            Err(error) => return self.refused("delete", &asset.id, error).await,
+            Err(error) => return self.refused("delete", asset, error).await,
         };
         if references.is_empty() {
             return Ok(());
@@ -116,7 +116,10 @@ impl Executor {
         if deleted.is_ok() {
             self.room.freed().await;
         }
-        deleted.map_err(|error| failed("delete", error))
+        match deleted {
+            Err(error) if error.kind == ApiErrorKind::Permission => self.refused("delete", asset, error).await,
+            deleted => deleted.map_err(|error| failed("delete", error)),
+        }
     }
 }
 

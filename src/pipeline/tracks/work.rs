@@ -197,7 +197,7 @@ impl Hands<'_> {
     async fn make(&mut self, claim: &Claim, old: Option<String>, cancel: &CancellationToken) -> Result<(), Failure> {
         let Some(content) = claim.row.md5 else { return Err(Failure::Changed) };
         let action = if old.is_some() { "replace" } else { "create" };
-        let path = self.executor.send(&claim.row, content, action, cancel).await?;
+        let path = self.executor.send(&claim.row, content, action, None, cancel).await?;
         let intent = TrackStamp::unknown(content.to_string(), old.clone());
         self.look.entry.tracks.insert(claim.name.clone(), intent);
         self.save().await?;
@@ -225,7 +225,7 @@ impl Hands<'_> {
                 if error.plan_limit().is_some_and(|limit| matches!(limit, PlanLimit::Storage | PlanLimit::SingleUpload))
                 {
                     let size = claim.row.print.map_or(0, |print| print.size);
-                    return Err(self.executor.not_taken(action, error, content, size).await);
+                    return Err(self.executor.not_taken(action, error, content, size, None).await);
                 }
                 return Err(failed(action, error));
             }

@@ -112,7 +112,6 @@ impl ApiErrorKind {
             Self::Setup
             | Self::Token
             | Self::Environment
-            | Self::Permission
             | Self::Project
             | Self::Maintenance
             | Self::Plan
@@ -120,7 +119,9 @@ impl ApiErrorKind {
             | Self::Budget
             | Self::Service
             | Self::Network => Scope::All,
-            Self::Concurrent
+            // Rights are per collection and creator: what may not be done to one asset may be done to another.
+            Self::Permission
+            | Self::Concurrent
             | Self::Invalid
             | Self::NotFound
             | Self::InUse
