@@ -8,6 +8,7 @@
 mod after;
 mod content;
 mod delete;
+mod deletions;
 mod gone;
 mod look;
 mod rights;

@@ -91,15 +91,31 @@ impl LastLook {
     /// # Errors
     /// The API's, of the look; the budget's.
     pub async fn at_all(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
+        self.at_each(ids, ListQuery::ids).await
+    }
+
+    /// As [`LastLook::at_all`], and shows only what nothing uses: so many at a time that one listing holds them.
+    ///
+    /// # Errors
+    /// As [`LastLook::at_all`].
+    pub async fn at_unused(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
+        self.at_each(ids, ListQuery::unused).await
+    }
+
+    async fn at_each(
+        &self,
+        ids: &[UploadId],
+        query: fn(Vec<UploadId>) -> ListQuery,
+    ) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
         let most = self.remote.batch_limits().ids;
         let mut seen = HashMap::new();
         let (first, rest) = ids.split_at(ids.len().min(most));
         for chunk in rest.chunks(most) {
-            let page = self.remote.list(&ListQuery::ids(chunk.to_vec())).await?;
+            let page = self.remote.list(&query(chunk.to_vec())).await?;
             seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
         }
         let (look, write) = both(&self.remote).await?;
-        let page = self.remote.list_in(look, &ListQuery::ids(first.to_vec())).await?;
+        let page = self.remote.list_in(look, &query(first.to_vec())).await?;
         seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
         Ok((seen, write.take(&self.remote).await?))
     }

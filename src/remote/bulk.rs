@@ -133,12 +133,15 @@ impl Remote {
         }
     }
 
-    /// The records that use an asset.
+    /// The records that use an asset, in the version that is published or in the one that is edited.
     ///
     /// # Errors
     /// As [`Remote::site`].
     pub async fn references(&self, id: &UploadId) -> Result<Vec<Reference>, ApiError> {
-        let document = self.door.result(&Call::get(&["uploads", id.as_str(), "references"])).await?;
+        let document = self
+            .door
+            .result(&Call::get(&["uploads", id.as_str(), "references"]).query("version=published-or-current"))
+            .await?;
         let records = wire::bare_list(&document)?;
         Ok(records.into_iter().map(|r| Reference { model: r.related("item_type"), id: r.id }).collect())
     }

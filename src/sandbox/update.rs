@@ -16,6 +16,8 @@ use super::state::World;
 const ATTRIBUTES: [&str; 7] = ["path", "basename", "author", "copyright", "notes", "tags", "default_field_metadata"];
 /// The record that stands for the environment's own use of an upload: it counts as a use, and no reference shows it.
 const FAVICON: &str = "favicon";
+/// A record whose name begins so was never published.
+const DRAFT: &str = "draft";
 const RELATIONSHIPS: [&str; 2] = ["upload_collection", "creator"];
 
 /// The upload of this call.
@@ -35,12 +37,18 @@ pub(super) fn references(world: &World, call: &Call, id: &str) -> Result<Answer,
     call.only_params(&["nested", "version"])?;
     find(world, &call.environment, id)?;
     let Some(space) = world.environments.get(&call.environment) else { return Err(Refusal::not_found("upload")) };
+    let drafts = match call.param("version") {
+        None | Some("published") => false,
+        Some("current" | "published-or-current") => true,
+        Some(_) => return Err(Refusal::format("version: published, current or published-or-current")),
+    };
     // The environment's own uses are no records.
-    let records = space.users_of(id).filter(|record| *record != FAVICON).map(|record| {
+    let shown = |record: &&str| *record != FAVICON && (drafts || !record.starts_with(DRAFT));
+    let records = space.users_of(id).filter(shown).map(|record| {
         json!({
             "id": record, "type": "item", "attributes": {},
             "relationships": { "item_type": { "data": { "type": "item_type", "id": "sandbox_page" } } },
-            "meta": { "status": "published" },
+            "meta": { "status": if record.starts_with(DRAFT) { "draft" } else { "published" } },
         })
     });
     Ok(Answer::ok(json!({ "data": records.collect::<Vec<_>>() })))

@@ -11,6 +11,7 @@ mod cli;
 mod comes_back;
 mod copies;
 mod cost;
+mod deletions;
 mod half_written;
 mod layout;
 mod limits;

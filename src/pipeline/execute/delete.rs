@@ -24,7 +24,7 @@ impl Executor {
         deleted
     }
 
-    async fn delete_unused(&self, execution: &mut Execution, intent: i64) -> Result<(), Failure> {
+    pub(super) async fn delete_unused(&self, execution: &mut Execution, intent: i64) -> Result<(), Failure> {
         let mut attempts = Attempts::default();
         loop {
             let Some(asset) = execution.plan.action.before().cloned() else { return Err(Failure::Replan) };
@@ -44,7 +44,12 @@ impl Executor {
     }
 
     /// Another content or another stamp than planned for: whatever the plan is then, this deletion is over.
-    async fn plan_deletion_again(&self, execution: &mut Execution, planned: &Asset, now: Asset) -> Result<(), Failure> {
+    pub(super) async fn plan_deletion_again(
+        &self,
+        execution: &mut Execution,
+        planned: &Asset,
+        now: Asset,
+    ) -> Result<(), Failure> {
         let is_as_planned = (now.md5, &now.stamp) == (planned.md5, &planned.stamp);
         if now != *planned {
             self.plan_again(execution, now, None).await?;
@@ -53,7 +58,7 @@ impl Executor {
     }
 
     /// The listing of unused assets does not have it: it is in use, or gone, or the listing lags behind.
-    async fn delete_what_does_not_show(
+    pub(super) async fn delete_what_does_not_show(
         &self,
         execution: &mut Execution,
         asset: Asset,
@@ -74,8 +79,8 @@ impl Executor {
         }
         Err(in_use(
             &asset,
-            "in use, though by no published record (an older version of one, or the project's own settings)",
-            "look in the CMS where the asset is used, take it out there, or put the file back",
+            "in use, and no record shows it: the environment itself uses it (favicon, logo or SEO image)",
+            "choose another picture in the environment's settings, or put the file back; it is looked at again by itself",
         ))
     }
 
