@@ -9,6 +9,7 @@ mod after;
 mod content;
 mod delete;
 mod deletions;
+mod due;
 mod gone;
 mod look;
 mod rights;
@@ -38,6 +39,7 @@ use super::record::record_edit;
 use super::room::Room;
 use super::waits::Waits;
 use content::Content;
+use due::Due;
 
 pub use after::changed_since;
 pub(super) use look::Attempts;
@@ -342,27 +344,6 @@ impl Lost {
 
 fn lost() -> ApiError {
     ApiError::new(ApiErrorKind::Network, "the answer was lost, and the change does not show; it is looked at again")
-}
-
-/// What an edit has to write, if anything.
-struct Due<'a> {
-    asset: &'a Asset,
-    edit: &'a Edit,
-    basename: Option<String>,
-    /// The stamp stays as it is, so it will not tell that the write was made.
-    is_silent: bool,
-}
-
-impl<'a> Due<'a> {
-    fn of(action: &'a Action) -> Option<Self> {
-        let (asset, edit) = (action.before()?, action.edit()?);
-        let basename = match action {
-            Action::Move { basename, .. } => basename.clone(),
-            _ => None,
-        };
-        let is_silent = edit.stamp == asset.stamp;
-        (edit.is_due() || basename.is_some()).then_some(Self { asset, edit, basename, is_silent })
-    }
 }
 
 impl Executor {

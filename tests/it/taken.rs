@@ -11,7 +11,6 @@ const CODES: [&str; 4] = ["VALIDATION_UNIQUENESS", "VALIDATION_UNIQUE", "ID_ALRE
 fn each(run: impl Fn(Settings)) {
     for code in CODES {
         for (refuse_late, answers) in [(false, Answers::Direct), (true, Answers::Usual)] {
-            println!("{code}, in the job: {refuse_late}");
             run(Settings { taken_id_code: code.into(), refuse_late, answers, ..fast() });
         }
     }

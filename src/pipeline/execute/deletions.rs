@@ -76,7 +76,7 @@ impl Executor {
         let again = loop {
             match self.send_deletions(&mut due, &mut attempts, ended).await {
                 Sent::Again => {}
-                Sent::Split => break due.drain(..).collect(),
+                Sent::Split => break std::mem::take(&mut due),
                 Sent::Done => break Vec::new(),
             }
         };
