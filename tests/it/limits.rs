@@ -73,7 +73,7 @@ fn a_full_plan_stops_sending_and_nothing_else_and_heals_by_itself() {
         let run = env.sync().exits(1);
         assert_eq!((run.count("deleted"), run.count("retagged"), run.count("created")), (1, 8, 0), "{}", run.stdout);
         // Those that were on their way when the first was refused, and no others.
-        assert!((1..30).contains(&puts(&env)), "{} were sent although there is no room", puts(&env));
+        assert!((1..20).contains(&puts(&env)), "{} were sent although there is no room", puts(&env));
         assert!(run.problem("20.bin").contains("uploadable_bytes"), "{}", run.problem("20.bin"));
         // Whoever comes again asks, or tries one file, and no more.
         let run = env.sync().exits(1);

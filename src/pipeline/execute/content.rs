@@ -23,7 +23,7 @@ pub(super) struct Content<'a> {
     pub row: &'a FileRow,
     /// Its digest as planned.
     pub md5: Md5,
-    /// Given back once it is sent.
+    /// Given back once it is sent, and the service has said whether it takes it.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Ends it early.
     pub cancel: &'a CancellationToken,
@@ -48,6 +48,7 @@ enum Witness {
 struct Sent {
     path: String,
     intent: i64,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Executor {
@@ -57,11 +58,18 @@ impl Executor {
         if let Some(error) = self.rights.refused(collection, Instant::now()) {
             return Err(missing("create", &error, collection, &self.scope.desires));
         }
-        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry, collection).await?;
+        let Sent { path, intent, permit } =
+            self.send_for(content, id, IntentKind::Create, &edit.entry, collection).await?;
         let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
-        let mut created = self.outcome(self.remote.create(&new).await, id, intent, expect.clone()).await;
+        let accepted = self.remote.create(&new).await;
+        if let Err(error) = &accepted {
+            // Known before the next file is sent: where the plan is full, no other is sent to hear the same.
+            self.room.refused(error, md5, size).await;
+        }
+        drop(permit);
+        let mut created = self.outcome(accepted, id, intent, expect.clone()).await;
         if let Err(Lost(_)) = created {
             // Never executed: the same call again is the same asset.
             created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
@@ -113,7 +121,7 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let Action::Replace { asset, content, edit, .. } = &execution.plan.action else { return Err(Failure::Replan) };
         let content = Content { row: &execution.row, md5: *content, permit, cancel };
-        let Sent { path, intent } =
+        let Sent { path, intent, .. } =
             self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry, collection_of(&asset.fields)).await?;
         let replaced = self.replace_by(execution, &path, intent).await;
         self.end(intent).await?;
@@ -185,9 +193,8 @@ impl Executor {
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
         let path = self.send(row, md5, kind.as_str(), collection, cancel).await?;
-        drop(permit);
         let intent = self.begin(row, asset, kind, Some(md5), Some(entry)).await?;
-        Ok(Sent { path, intent })
+        Ok(Sent { path, intent, permit })
     }
 
     /// What became of a call; `Lost` when its answer was lost and its effect does not show.
