@@ -33,6 +33,7 @@ pub mod plan;
 pub mod progress;
 pub mod record;
 pub mod refresh;
+pub mod room;
 pub mod scan;
 pub mod session;
 pub mod settle;

@@ -8,24 +8,28 @@
 //! is [`unsure`](ApiError::unsure) may have changed the remote, so look before sending again; any call may be answered
 //! by a job, which is followed inside unless the method gives [`Accepted`].
 
+mod answer;
 mod bandwidth;
 mod bulk;
 mod change;
 mod error;
 mod http;
 mod job;
+mod learned;
 mod limit;
+mod list;
 mod listing;
 mod options;
 mod pace;
 mod permit;
+mod plan;
 mod retry;
 mod role;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tracks;
-
 mod upload;
 mod visibility;
 mod wire;
@@ -45,11 +49,12 @@ pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimi
 pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
-pub use listing::{BatchLimits, ListFilter, ListQuery, Order, PAGE_LIMIT, Page};
+pub use listing::{BatchLimits, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Page, Walk};
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
-pub use role::{ACTIONS, Allowed, Role};
+pub use plan::{PlanLimit, Storage};
+pub use role::{ACTIONS, Allowed, Extent, Role};
 pub use tracks::Track;
 pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};
 pub use wire::metadata::Metadata;
@@ -96,23 +101,6 @@ impl Remote {
         Ok(site)
     }
 
-    /// One page of assets.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list(&self, query: &ListQuery) -> Result<Page, ApiError> {
-        let (assets, total) = wire::assets(&self.list_json(query).await?)?;
-        Ok(Page { assets, total })
-    }
-
-    /// One page of assets, as the API spells them.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list_json(&self, query: &ListQuery) -> Result<Value, ApiError> {
-        self.door.result(&Call::get(&["uploads"]).query(query.to_query())).await
-    }
-
     /// Waits for the budget's leave to make one call.
     ///
     /// # Errors
@@ -124,16 +112,6 @@ impl Remote {
     /// Waits for the pacer's leave to make that call now.
     pub async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
         self.door.call_permit(budget).await
-    }
-
-    /// [`Remote::list`] with its permit in hand.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn list_in(&self, permit: CallPermit, query: &ListQuery) -> Result<Page, ApiError> {
-        let call = Call::get(&["uploads"]).query(query.to_query());
-        let (assets, total) = wire::assets(&self.door.result_from(&call, Some(permit)).await?)?;
-        Ok(Page { assets, total })
     }
 
     /// [`Remote::find`] with its permit in hand.
@@ -178,12 +156,6 @@ impl Remote {
         tokio::time::sleep(retry::backoff(attempt, self.door.timeouts.backoff, fastrand::f64())).await;
     }
 
-    /// How many ids and digests one listing can ask for.
-    #[must_use]
-    pub fn batch_limits(&self) -> BatchLimits {
-        BatchLimits::below(self.door.base.as_str().len())
-    }
-
     /// One asset, or nothing when there is none with this id.
     ///
     /// # Errors
@@ -192,12 +164,37 @@ impl Remote {
         found(self.door.result(&Call::get(&["uploads", id.as_str()])).await)
     }
 
-    /// Asks where to put a file of this name. The ticket is short-lived: ask when the bytes are ready to go.
+    /// Asks where to put a file of this name that is to lie in `collection`: a token may be allowed to make assets in some
+    /// collections only. Where the service does not take the collection's name there, it is asked without. The ticket is
+    /// short-lived: ask when the bytes are ready to go.
     ///
     /// # Errors
     /// As [`Remote::site`].
-    pub async fn upload_request(&self, filename: &str) -> Result<UploadTicket, ApiError> {
-        let body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
+    pub async fn upload_request(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
+        let Some(collection) = collection.filter(|_| !self.door.learned.plain_requests()) else {
+            return self.ticket(filename, None).await;
+        };
+        let refusal = match self.ticket(filename, Some(collection)).await {
+            Err(error) if error.is_about_naming_a_collection() => error,
+            outcome => return outcome,
+        };
+        match self.ticket(filename, None).await {
+            Ok(ticket) => {
+                if refusal.kind == ApiErrorKind::Invalid && !refusal.is_about_collection() {
+                    self.door.learned.requests_are_plain();
+                }
+                Ok(ticket)
+            }
+            Err(_) => Err(refusal),
+        }
+    }
+
+    async fn ticket(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
+        let mut body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
+        if let Some(collection) = collection {
+            let collection = json!({"data": {"type": "upload_collection", "id": collection}});
+            body["data"]["relationships"] = json!({ "upload_collection": collection });
+        }
         // A ticket nobody uses is nothing, so a lost answer costs only the call.
         let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
         let ticket = wire::ticket(&self.door.result(&call).await?)?;
@@ -367,9 +364,9 @@ fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
     match reply {
         Reply::Job(job) => Ok(Accepted::Job(job)),
         // Executed, but what came of it cannot be read.
-        Reply::Document(document) => match wire::asset(&document) {
+        Reply::Document(document, request) => match wire::asset(&document) {
             Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
-            Err(error) => Err(error.made_unsure()),
+            Err(error) => Err(error.of_request(request).made_unsure()),
         },
     }
 }
@@ -377,7 +374,7 @@ fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
 fn destroyed(id: &UploadId, reply: Reply) -> Accepted {
     match reply {
         Reply::Job(job) => Accepted::Job(job),
-        Reply::Document(document) => {
+        Reply::Document(document, _) => {
             Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id))))
         }
     }

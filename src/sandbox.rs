@@ -5,6 +5,7 @@
 //! JSON and shares no wire type with the client, so that a misspelt field cannot agree with itself.
 //! Never does: traffic beyond the machine, unless asked. Called by: `dato-mirror sandbox`, `demo`, and the tests.
 
+mod amend;
 mod answer;
 mod api;
 mod bucket;
@@ -28,6 +29,7 @@ mod metadata;
 mod others;
 mod page;
 mod rate;
+mod rights;
 mod settings;
 mod site;
 mod state;
@@ -49,6 +51,7 @@ pub use editor::{AssetView, Edit, Planted, TrackView};
 pub use fault::{Fault, FaultKind};
 pub use hold::Held;
 pub use log::LogEntry;
+pub use rights::Right;
 pub use settings::{Answers, Settings};
 
 use door::Shared;

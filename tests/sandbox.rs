@@ -576,6 +576,79 @@ async fn faults_do_what_they_say() {
 }
 
 #[tokio::test]
+async fn faults_of_a_broken_service_do_what_they_say() {
+    let api = Api::fast().await;
+    api.sandbox.create_foreign_many(None, 3).unwrap();
+    let list = |offset: u32| api.request(Method::GET, &format!("/uploads?page%5Boffset%5D={offset}")).send();
+    let fault = |kind| api.sandbox.fault("GET /uploads", kind);
+    fault(FaultKind::Body { status: 451, content_type: "text/plain".into(), text: "no".into() });
+    let answer = list(0).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (451, "no"));
+    fault(FaultKind::Errors {
+        status: 422,
+        errors: vec![("A".into(), json!({})), ("B".into(), json!({"field": "x"}))],
+    });
+    let (status, body) = read(list(0).await.unwrap()).await;
+    assert_eq!((status, body["data"].as_array().unwrap().len(), code(&body)), (422, 2, "A"));
+    fault(FaultKind::Endless { status: 500 });
+    let mut endless = list(0).await.unwrap();
+    let mut taken = 0;
+    while taken < 20_000_000 {
+        taken += endless.chunk().await.unwrap().unwrap().len();
+    }
+    drop(endless);
+    fault(FaultKind::GzipBomb { status: 403, megabytes: 50 });
+    let packed = Client::builder().no_proxy().no_gzip().build().unwrap();
+    let bomb = packed.get(format!("{}/uploads", api.sandbox.base_url())).bearer_auth("sandbox").send().await.unwrap();
+    assert_eq!((bomb.status().as_u16(), bomb.headers()["content-encoding"].to_str().unwrap()), (403, "gzip"));
+    assert!(bomb.bytes().await.unwrap().len() < 1_000_000);
+    let headers = || [("x-ratelimit-limit".to_owned(), "0".to_owned())].into();
+    fault(FaultKind::Headers { headers: headers(), refused: false });
+    let answer = list(0).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["x-ratelimit-limit"]), (200, &"0".parse().unwrap()));
+    fault(FaultKind::Headers { headers: headers(), refused: true });
+    assert_eq!(list(0).await.unwrap().status().as_u16(), 429);
+    fault(FaultKind::Alter { at: "/meta/total_count".into(), to: json!(7) });
+    assert_eq!(read(list(0).await.unwrap()).await.1["meta"]["total_count"], 7);
+    fault(FaultKind::SamePage);
+    assert_eq!(read(list(500).await.unwrap()).await.1["data"].as_array().unwrap().len(), 3);
+    fault(FaultKind::GrowingTotal);
+    let (_, grown) = read(list(500).await.unwrap()).await;
+    assert_eq!((grown["data"].as_array().unwrap().len(), &grown["meta"]["total_count"]), (500, &json!(1500)));
+    // Each call has a name, in its answer and in the log.
+    let answer = list(0).await.unwrap();
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(api.sandbox.log().last().unwrap().request_id, id);
+    // A service that takes less at once.
+    api.sandbox.set(|settings| (settings.longest_url, settings.bulk_limit) = (100, 1));
+    assert_eq!(api.get(&format!("/uploads?filter%5Bids%5D={}", "a".repeat(100))).await.0, 414);
+    let data = json!([{"type": "upload", "id": ID}, {"type": "upload", "id": OTHER_ID}]);
+    let tag = json!({"data": {"type": "upload_bulk_tag_operation", "attributes": {"tags": ["t"]},
+        "relationships": {"uploads": {"data": data}}}});
+    let (status, body) = api.send(Method::POST, "/uploads/bulk/tag", Some(tag)).await;
+    assert_eq!((status, code(&body)), (422, "TOO_MANY_OPERATIONS"));
+}
+
+#[tokio::test]
+async fn a_bucket_that_redirects_takes_the_file_where_it_says() {
+    let api = Api::fast().await;
+    api.sandbox.fault("PUT bucket", FaultKind::Redirect { to: None });
+    let (_, url, headers) = api.ticket("a.txt").await;
+    let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let put = |url: &str| {
+        let mut put = http.put(url).body("abc");
+        for (name, value) in headers.as_object().unwrap() {
+            put = put.header(name, value.as_str().unwrap());
+        }
+        put.send()
+    };
+    let answer = put(&url).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 307);
+    let there = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert_eq!(put(&format!("{}{there}", api.sandbox.base_url())).await.unwrap().status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn faults_of_jobs_do_what_they_say() {
     let api = Api::fast().await;
     let path = api.bytes("a.txt", b"a").await;

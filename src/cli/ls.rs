@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::index::{Index, IndexError, files};
 use crate::model::{Asset, UploadId};
-use crate::remote::{ListFilter, ListQuery, Options, Order, PAGE_LIMIT, Remote};
+use crate::remote::{ListFilter, ListQuery, Listed, Options, Order, PAGE_LIMIT, Remote, Walk};
 
 /// One asset in `--format json`. These names are an interface: add, do not rename.
 #[derive(Debug, Clone, Serialize)]
@@ -78,12 +78,13 @@ async fn list(config: &Config, flags: &Ls, format: Format) -> Result<Exit, RunEr
 }
 
 async fn pages(remote: &Remote, index: Option<&Index>, flags: &Ls, format: Format) -> Result<Exit, RunError> {
-    let mut offset = 0;
+    let mut walk = Walk::default();
     let mut listed: HashSet<UploadId> = HashSet::new();
     let mut unknown = 0;
     loop {
+        let offset = walk.offset();
         let page = remote.list(&query(flags, offset)).await?;
-        let count = page.assets.len() as u64;
+        let step = walk.take(&page);
         let mut rows = Vec::new();
         // While assets come and go an asset can be on two pages.
         for asset in page.assets.into_iter().filter(|asset| listed.insert(asset.id.clone())) {
@@ -97,8 +98,7 @@ async fn pages(remote: &Remote, index: Option<&Index>, flags: &Ls, format: Forma
         if show::print(&text) != Exit::Done {
             return Ok(Exit::Incomplete);
         }
-        offset += count;
-        if count == 0 || offset >= page.total {
+        if step != Listed::More {
             break;
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
 use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ApiError, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
+use crate::remote::{ApiError, ApiErrorKind, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
 
 use super::edit::BulkChange;
 use super::execute::{Attempts, Executed, Execution, Executor, Failure};
@@ -28,7 +28,7 @@ pub struct BulkItem {
 }
 
 /// Makes `change` to all assets of `group` that still need it when they are looked at last; one outcome for each. `mirror`
-/// is its row in the index.
+/// is its row in the index. Where the service takes fewer at once, each part is looked at by itself.
 pub async fn send_bulk(
     executor: &Executor,
     mirror: i64,
@@ -36,35 +36,60 @@ pub async fn send_bulk(
     group: Vec<BulkItem>,
     cancel: &CancellationToken,
 ) -> Vec<Executed> {
-    let mut group: Vec<Execution> = group.into_iter().map(|item| Execution::new(item.row, item.plan)).collect();
+    let mut rest: Vec<Execution> = group.into_iter().map(|item| Execution::new(item.row, item.plan)).collect();
+    let mut ended = Vec::new();
+    let mut most = AT_ONCE;
+    while !rest.is_empty() {
+        let after = rest.split_off(rest.len().min(most).min(executor.remote.bulk_limit()));
+        let part = std::mem::replace(&mut rest, after);
+        let size = part.len();
+        let too_many = send_part(executor, mirror, change, part, cancel, &mut ended).await;
+        if !too_many.is_empty() {
+            most = (size / 2).max(1);
+            rest.splice(0..0, too_many);
+        }
+    }
+    ended
+}
+
+/// One call, and its proof. Gives those back that are too many for one.
+async fn send_part(
+    executor: &Executor,
+    mirror: i64,
+    change: &BulkChange,
+    mut group: Vec<Execution>,
+    cancel: &CancellationToken,
+    ended: &mut Vec<Executed>,
+) -> Vec<Execution> {
     if cancel.is_cancelled() {
-        return group.into_iter().map(|item| item.ended(Err(Failure::Stopped))).collect();
+        ended.extend(group.into_iter().map(|item| item.ended(Err(Failure::Stopped))));
+        return Vec::new();
     }
     // A single one is a plain change: one call, and its stamp comes along.
     if group.len() == 1
         && let Some(Execution { row, plan, .. }) = group.pop()
     {
-        return vec![executor.execute(row, plan, None, cancel).await];
+        ended.push(executor.execute(row, plan, None, cancel).await);
+        return Vec::new();
     }
-    let mut ended = Vec::new();
     let mut attempts = Attempts::default();
     let (outcome, ids) = loop {
-        let permit = match look(executor, change, &mut group, &mut ended).await {
+        let permit = match look(executor, change, &mut group, ended).await {
             Ok(permit) => permit,
             Err(error) => {
                 ended.extend(group.into_iter().map(|item| item.ended(Err(Failure::All(error.clone())))));
-                return ended;
+                return Vec::new();
             }
         };
         if group.is_empty() {
-            return ended;
+            return Vec::new();
         }
         let ids: Vec<UploadId> = group.iter().map(id_of).collect();
         let entry = |item: &Execution| item.plan.action.edit().map(|edit| (id_of(item), Some(edit.entry.clone())));
         if let Err(error) = intend(executor, mirror, group.iter().filter_map(entry).collect()).await {
             tracing::warn!(%error, "the index cannot take the intent: nothing is sent");
             ended.extend(group.into_iter().map(|item| item.ended(Err(Failure::Stopped))));
-            return ended;
+            return Vec::new();
         }
         let sent = match change {
             // Tags are only added: to do so twice, or late, takes nothing from anybody.
@@ -73,6 +98,13 @@ pub async fn send_bulk(
         };
         match sent {
             Ok(outcome) => break (Ok(outcome), ids),
+            // A right that is missing for one asset is not missing for the others: fewer show for which.
+            Err(NotDone::Final(error))
+                if (error.is_too_many() || error.kind == ApiErrorKind::Permission) && group.len() > 1 =>
+            {
+                intend_nothing(executor, mirror, ids.iter()).await;
+                return group;
+            }
             Err(error) => match executor.again(error, &mut attempts).await {
                 Ok(()) => {}
                 Err(error) => break (Err(error), ids),
@@ -82,19 +114,23 @@ pub async fn send_bulk(
     let found = read_back(executor, &ids).await;
     if let Ok(found) = &found {
         let undone = |id: &&UploadId| found.get(*id).is_some_and(|asset| !change.shows(asset));
-        let undone = ids.iter().filter(undone).map(|id| (id.clone(), None)).collect();
-        if let Err(error) = intend(executor, mirror, undone).await {
-            tracing::warn!(%error, "an intent that came to nothing stays in the index");
-        }
+        intend_nothing(executor, mirror, ids.iter().filter(undone)).await;
     }
-    ended.extend(group.into_iter().map(|item| {
-        let result = match &found {
-            Ok(found) => became(change, &outcome, found.get(&id_of(&item))),
-            Err(error) => Err(Failure::All(error.clone())),
+    for item in group {
+        let seen = found.as_ref().map(|found| found.get(&id_of(&item)));
+        let result = match &seen {
+            // Left out of the call for a reason of its own, which only a call of its own tells.
+            Ok(Some(asset)) if outcome.is_ok() && !change.shows(asset) && ids.len() > 1 => {
+                let Execution { row, plan, .. } = item;
+                ended.push(executor.execute(row, plan, None, cancel).await);
+                continue;
+            }
+            Ok(asset) => became(change, &outcome, *asset),
+            Err(error) => Err(Failure::All((*error).clone())),
         };
-        item.ended(result)
-    }));
-    ended
+        ended.push(item.ended(result));
+    }
+    Vec::new()
 }
 
 fn id_of(item: &Execution) -> UploadId {
@@ -175,6 +211,14 @@ async fn intend(
     entries: Vec<(UploadId, Option<MirrorStamp>)>,
 ) -> Result<(), IndexError> {
     executor.index.call(move |conn| assets::set_intended(conn, mirror, &entries)).await
+}
+
+/// What was to be done to these was not.
+async fn intend_nothing(executor: &Executor, mirror: i64, ids: impl Iterator<Item = &UploadId>) {
+    let undone = ids.map(|id| (id.clone(), None)).collect();
+    if let Err(error) = intend(executor, mirror, undone).await {
+        tracing::warn!(%error, "an intent that came to nothing stays in the index");
+    }
 }
 
 async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<UploadId, Asset>, ApiError> {

@@ -155,8 +155,15 @@ impl Resolver<'_> {
         let parent = parent.and_then(|parent| tree.ids.get(parent)).map(String::as_str);
         for generation in 0..GENERATIONS {
             let id = UploadId::of_collection(&self.site.id, path, generation);
-            if self.remote.create_collection(&id, label, parent).await?.is_some() || self.shows(&id).await? {
-                return Ok(id);
+            match self.remote.create_collection(&id, label, parent).await {
+                Ok(Some(_)) => return Ok(id),
+                Ok(None) if self.shows(&id).await? => return Ok(id),
+                Ok(None) => {}
+                // The service's word for a taken id is not known.
+                Err(error) if error.may_be_of_the_id() => {
+                    return if self.is_listed(&id).await? { Ok(id) } else { Err(error) };
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(ApiError::new(ApiErrorKind::Invalid, format!("the service refuses every id for the collection {path}")))
@@ -166,11 +173,15 @@ impl Resolver<'_> {
     async fn shows(&self, id: &str) -> Result<bool, ApiError> {
         for wait in SHOWS_AFTER {
             tokio::time::sleep(Duration::from_millis(wait)).await;
-            if self.remote.collections().await?.iter().any(|collection| collection.id == id) {
+            if self.is_listed(id).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    async fn is_listed(&self, id: &str) -> Result<bool, ApiError> {
+        Ok(self.remote.collections().await?.iter().any(|collection| collection.id == id))
     }
 
     /// What to say about collections that cannot be had; what stops everything else too stops here.

@@ -8,8 +8,11 @@
 mod after;
 mod content;
 mod delete;
+mod deletions;
+mod due;
 mod gone;
 mod look;
+mod rights;
 mod sending;
 
 use std::path::PathBuf;
@@ -24,8 +27,8 @@ use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, FieldKey, Md5, MirrorStamp, RelPath, Stamp, UploadId};
-use crate::remote::{Accepted, ApiError, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
+use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, RelPath, Stamp, UploadId};
+use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
 
 use super::confirm::Confirmer;
 use super::edit::Edit;
@@ -33,11 +36,15 @@ use super::last_look::LastLook;
 use super::observe::Scope;
 use super::plan::{Action, Plan, Policy};
 use super::record::record_edit;
+use super::room::Room;
 use super::waits::Waits;
 use content::Content;
+use due::Due;
 
 pub use after::changed_since;
 pub(super) use look::Attempts;
+pub use rights::Rights;
+pub(super) use rights::missing;
 pub use sending::Sending;
 
 /// Why an action did not come to its end.
@@ -92,6 +99,10 @@ pub struct Executor {
     pub confirmer: Confirmer,
     /// Looks at an asset right before it is written.
     pub last_look: LastLook,
+    /// Where no asset may be made.
+    pub rights: Arc<Rights>,
+    /// What the plan lets be sent.
+    pub room: Arc<Room>,
     /// What planning again observes.
     pub scope: Arc<Scope>,
     /// What planning again decides by.
@@ -157,6 +168,10 @@ impl Executor {
     ) -> Executed {
         let mut execution = Execution::new(row, plan);
         let result = self.carry_out(&mut execution, permit, cancel).await;
+        if let Action::Create { content, .. } | Action::Replace { content, .. } = &execution.plan.action {
+            // Others may have waited for what it tells about room.
+            self.room.left(*content).await;
+        }
         execution.ended(result)
     }
 
@@ -269,15 +284,23 @@ impl Executor {
         };
         match edited {
             Ok(asset) => Ok(Some(asset)),
-            Err(error) => self.refused(name, &asset.id, error).await,
+            Err(error) => {
+                let is_move = edit.write.contains(&FieldKey::Collection) && edit.write.len() == 1;
+                self.refused(if is_move { "collect" } else { name }, asset, error).await
+            }
         }
     }
 
-    async fn refused<T>(&self, action: &str, id: &UploadId, error: ApiError) -> Result<T, Failure> {
+    async fn refused<T>(&self, action: &str, asset: &Asset, error: ApiError) -> Result<T, Failure> {
+        let id = &asset.id;
         if error.is_not_found() {
             let id = id.clone();
             self.index.call(move |conn| assets::remove(conn, &id)).await?;
             return Err(Failure::Replan);
+        }
+        if error.kind == ApiErrorKind::Permission {
+            let collection = collection_of(&asset.fields);
+            return Err(missing(action, &error, collection, &self.scope.desires));
         }
         Err(failed(action, error))
     }
@@ -308,36 +331,19 @@ impl Executor {
     }
 }
 
-/// The answer was lost and the change does not show.
+/// The answer was lost and the change does not show; what came in its place.
 #[derive(Debug)]
-struct Lost;
+struct Lost(Option<ApiError>);
+
+impl Lost {
+    /// For people: what answered in the API's place, when something did.
+    fn told(self) -> ApiError {
+        self.0.filter(|error| error.kind == ApiErrorKind::Between).unwrap_or_else(lost)
+    }
+}
 
 fn lost() -> ApiError {
-    ApiError::new(
-        crate::remote::ApiErrorKind::Network,
-        "the answer was lost, and the change does not show; it is looked at again",
-    )
-}
-
-/// What an edit has to write, if anything.
-struct Due<'a> {
-    asset: &'a Asset,
-    edit: &'a Edit,
-    basename: Option<String>,
-    /// The stamp stays as it is, so it will not tell that the write was made.
-    is_silent: bool,
-}
-
-impl<'a> Due<'a> {
-    fn of(action: &'a Action) -> Option<Self> {
-        let (asset, edit) = (action.before()?, action.edit()?);
-        let basename = match action {
-            Action::Move { basename, .. } => basename.clone(),
-            _ => None,
-        };
-        let is_silent = edit.stamp == asset.stamp;
-        (edit.is_due() || basename.is_some()).then_some(Self { asset, edit, basename, is_silent })
-    }
+    ApiError::new(ApiErrorKind::Network, "the answer was lost, and the change does not show; it is looked at again")
 }
 
 impl Executor {
@@ -353,6 +359,11 @@ impl Executor {
             stamp: (beside || stored != Some(&edit.stamp)).then(|| edit.stamp.clone()),
         }
     }
+}
+
+/// The collection among an asset's fields.
+fn collection_of(fields: &Fields) -> Option<&str> {
+    fields.get(&FieldKey::Collection).and_then(serde_json::Value::as_str)
 }
 
 fn failed(action: &str, error: ApiError) -> Failure {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::model::{Asset, UploadId};
-use crate::remote::{ApiError, ApiErrorKind, CallPermit, ListFilter, ListQuery, Order, Remote};
+use crate::remote::{ApiError, ApiErrorKind, CallPermit, ListQuery, Remote};
 
 /// Writes that share a look, at most.
 const TOGETHER: usize = 16;
@@ -91,15 +91,31 @@ impl LastLook {
     /// # Errors
     /// The API's, of the look; the budget's.
     pub async fn at_all(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
+        self.at_each(ids, ListQuery::ids).await
+    }
+
+    /// As [`LastLook::at_all`], and shows only what nothing uses: so many at a time that one listing holds them.
+    ///
+    /// # Errors
+    /// As [`LastLook::at_all`].
+    pub async fn at_unused(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
+        self.at_each(ids, ListQuery::unused).await
+    }
+
+    async fn at_each(
+        &self,
+        ids: &[UploadId],
+        query: fn(Vec<UploadId>) -> ListQuery,
+    ) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
         let most = self.remote.batch_limits().ids;
         let mut seen = HashMap::new();
         let (first, rest) = ids.split_at(ids.len().min(most));
         for chunk in rest.chunks(most) {
-            let page = self.remote.list(&ListQuery::ids(chunk.to_vec())).await?;
+            let page = self.remote.list(&query(chunk.to_vec())).await?;
             seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
         }
         let (look, write) = both(&self.remote).await?;
-        let page = self.remote.list_in(look, &ListQuery::ids(first.to_vec())).await?;
+        let page = self.remote.list_in(look, &query(first.to_vec())).await?;
         seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
         Ok((seen, write.take(&self.remote).await?))
     }
@@ -269,24 +285,12 @@ async fn see(
             Ok(seen)
         }
         (Purpose::Delete, _) => {
-            let page = remote.list_in(look, &unused(&ids)).await?;
+            let page = remote.list_in(look, &ListQuery::unused(ids)).await?;
             let lags = |asset: &Asset| {
                 asked.iter().any(|(request, _)| request.id == asset.id && asset.updated_at < request.updated_at)
             };
             Ok(page.assets.into_iter().filter(|asset| !lags(asset)).map(by_id).collect())
         }
-    }
-}
-
-/// Those of these assets that nothing uses: neither a record, in whatever version, nor the project's settings.
-fn unused(ids: &[UploadId]) -> ListQuery {
-    let list = ids.iter().map(UploadId::as_str).collect::<Vec<_>>().join(",");
-    let pairs = [("filter[ids]", list.as_str()), ("filter[fields][in_use][eq]", "false")];
-    ListQuery {
-        filter: ListFilter::Raw(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()),
-        order: Order::ById,
-        offset: 0,
-        limit: u32::try_from(ids.len()).unwrap_or(u32::MAX),
     }
 }
 
@@ -300,13 +304,5 @@ mod tests {
         for (allowance, most) in cases {
             assert_eq!(together(allowance), most, "{allowance}");
         }
-    }
-
-    #[test]
-    fn a_deletion_asks_for_what_nothing_uses() {
-        let query = unused(&[UploadId::new("a"), UploadId::new("b")]);
-        let ListFilter::Raw(pairs) = &query.filter else { panic!("{query:?}") };
-        assert_eq!(pairs[0], ("filter[ids]".to_owned(), "a,b".to_owned()));
-        assert_eq!((pairs[1].1.as_str(), query.limit), ("false", 2));
     }
 }

@@ -253,7 +253,9 @@ impl Once<'_> {
             match self.session.refresh().await {
                 Ok(()) => return Ok(()),
                 Err(RefreshError::Index(error)) => return Err(error.into()),
-                Err(RefreshError::Api(error)) if waited || !self.wait_out(&error).await? => return Err(error.into()),
+                Err(RefreshError::Api(error)) if waited || !self.wait_out(&error, Duration::ZERO).await? => {
+                    return Err(error.into());
+                }
                 Err(RefreshError::Api(_)) => waited = true,
             }
         }
@@ -269,6 +271,7 @@ impl Once<'_> {
             ..RunRequest::default()
         };
         let turn = Turn { session: &self.session, request: &request, stop: self.stop };
+        let mut trouble = Trouble::default();
         loop {
             let end = mirror.pass(turn, report).await?;
             let Some(error) = end.fatal else {
@@ -278,7 +281,11 @@ impl Once<'_> {
                 report.problem("", &guard_problem(&guard));
                 return Ok(Exit::Guard);
             };
-            if self.wait_out(&error).await? {
+            let done = report.counts.changed_paths() + report.counts.deleted;
+            let waits = (self.options.waits.remote.backoff, self.options.waits.outage);
+            if let Some(pause) = trouble.pause(done, waits, Instant::now())
+                && self.wait_out(&error, pause).await?
+            {
                 self.refresh().await?;
                 continue;
             }
@@ -291,15 +298,46 @@ impl Once<'_> {
     }
 
     /// The API is in trouble that may pass: waits until it answers again. False when it does not, or cannot.
-    async fn wait_out(&self, error: &ApiError) -> Result<bool, RunError> {
+    /// It is not asked before `pause` is over.
+    async fn wait_out(&self, error: &ApiError, pause: Duration) -> Result<bool, RunError> {
         if error.is_access() || error.retry() == Retry::Never {
             return Ok(false);
         }
         tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", self.options.waits.outage.as_secs());
+        let answers = async {
+            tokio::time::sleep(pause).await;
+            reach(&self.session.remote, self.options.waits.outage).await.is_ok()
+        };
         tokio::select! {
-            site = reach(&self.session.remote, self.options.waits.outage) => Ok(site.is_ok()),
+            answers = answers => Ok(answers),
             () = self.stop.cancelled() => Err(RunError::Stopped),
         }
+    }
+}
+
+/// An API that answers when it is asked and fails when something is to be done would be tried for ever.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// When it began, and what was done until then.
+    since: Option<(Instant, u64)>,
+    tries: u32,
+}
+
+impl Trouble {
+    /// How long to wait before the next try; nothing when it has lasted for too long without anything done. `waits`: what
+    /// the first pauses are measured in, and how long trouble may last.
+    fn pause(&mut self, done: u64, waits: (Duration, Duration), now: Instant) -> Option<Duration> {
+        let (unit, longest) = waits;
+        let (since, _) = match self.since {
+            Some((since, before)) if before == done => (since, before),
+            _ => {
+                self.tries = 0;
+                *self.since.insert((now, done))
+            }
+        };
+        let pause = if self.tries == 0 { Duration::ZERO } else { unit.saturating_mul(1 << self.tries.min(6)) };
+        self.tries += 1;
+        (now.saturating_duration_since(since) + pause <= longest).then_some(pause)
     }
 }
 
@@ -340,4 +378,25 @@ fn guard_problem(cause: &str) -> Problem {
 /// The exit code that tells most: a guard or the API before files that failed.
 fn worst(a: Exit, b: Exit) -> Exit {
     a.max(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_without_anything_done_is_tried_after_pauses_that_grow_and_not_for_ever() {
+        let (start, waits) = (Instant::now(), (Duration::from_millis(500), Duration::from_secs(60)));
+        let mut trouble = Trouble::default();
+        let (mut now, mut pauses) = (start, Vec::new());
+        while let Some(pause) = trouble.pause(0, waits, now) {
+            pauses.push(pause.as_secs());
+            now += pause + Duration::from_millis(10);
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16]);
+        // Whatever was done meanwhile begins it anew.
+        assert_eq!(trouble.pause(1, waits, now), Some(Duration::ZERO));
+        assert_eq!(trouble.pause(2, waits, now + Duration::from_secs(600)), Some(Duration::ZERO));
+        assert_eq!(trouble.pause(2, waits, now + Duration::from_secs(661)), None);
+    }
 }

@@ -126,6 +126,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         busy: Busy::default(),
         flight: JoinSet::new(),
         bulk: BTreeMap::new(),
+        deletions: Vec::new(),
         refreshed: false,
         sent: HashSet::new(),
         waiting: BTreeMap::new(),
@@ -187,6 +188,8 @@ struct Pass<'a> {
     flight: JoinSet<Vec<Executed>>,
     /// What is the same for several assets, and for which.
     bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
+    /// What is to be deleted together.
+    deletions: Vec<BulkItem>,
     /// Something was learnt in this round that the plans of its rows do not know.
     refreshed: bool,
     /// Assets that this pass sent a file for.

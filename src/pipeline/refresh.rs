@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::index::{Index, IndexError, absence, assets, files, settings};
 use crate::model::{Asset, Md5, UploadId};
-use crate::remote::{ApiError, ListFilter, ListQuery, Order, PAGE_LIMIT, Remote};
+use crate::remote::{ApiError, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Remote, Walk};
 
 /// The service may show a write late; this much of what was already seen is looked at again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
@@ -70,26 +70,27 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
     let seen_until = index.call(seen_until).await?;
     let horizon = seen_until.map(|time| time - OVERLAP);
     for attempt in 1.. {
-        let (mut offset, mut total, mut newest) = (0, None, None);
+        let (mut walk, mut total, mut newest) = (Walk::default(), None, None);
         let mut shifted = false;
         loop {
+            let offset = walk.offset();
             let limit = if offset == 0 { FIRST_LOOK } else { PAGE_LIMIT };
             let query = ListQuery { filter: ListFilter::All, order: Order::UpdatedDesc, offset, limit };
             let page = remote.list(&query).await?;
             shifted |= total.is_some_and(|total| total != page.total);
             total = Some(page.total);
-            let count = page.assets.len() as u64;
             let page_newest = newest_of(&page.assets);
             newest = newest.max(page_newest);
-            let reached =
-                count == 0 || offset + count >= page.total || page.assets.iter().any(|asset| is_before(asset, horizon));
+            let listed = walk.take(&page);
+            let far_enough = page.assets.iter().any(|asset| is_before(asset, horizon));
+            shifted |= listed == Listed::Broken && !far_enough && walk.offset() < page.total;
+            let reached = listed != Listed::More || far_enough;
             let told_something = store(index, page.assets, None).await?;
             // After mass changes the overlap is long: every run would read it all again until the next change.
             let known_again = offset > 0 && !told_something && page_newest <= seen_until;
             if reached || known_again {
                 break;
             }
-            offset += count;
         }
         // An asset deleted while paging moves others to a page already read.
         if !shifted {
@@ -171,24 +172,20 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
     let mut first = first;
     for attempt in 1.. {
         let listing = index.call(next_listing).await?;
-        let (mut offset, mut total, mut newest) = (0, None, None);
-        let mut shifted = false;
-        loop {
+        let (mut walk, mut newest) = (Walk::default(), None);
+        let listed = loop {
             let page = match first.take() {
                 Some(page) => page,
-                None => remote.list(&ListQuery::all(offset)).await?,
+                None => remote.list(&ListQuery::all(walk.offset())).await?,
             };
-            shifted |= total.is_some_and(|total| total != page.total);
-            total = Some(page.total);
-            let count = page.assets.len() as u64;
             newest = newest.max(newest_of(&page.assets));
+            let listed = walk.take(&page);
             store(index, page.assets, Some(listing)).await?;
-            offset += count;
-            if count == 0 || offset >= page.total {
-                break;
+            if listed != Listed::More {
+                break listed;
             }
-        }
-        if !shifted {
+        };
+        if listed == Listed::Whole {
             index
                 .call(move |conn| {
                     assets::sweep(conn, listing)?;
@@ -199,7 +196,8 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
             return Ok(());
         }
         if attempt >= ATTEMPTS {
-            // A media area in constant motion: what was seen counts, nothing is taken for gone.
+            // A media area in constant motion, or a listing that makes no sense: what was seen counts, nothing is taken for
+            // gone.
             index
                 .call(move |conn| {
                     set_seen_until(conn, newest)?;
@@ -284,14 +282,13 @@ async fn ask(index: &Index, remote: &Remote, asks: Asks) -> Result<bool, Refresh
     md5s.sort_unstable();
     md5s.dedup();
     for chunk in md5s.chunks(remote.batch_limits().md5s) {
-        let mut offset = 0;
+        let mut walk = Walk::default();
         loop {
-            let query = ListQuery { offset, ..ListQuery::md5s(chunk.to_vec()) };
+            let query = ListQuery { offset: walk.offset(), ..ListQuery::md5s(chunk.to_vec()) };
             let page = remote.list(&query).await?;
-            let count = page.assets.len() as u64;
+            let listed = walk.take(&page);
             store(index, page.assets, None).await?;
-            offset += count;
-            if count == 0 || offset >= page.total {
+            if listed != Listed::More {
                 break;
             }
         }

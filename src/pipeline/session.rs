@@ -20,10 +20,12 @@ use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote,
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
+use super::execute::Rights;
 use super::last_look::LastLook;
 use super::old_index;
 use super::record::{record_creation, record_edit, record_replacement};
 use super::refresh::{self, RefreshError};
+use super::room::Room;
 use super::verify::Verifier;
 use super::waits::Waits;
 
@@ -45,6 +47,10 @@ pub struct Session {
     pub confirmer: Confirmer,
     /// Looks at assets right before they are written.
     pub last_look: LastLook,
+    /// Where no asset may be made.
+    pub rights: Arc<Rights>,
+    /// What the plan lets be sent.
+    pub room: Arc<Room>,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
     /// Nothing is changed, here or there.
@@ -130,12 +136,15 @@ impl Session {
         let (last_look, task) = LastLook::new(remote.clone());
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
+        let room = Arc::new(Room::new(remote.clone(), index.clone()));
         let session = Self {
             index,
             remote,
             site,
             confirmer,
             last_look,
+            rights: Arc::default(),
+            room,
             senders,
             dry_run,
             verifier: None,

@@ -14,7 +14,7 @@ use super::retry::Effect;
 use super::{ApiError, CallPermit, NotDone, Remote, wire};
 
 /// Assets a bulk call takes at most.
-const BULK_LIMIT: usize = 200;
+pub(super) const BULK_LIMIT: usize = 200;
 
 /// What a bulk call reports: counts, without saying which.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,7 +66,14 @@ pub struct SubscriptionLimit {
 }
 
 impl Remote {
-    /// Adds tags to assets (at most 200), with the permit in hand; those they have stay.
+    /// How many assets one bulk call takes, as far as is known.
+    #[must_use]
+    pub fn bulk_limit(&self) -> usize {
+        self.door.learned.bulk()
+    }
+
+    /// Adds tags to assets, with the permit in hand; those they have stay. One call: where that is too many at once
+    /// ([`ApiError::is_too_many`]), [`Remote::bulk_limit`] tells how many may not be.
     ///
     /// # Errors
     /// As [`Remote::site`]. Safe to repeat.
@@ -77,12 +84,13 @@ impl Remote {
         tags: &[String],
     ) -> Result<BulkOutcome, ApiError> {
         let body = wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
-        let call = Call::new(Method::POST, &["uploads", "bulk", "tag"], Effect::Repeatable).body(body);
-        Ok(outcome_of(&self.door.result_from(&call, Some(permit)).await?, ids))
+        let call = bulk_call("tag", Effect::Repeatable, body);
+        let sent = self.door.result_from(&call, Some(permit)).await.map_err(NotDone::Final);
+        self.told_of(ids, sent).map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }
 
-    /// Moves assets (at most 200) into a collection, or out of any: sent once, with its permit in hand, since it may move
-    /// what somebody else has moved meanwhile.
+    /// Moves assets into a collection, or out of any: one call, sent once, with its permit in hand, since it may move what
+    /// somebody else has moved meanwhile. Too many at once: as [`Remote::bulk_tag_in`].
     ///
     /// # Errors
     /// See [`NotDone`].
@@ -94,44 +102,46 @@ impl Remote {
     ) -> Result<BulkOutcome, NotDone> {
         let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
         let body = wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target));
-        let call = Call::new(Method::POST, &["uploads", "bulk", "set-upload-collection"], Effect::Repeatable);
-        let payload = self.door.result_once(&call.body(body), permit).await?;
-        Ok(outcome_of(&payload, ids))
+        let call = bulk_call("set-upload-collection", Effect::Repeatable, body);
+        self.told_of(ids, self.door.result_once(&call, permit).await)
     }
 
-    /// Deletes assets for good. Ask for their references first.
+    /// Deletes assets for good: one call, sent once, with its permit in hand. What each of them came to, a look tells. Too
+    /// many at once: as [`Remote::bulk_tag_in`].
     ///
     /// # Errors
-    /// As [`Remote::site`].
-    pub async fn bulk_destroy(&self, ids: &[UploadId]) -> Result<BulkOutcome, ApiError> {
-        self.bulk(ids, "destroy", Effect::Once, |ids| wire::bulk_body("upload_bulk_destroy_operation", ids, None, None))
-            .await
+    /// See [`NotDone`].
+    pub async fn bulk_destroy_in(&self, permit: CallPermit, ids: &[UploadId]) -> Result<BulkOutcome, NotDone> {
+        let call =
+            bulk_call("destroy", Effect::Once, wire::bulk_body("upload_bulk_destroy_operation", ids, None, None));
+        self.told_of(ids, self.door.result_once(&call, permit).await)
     }
 
-    async fn bulk(
-        &self,
-        ids: &[UploadId],
-        operation: &str,
-        effect: Effect,
-        body: impl Fn(&[UploadId]) -> Value,
-    ) -> Result<BulkOutcome, ApiError> {
-        let mut outcome = BulkOutcome::default();
-        for batch in ids.chunks(BULK_LIMIT) {
-            let call = Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body(batch));
-            let payload = self.door.result(&call).await?;
-            let done = outcome_of(&payload, batch);
-            outcome.successful += done.successful;
-            outcome.failed += done.failed;
+    /// Learns from a refusal how many are too many.
+    fn told_of(&self, ids: &[UploadId], sent: Result<Value, NotDone>) -> Result<BulkOutcome, NotDone> {
+        match sent {
+            Ok(payload) => Ok(outcome_of(&payload, ids)),
+            Err(error) => {
+                if let (NotDone::Final(refusal), true) = (&error, ids.len() > 1)
+                    && refusal.is_too_many()
+                {
+                    self.door.learned.bulk_is(ids.len() / 2);
+                    tracing::info!(assets = ids.len(), "too many for one call of the API: half as many are sent");
+                }
+                Err(error)
+            }
         }
-        Ok(outcome)
     }
 
-    /// The records that use an asset.
+    /// The records that use an asset, in the version that is published or in the one that is edited.
     ///
     /// # Errors
     /// As [`Remote::site`].
     pub async fn references(&self, id: &UploadId) -> Result<Vec<Reference>, ApiError> {
-        let document = self.door.result(&Call::get(&["uploads", id.as_str(), "references"])).await?;
+        let document = self
+            .door
+            .result(&Call::get(&["uploads", id.as_str(), "references"]).query("version=published-or-current"))
+            .await?;
         let records = wire::bare_list(&document)?;
         Ok(records.into_iter().map(|r| Reference { model: r.related("item_type"), id: r.id }).collect())
     }
@@ -151,7 +161,8 @@ impl Remote {
     }
 
     /// Makes a collection under a client-made id; nothing when the id is taken: by the same one, made before or by
-    /// another process, or by one since deleted.
+    /// another process, or by one since deleted. A refusal that does not say so may still mean that: see
+    /// [`ApiError::may_be_of_the_id`].
     ///
     /// # Errors
     /// As [`Remote::site`].
@@ -185,20 +196,10 @@ impl Remote {
         let environments = wire::bare_list(&document)?;
         Ok(environments.into_iter().map(|e| Environment { primary: primary(&e), id: e.id }).collect())
     }
+}
 
-    /// The limits of the project's plan.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn subscription_limits(&self) -> Result<Vec<SubscriptionLimit>, ApiError> {
-        let document = self.door.result(&Call::get(&["subscription-limits"])).await?;
-        let limit = |l: wire::Bare| SubscriptionLimit {
-            code: text(&l.attributes, "code").unwrap_or(l.id),
-            usage: l.attributes.get("usage").and_then(Value::as_f64),
-            limit: l.attributes.get("limit").and_then(Value::as_f64),
-        };
-        Ok(wire::bare_list(&document)?.into_iter().map(limit).collect())
-    }
+fn bulk_call(operation: &str, effect: Effect, body: Value) -> Call {
+    Call::new(Method::POST, &["uploads", "bulk", operation], effect).body(body)
 }
 
 fn text(attributes: &Value, key: &str) -> Option<String> {

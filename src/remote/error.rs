@@ -7,6 +7,7 @@
 
 mod codes;
 mod kind;
+mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use serde_json::Value;
 
 pub use kind::ApiErrorKind;
 
+use super::plan::PlanLimit;
 use codes::{Row, row_of};
+use told::Told;
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +53,13 @@ pub struct ApiError {
     pub details: Option<String>,
     /// The service says that it passes.
     pub transient: bool,
-    pub(super) field: Option<String>,
-    pub(super) reason: Option<String>,
-    pub(super) unsure: bool,
-    pub(super) after: Option<Duration>,
+    /// `x-request-id` of the answer: the service's support asks for it.
+    pub request: Option<String>,
+    /// All errors of the answer.
+    told: Vec<Told>,
+    too_large: bool,
+    unsure: bool,
+    after: Option<Duration>,
 }
 
 impl ApiError {
@@ -66,41 +72,79 @@ impl ApiError {
             code: None,
             details: Some(shorten(&details.into())),
             transient: false,
-            field: None,
-            reason: None,
+            request: None,
+            told: Vec::new(),
+            too_large: false,
             unsure: false,
             after: None,
         }
     }
 
-    /// Reads an error answer. `body` is the JSON, or nothing when the body was no JSON:API error (a proxy's page).
+    /// Reads an error answer. `body` is the JSON, or nothing when the body was no JSON. What is not in the API's own
+    /// envelope is not the API's word, whatever its status; only a 429 says the same whoever says it: wait.
     #[must_use]
     pub fn from_answer(status: u16, body: Option<&Value>) -> Self {
-        let attributes = body
-            .and_then(|body| body.get("data"))
-            .and_then(|data| data.as_array().map_or(Some(data), |all| all.first()))
-            .and_then(|error| error.get("attributes"));
-        let code = attributes.and_then(|a| a.get("code")).and_then(Value::as_str).map(str::to_owned);
-        let details = attributes.and_then(|a| a.get("details")).filter(|d| !is_empty(d));
-        let text = |key: &str| details.and_then(|d| d.get(key)).and_then(Value::as_str).map(str::to_owned);
-        let kind = match code.as_deref().map(row_of) {
-            Some(Some(row)) => row.kind,
-            Some(None) => ApiErrorKind::of_status(status),
-            // "It is gone" must be the API's own word: a proxy's 404 page must not look like an editor's deletion.
-            None if matches!(status, 404 | 410) => ApiErrorKind::Garbled,
-            None => ApiErrorKind::of_status(status),
-        };
-        Self {
-            kind,
-            status: Some(status),
-            details: details.map(|d| shorten(&plain(d))),
-            transient: attributes.and_then(|a| a.get("transient")).and_then(Value::as_bool).unwrap_or(false),
-            field: text("field"),
-            reason: text("code"),
-            code,
-            unsure: false,
-            after: None,
+        let told = body.map(told::read).unwrap_or_default();
+        match told::main(&told) {
+            None if status == 429 => Self::of_status(status),
+            None => Self::not_the_apis(status, "with something that is not the API's"),
+            Some(_) => Self::of_told(status, told),
         }
+    }
+
+    /// Reads what a job says that it failed with. That is the API's own word also where it is in no envelope.
+    pub(super) fn of_job(status: u16, payload: &Value) -> Self {
+        let told = told::read(payload);
+        if told.is_empty() { Self::of_status(status) } else { Self::of_told(status, told) }
+    }
+
+    /// Whether a document is an error in the API's own envelope.
+    pub(super) fn is_envelope(document: &Value) -> bool {
+        !told::read(document).is_empty()
+    }
+
+    /// Something answered in the API's place. `nature`: with what.
+    pub(super) fn not_the_apis(status: u16, nature: &str) -> Self {
+        Self { status: Some(status), ..Self::new(ApiErrorKind::Between, nature) }
+    }
+
+    /// A good answer that is larger than any of the API's.
+    pub(super) fn too_large(status: u16) -> Self {
+        let error = Self::new(ApiErrorKind::Garbled, "it is larger than 8 MB");
+        Self { status: Some(status), too_large: true, ..error }
+    }
+
+    fn of_status(status: u16) -> Self {
+        Self { status: Some(status), details: None, ..Self::new(ApiErrorKind::of_status(status), "") }
+    }
+
+    fn of_told(status: u16, told: Vec<Told>) -> Self {
+        let main = told::main(&told);
+        Self {
+            kind: main.and_then(|told| row_of(&told.code)).map_or(ApiErrorKind::of_status(status), |row| row.kind),
+            code: main.map(|told| told.code.clone()),
+            details: told::details(&told),
+            // What passes does not help where something else does not.
+            transient: told.iter().all(|told| told.transient),
+            told,
+            ..Self::of_status(status)
+        }
+    }
+
+    pub(super) fn of_request(mut self, request: Option<String>) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Takes a secret out of what is told.
+    pub(super) fn without(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            let texts = self.told.iter_mut().flat_map(Told::texts);
+            for text in texts.chain(self.details.as_mut()).chain(self.code.as_mut()).chain(self.request.as_mut()) {
+                *text = text.replace(secret, "…");
+            }
+        }
+        self
     }
 
     pub(super) fn made_unsure(mut self) -> Self {
@@ -132,18 +176,24 @@ impl ApiError {
 
     /// The service does not take the path of an uploaded file.
     fn refuses_the_upload(&self) -> bool {
-        self.code.as_deref() == Some("INVALID_FIELD") && self.field.as_deref() == Some("path")
+        self.told.iter().any(|told| told.code == "INVALID_FIELD" && told.field.as_deref() == Some("path"))
     }
 
     /// Whether the other files are stopped by it too.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        if let Some(row) = self.row() {
-            // Minutes of video are a limit of their own: pictures still go.
-            let of_video = row.kind == ApiErrorKind::Plan && self.details.as_deref().is_some_and(|d| d.contains("mux"));
-            return if of_video { Scope::File } else { row.scope };
+        if let Some(limit) = self.plan_limit() {
+            // Only without calls nothing can be done any more: where files are too large or too many, the rest goes on.
+            return if limit == PlanLimit::Calls { Scope::All } else { Scope::File };
         }
-        self.kind.scope()
+        if let Some(row) = self.row() {
+            return row.scope;
+        }
+        match (self.kind, self.status) {
+            // A login page, a dead gateway: it answers every call so.
+            (ApiErrorKind::Between, Some(401 | 407 | 408 | 421 | 431 | 451 | 300..=399 | 500..)) => Scope::All,
+            (kind, _) => kind.scope(),
+        }
     }
 
     /// What to do about it.
@@ -158,6 +208,9 @@ impl ApiError {
         if let Some(row) = self.row() {
             return row.advice;
         }
+        if self.kind == ApiErrorKind::Between && self.status == Some(407) {
+            return "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); it is tried again";
+        }
         self.kind.advice()
     }
 
@@ -167,12 +220,28 @@ impl ApiError {
         self.unsure
     }
 
-    /// The client-made id is taken already.
+    /// The client-made id is taken already. The service's code for that is unconfirmed: whatever is wrong with the field
+    /// `id` but its form, and a code that speaks of something taken and names no other field, says so.
     #[must_use]
     pub fn is_uniqueness_of_id(&self) -> bool {
-        self.code.as_deref() == Some("INVALID_FIELD")
-            && self.field.as_deref() == Some("id")
-            && self.reason.as_deref() == Some("VALIDATION_UNIQUENESS")
+        let says = |text: &str| ["UNIQ", "TAKEN", "DUPLICATE", "ALREADY"].iter().any(|word| text.contains(word));
+        let is_form = |reason: &str| reason.contains("FORMAT") || reason.contains("INVALID");
+        self.told.iter().any(|told| match told.field.as_deref() {
+            Some("id") => told.reason.as_deref().is_some_and(|reason| says(reason) || !is_form(reason)),
+            Some(_) => false,
+            None => row_of(&told.code).is_none() && says(&told.code),
+        })
+    }
+
+    /// Whether a create that was refused so may have been refused because its id is taken: only a look at the id tells.
+    #[must_use]
+    pub fn may_be_of_the_id(&self) -> bool {
+        let kind = match self.row() {
+            Some(row) => row.kind,
+            None if self.status.is_some_and(|status| (400..500).contains(&status)) => ApiErrorKind::Invalid,
+            None => self.kind,
+        };
+        !self.unsure && matches!(kind, ApiErrorKind::Invalid | ApiErrorKind::Concurrent) && !self.told.is_empty()
     }
 
     /// Something else has the name or place that was asked for.
@@ -183,14 +252,57 @@ impl ApiError {
             ["unique", "already", "taken", "duplicate"].iter().any(|word| details.contains(word))
         };
         self.kind == ApiErrorKind::Invalid
-            && (self.reason.as_deref() == Some("VALIDATION_UNIQUENESS") || self.details.as_ref().is_some_and(says))
+            && (self.told.iter().any(|told| told.reason.as_deref() == Some("VALIDATION_UNIQUENESS"))
+                || self.details.as_ref().is_some_and(says))
+    }
+
+    /// The limit of the plan that is reached, when it is one.
+    #[must_use]
+    pub fn plan_limit(&self) -> Option<PlanLimit> {
+        let name = || self.told.iter().find_map(|told| told.limit.as_deref());
+        (self.kind == ApiErrorKind::Plan).then(|| PlanLimit::of(name()))
     }
 
     /// The collection does not exist.
     #[must_use]
     pub fn is_about_collection(&self) -> bool {
         self.kind == ApiErrorKind::Invalid
-            && self.field.as_deref().is_some_and(|field| field.contains("upload_collection"))
+            && self
+                .told
+                .iter()
+                .any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
+    }
+
+    /// The same upload request without a collection's name may be taken.
+    pub(super) const fn is_about_naming_a_collection(&self) -> bool {
+        matches!(self.kind, ApiErrorKind::Invalid | ApiErrorKind::NotFound | ApiErrorKind::Permission)
+    }
+
+    /// The fields that the service refuses.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().filter_map(|told| told.field.as_deref())
+    }
+
+    /// All codes of the answer: of errors, and of what is wrong with fields.
+    pub(super) fn codes(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().flat_map(|told| [Some(told.code.as_str()), told.reason.as_deref()]).flatten()
+    }
+
+    /// More in one call than the service takes: fewer may do.
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        self.told.iter().any(|told| told.code == "TOO_MANY_OPERATIONS")
+    }
+
+    /// The URL is longer than the service, or something before it, takes.
+    #[must_use]
+    pub fn is_url_too_long(&self) -> bool {
+        self.status == Some(414)
+    }
+
+    /// The answer is larger than what is read: a smaller page may not be.
+    pub(super) const fn is_too_large(&self) -> bool {
+        self.too_large
     }
 
     /// What was asked for does not exist.
@@ -213,19 +325,21 @@ impl ApiError {
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self.kind,
-            ApiErrorKind::Network | ApiErrorKind::Service | ApiErrorKind::Maintenance | ApiErrorKind::Garbled
+            ApiErrorKind::Network
+                | ApiErrorKind::Service
+                | ApiErrorKind::Maintenance
+                | ApiErrorKind::Garbled
+                | ApiErrorKind::Between
         )
     }
 
     /// The metadata may have been sent in the shape that this environment does not take.
     pub(super) fn is_shape_refusal(&self) -> bool {
-        match self.code.as_deref() {
-            Some("INVALID_FORMAT") => true,
-            Some("INVALID_FIELD") => {
-                self.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata"))
-            }
+        self.told.iter().any(|told| match told.code.as_str() {
+            "INVALID_FORMAT" => true,
+            "INVALID_FIELD" => told.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata")),
             _ => false,
-        }
+        })
     }
 
     fn row(&self) -> Option<&'static Row> {
@@ -239,32 +353,14 @@ impl fmt::Display for ApiError {
         if let Some(details) = &self.details {
             write!(f, ": {details}")?;
         }
-        match (self.status, &self.code) {
-            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code})"),
-            (Some(status), None) => write!(f, " (HTTP {status})"),
-            (None, Some(code)) => write!(f, " ({code})"),
-            (None, None) => Ok(()),
-        }
+        let status = self.status.map(|status| format!("HTTP {status}"));
+        let request = self.request.as_ref().map(|id| format!("{REQUEST}{id}"));
+        let parts: Vec<String> = [status, told::codes(&self.told), request].into_iter().flatten().collect();
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(map) => map.is_empty(),
-        Value::String(text) => text.is_empty(),
-        _ => false,
-    }
-}
-
-/// `{"field":"id","code":"X"}` as `field id, code X`.
-fn plain(details: &Value) -> String {
-    let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match details {
-        Value::Object(map) => map.iter().map(|(key, v)| format!("{key} {}", one(v))).collect::<Vec<_>>().join(", "),
-        other => one(other),
-    }
-}
+const REQUEST: &str = "request ";
 
 /// At most 200 characters, on one line, and no query of any URL: that is where signatures are.
 pub(super) fn shorten(text: &str) -> String {
@@ -310,14 +406,14 @@ mod tests {
         use Scope::{All, File};
         let cases = [
             ("INVALID_AUTHORIZATION_HEADER", K::Token, false, All),
-            ("INSUFFICIENT_PERMISSIONS", K::Permission, false, All),
+            ("INSUFFICIENT_PERMISSIONS", K::Permission, false, File),
             ("INVALID_ENVIRONMENT", K::Environment, false, All),
             ("ENVIRONMENT_NOT_READY", K::Maintenance, true, All),
             ("ENVIRONMENT_IN_READ_ONLY_MODE", K::Maintenance, true, All),
             ("MAINTENANCE_MODE", K::Maintenance, true, All),
             ("DEACTIVATED_SITE", K::Project, false, All),
             ("SITE_NOT_READY", K::Maintenance, true, All),
-            ("PLAN_UPGRADE_REQUIRED", K::Plan, false, All),
+            ("PLAN_UPGRADE_REQUIRED", K::Plan, false, File),
             ("RATE_LIMIT_EXCEEDED", K::Throttled, true, All),
             ("SERVICE_UNAVAILABLE", K::Service, true, All),
             ("PLATFORM_SCHEDULED_MAINTENANCE", K::Maintenance, true, All),
@@ -370,6 +466,7 @@ mod tests {
             K::Storage,
             K::Service,
             K::Garbled,
+            K::Between,
             K::Network,
             K::Job,
         ];
@@ -403,9 +500,24 @@ mod tests {
             (302, K::Garbled, Retry::Later, false),
         ];
         for (status, kind, retry, access) in cases {
-            for error in [answer(status, "NEW_CODE", &json!({})), ApiError::from_answer(status, None)] {
-                assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
-            }
+            let error = answer(status, "NEW_CODE", &json!({}));
+            assert_eq!((error.kind, error.retry(), error.is_access()), (kind, retry, access), "{status}");
+            // A job's failure is the API's word in any form.
+            assert_eq!(ApiError::of_job(status, &json!("oops")).kind, kind, "{status}");
+            // In no envelope it is nobody's word, but for "wait".
+            let error = ApiError::from_answer(status, None);
+            let kind = if status == 429 { K::Throttled } else { K::Between };
+            assert_eq!((error.kind, error.retry(), error.is_access()), (kind, Retry::Later, false), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_answers_every_call_in_the_apis_place_stops_all_and_what_dislikes_one_call_stops_that() {
+        for status in [302, 401, 407, 421, 431, 451, 500, 502, 511] {
+            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::All, "{status}");
+        }
+        for status in [400, 403, 404, 413, 422] {
+            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::File, "{status}");
         }
     }
 
@@ -415,19 +527,40 @@ mod tests {
         assert!(answer(404, "NEW_CODE", &json!({})).is_not_found());
         for body in [None, Some(json!({})), Some(json!({"error": "no route"}))] {
             let error = ApiError::from_answer(404, body.as_ref());
-            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Garbled, Retry::Later), "{body:?}");
+            assert_eq!((error.kind, error.retry()), (ApiErrorKind::Between, Retry::Later), "{body:?}");
         }
     }
 
     #[test]
     fn a_taken_id_is_told_from_other_refusals() {
         let taken = answer(422, "INVALID_FIELD", &json!({"field": "id", "code": "VALIDATION_UNIQUENESS"}));
-        assert!(taken.is_uniqueness_of_id());
         assert!(taken.to_string().contains("field id"), "{taken}");
-        for details in [json!({"field": "id"}), json!({"field": "path", "code": "VALIDATION_UNIQUENESS"}), json!("id")]
-        {
-            assert!(!answer(422, "INVALID_FIELD", &details).is_uniqueness_of_id(), "{details}");
+        let says = [
+            ("INVALID_FIELD", json!({"field": "id", "code": "VALIDATION_UNIQUENESS"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "VALIDATION_UNIQUE"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "SOMETHING"})),
+            ("ID_ALREADY_TAKEN", json!({})),
+            ("DUPLICATE_ENTITY", json!(null)),
+        ];
+        for (code, details) in says {
+            let error = answer(422, code, &details);
+            assert!(error.is_uniqueness_of_id() && error.may_be_of_the_id(), "{code} {details}");
         }
+        let others = [
+            ("INVALID_FIELD", json!({"field": "id"})),
+            ("INVALID_FIELD", json!({"field": "id", "code": "INVALID_FORMAT"})),
+            ("INVALID_FIELD", json!({"field": "path", "code": "VALIDATION_UNIQUENESS"})),
+            ("INVALID_FIELD", json!("id")),
+            ("SOMETHING_ELSE", json!({})),
+        ];
+        for (code, details) in others {
+            let error = answer(422, code, &details);
+            assert!(!error.is_uniqueness_of_id() && error.may_be_of_the_id(), "{code} {details}");
+        }
+        for (status, code) in [(403, "INSUFFICIENT_PERMISSIONS"), (402, "PLAN_UPGRADE_REQUIRED"), (503, "X")] {
+            assert!(!answer(status, code, &json!({})).may_be_of_the_id(), "{code}");
+        }
+        assert!(!ApiError::from_answer(403, None).may_be_of_the_id());
     }
 
     #[test]
@@ -437,10 +570,19 @@ mod tests {
     }
 
     #[test]
-    fn a_video_limit_stops_no_pictures() {
-        let of = |limit: &str| answer(402, "PLAN_UPGRADE_REQUIRED", &json!({"limit": limit})).scope();
-        assert_eq!(of("mux_encoding_seconds"), Scope::File);
-        assert_eq!(of("uploadable_bytes"), Scope::All);
+    fn only_a_plan_without_calls_stops_everything() {
+        let of = |limit: &str| answer(402, "PLAN_UPGRADE_REQUIRED", &json!({"limit": limit}));
+        for (limit, plan, scope) in [
+            ("mux_encoding_seconds", PlanLimit::Other, Scope::File),
+            ("maximum_single_upload_bytes", PlanLimit::SingleUpload, Scope::File),
+            ("uploadable_bytes", PlanLimit::Storage, Scope::File),
+            ("cma_api_calls", PlanLimit::Calls, Scope::All),
+        ] {
+            assert_eq!((of(limit).plan_limit(), of(limit).scope()), (Some(plan), scope), "{limit}");
+        }
+        let unnamed = answer(402, "PLAN_UPGRADE_REQUIRED", &json!({}));
+        assert_eq!((unnamed.plan_limit(), unnamed.scope()), (Some(PlanLimit::Other), Scope::File));
+        assert_eq!(answer(422, "INVALID_FIELD", &json!({"limit": "uploadable_bytes"})).plan_limit(), None);
     }
 
     #[test]

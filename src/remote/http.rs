@@ -1,33 +1,34 @@
 //! The one door for all API calls.
 //!
-//! Owns: headers, budget, pacing, sending, reading the answer, retrying what is safe to retry, and following a job
-//! where the caller wants the result. Any call may be answered by a job.
+//! Owns: headers, budget, pacing, and sending again what is safe to send again. One attempt is `attempt`'s, following a job
+//! `follow`'s: any call may be answered by one.
 //! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
 //! Called by: every method of `Remote`.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod attempt;
+mod follow;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Method, Response, Url};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use super::answer::causes;
 use super::bandwidth::Bandwidth;
-use super::error::{ApiError, ApiErrorKind, shorten};
-use super::limit::WINDOW;
-use super::pace::{Pacer, Slot};
+use super::error::{ApiError, ApiErrorKind};
+use super::learned::Learned;
+use super::pace::Pacer;
 use super::permit::{BudgetPermit, CallPermit, NotDone};
 use super::retry::{self, Effect, Failure, Verdict};
 use super::schedule::Latency;
-use super::{Admission, JobId, JobState, Ledger, Options, Timeouts, wire};
+use super::{Admission, JobId, Ledger, Options, Timeouts};
 
-/// An answer larger than this is not one of the API's: 500 uploads with all their metadata are a few MB.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// The longest part of a wait for the owner's leave.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
-const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
 
 /// What all clones of a `Remote` share.
 pub(super) struct Door {
@@ -37,6 +38,9 @@ pub(super) struct Door {
     pub(super) pacer: Arc<Pacer>,
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
+    pub(super) learned: Learned,
+    /// The last upload met a bucket that hung up or sent it elsewhere: the next one listens before it sends.
+    pub(super) wary: AtomicBool,
     ledger: Option<Arc<dyn Ledger>>,
     token: SecretString,
     job_latency: Mutex<Latency>,
@@ -46,6 +50,8 @@ pub(super) struct Door {
     pub(super) bytes_uploaded: AtomicU64,
     /// Seconds; `i64::MIN` before the service told its time.
     pub(super) clock_ahead: AtomicI64,
+    /// It was said that the rate limit's headers are odd.
+    said_odd: AtomicBool,
 }
 
 /// One call.
@@ -57,6 +63,8 @@ pub(super) struct Call {
     pub(super) query: String,
     pub(super) body: Option<Value>,
     pub(super) effect: Effect,
+    /// Whoever says that it is not there says "not yet".
+    may_be_missing: bool,
 }
 
 impl Call {
@@ -66,7 +74,12 @@ impl Call {
 
     pub(super) fn new(method: Method, path: &[&str], effect: Effect) -> Self {
         let path = path.iter().map(|&segment| segment.to_owned()).collect();
-        Self { method, path, query: String::new(), body: None, effect }
+        Self { method, path, query: String::new(), body: None, effect, may_be_missing: false }
+    }
+
+    /// Changes many assets at once: what is too many for it is too many again.
+    fn is_bulk(&self) -> bool {
+        self.path.get(1).is_some_and(|segment| segment == "bulk")
     }
 
     pub(super) fn body(mut self, body: Value) -> Self {
@@ -82,8 +95,8 @@ impl Call {
 
 /// A good answer.
 pub(super) enum Reply {
-    /// The result itself; `Null` when the body was empty.
-    Document(Value),
+    /// The result itself, `Null` when there is none, and the answer's request id.
+    Document(Value, Option<String>),
     /// It comes later.
     Job(JobId),
 }
@@ -130,7 +143,8 @@ impl Door {
         };
         let api = || builder().default_headers(headers.clone());
         // One connection for each upload: over HTTP/2 they would share one flow window.
-        let bucket = || builder().http1_only();
+        // Nothing of a bucket's answer is worth unpacking.
+        let bucket = || builder().http1_only().no_gzip();
         Ok(Self {
             api: build(api, &base)?,
             bucket: build(bucket, &base)?,
@@ -138,6 +152,8 @@ impl Door {
             pacer: options.pacer.unwrap_or_else(|| Pacer::new(options.rate_share)),
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
+            learned: Learned::default(),
+            wary: AtomicBool::new(false),
             ledger: options.ledger,
             token: options.token,
             job_latency: Mutex::new(Latency::default()),
@@ -146,6 +162,7 @@ impl Door {
             retried: AtomicU64::new(0),
             bytes_uploaded: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(i64::MIN),
+            said_odd: AtomicBool::new(false),
         })
     }
 
@@ -215,7 +232,7 @@ impl Door {
     /// As [`Door::result`]; the first attempt has its permit already.
     pub(super) async fn result_from(&self, call: &Call, permit: Option<CallPermit>) -> Result<Value, ApiError> {
         match self.send_from(call, permit).await? {
-            Reply::Document(document) => Ok(document),
+            Reply::Document(document, _) => Ok(document),
             Reply::Job(job) => self.follow(&job, call.effect).await,
         }
     }
@@ -223,7 +240,7 @@ impl Door {
     /// As [`Door::send_once`], and follows its job to the result.
     pub(super) async fn result_once(&self, call: &Call, permit: CallPermit) -> Result<Value, NotDone> {
         match self.send_once(call, permit).await? {
-            Reply::Document(document) => Ok(document),
+            Reply::Document(document, _) => Ok(document),
             Reply::Job(job) => Ok(self.follow(&job, call.effect).await?),
         }
     }
@@ -237,58 +254,6 @@ impl Door {
     /// Waits until that call may go out.
     pub(super) async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
         budget.call(self.pacer.slot().await)
-    }
-
-    /// Waits for a job and gives its payload.
-    async fn follow(&self, job: &JobId, effect: Effect) -> Result<Value, ApiError> {
-        let start = Instant::now();
-        // What the service took on may still happen when we stop looking.
-        let unsure = |error: ApiError| if effect == Effect::Once { error.made_unsure() } else { error };
-        for asked in 0.. {
-            let wait = self.latency().wait(asked, start.elapsed());
-            tokio::time::sleep(wait).await;
-            match self.job_payload(job).await.map_err(unsure)? {
-                Some(Ok(payload)) => {
-                    self.latency().learn(start.elapsed(), wait);
-                    return Ok(payload);
-                }
-                Some(Err(error)) => return Err(error),
-                None if start.elapsed() >= self.timeouts.job => break,
-                None => {}
-            }
-        }
-        let text = format!("still running after {} s", self.timeouts.job.as_secs());
-        Err(unsure(ApiError::new(ApiErrorKind::Job, text)))
-    }
-
-    /// Asks once for a job's result: nothing while it runs, then the payload or the job's own error.
-    async fn job_payload(&self, job: &JobId) -> Result<Option<Result<Value, ApiError>>, ApiError> {
-        let document = match self.send(&Call::get(&["job-results", job.as_str()])).await {
-            Ok(Reply::Document(document)) => document,
-            Ok(Reply::Job(_)) => return Ok(None),
-            // Here a 404 of any kind means "not yet"; waiting has an end of its own.
-            Err(error) if error.status == Some(404) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (status, payload) = wire::job_result(&document)?;
-        let good = (200..300).contains(&status);
-        Ok(Some(if good { Ok(payload) } else { Err(ApiError::from_answer(status, Some(&payload))) }))
-    }
-
-    /// Asks once how a job stands.
-    pub(super) async fn job_state(&self, job: &JobId) -> Result<JobState, ApiError> {
-        Ok(match self.job_payload(job).await? {
-            None => JobState::Pending,
-            Some(Err(error)) => JobState::Failed(error),
-            Some(Ok(payload)) => match payload.get("data") {
-                Some(Value::Object(_)) => JobState::Done(Some(Box::new(wire::asset(&payload)?))),
-                _ => JobState::Done(None),
-            },
-        })
-    }
-
-    fn latency(&self) -> std::sync::MutexGuard<'_, Latency> {
-        self.job_latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the owner's leave.
@@ -305,133 +270,6 @@ impl Door {
             }
         }
     }
-
-    /// One attempt. The outer error is ours alone (budget): nothing was sent.
-    async fn attempt(&self, call: &Call, permit: Option<CallPermit>) -> Result<Result<Reply, Attempt>, ApiError> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(&call.path);
-        }
-        url.set_query((!call.query.is_empty()).then_some(call.query.as_str()));
-        let mut request = self.api.request(call.method.clone(), url).timeout(self.timeouts.call);
-        if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, JSON_API).body(body.to_string());
-        }
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.call_permit(self.budget_permit().await?).await,
-        };
-        let slot = permit.used();
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let start = Instant::now();
-        let failed = |failure, error| Ok(Err(Attempt { failure, error, took: start.elapsed() }));
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                if !(error.is_connect() || error.is_builder()) {
-                    return failed(Failure::Lost, network_error(error));
-                }
-                // A dead line must not eat up the month.
-                self.requests.fetch_sub(1, Ordering::Relaxed);
-                if let Some(ledger) = &self.ledger {
-                    ledger.give_back();
-                }
-                return failed(Failure::NotSent, network_error(error));
-            }
-        };
-        self.note_clock(&response);
-        let status = response.status().as_u16();
-        let reset = self.settle_slot(slot, &response);
-        let bytes = match read_body(response).await {
-            Ok(bytes) => bytes,
-            // A refusal is one, even when the reason was cut off.
-            Err(_) if status == 429 || (300..500).contains(&status) => Vec::new(),
-            Err(error) => return failed(Failure::Lost, error),
-        };
-        let json = serde_json::from_slice::<Value>(&bytes).ok();
-        if (200..300).contains(&status) {
-            let document = match json {
-                Some(document) => document,
-                None if bytes.is_empty() => Value::Null,
-                None => {
-                    let error = ApiError::new(ApiErrorKind::Garbled, "the body is no JSON");
-                    return failed(Failure::Garbled, ApiError { status: Some(status), ..error });
-                }
-            };
-            let job = wire::job_id(&document).map(JobId::new);
-            return Ok(Ok(job.map_or(Reply::Document(document), Reply::Job)));
-        }
-        let mut error = ApiError::from_answer(status, json.as_ref());
-        // A server that quotes what it refuses must not put the token into our report.
-        let token = self.token.expose_secret().trim();
-        if let Some(details) = error.details.as_mut().filter(|details| !token.is_empty() && details.contains(token)) {
-            *details = details.replace(token, "…");
-        }
-        if status == 429 {
-            return failed(Failure::TooMany, error.wait(reset));
-        }
-        // Named so by the facts, whether or not the answer says `transient`.
-        let transient = error.transient || error.kind == ApiErrorKind::Concurrent && error.code.is_some();
-        failed(Failure::Refused { status, transient }, error)
-    }
-
-    fn note_clock(&self, response: &Response) {
-        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
-        if let Some(theirs) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) {
-            let ahead = jiff::Timestamp::now().as_second() - theirs.timestamp().as_second();
-            self.clock_ahead.store(ahead, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells the pacer what the headers say; gives the time a 429 asks for.
-    fn settle_slot(&self, slot: Slot, response: &Response) -> Duration {
-        let number = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
-        let limit = number("x-ratelimit-limit");
-        if response.status().as_u16() == 429 {
-            self.throttled.fetch_add(1, Ordering::Relaxed);
-            let told = number("x-ratelimit-reset").or_else(|| number(RETRY_AFTER.as_str()));
-            // An hour bounds nonsense.
-            let reset = told.map_or(WINDOW, |seconds| Duration::from_secs(u64::from(seconds.min(3600))));
-            slot.refused(reset, limit);
-            return reset;
-        }
-        slot.answered(limit, number("x-ratelimit-remaining"));
-        Duration::ZERO
-    }
-}
-
-async fn read_body(mut response: Response) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(network_error)? {
-        if bytes.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(ApiError::new(ApiErrorKind::Garbled, "the body is larger than any answer of the API"));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-/// The chain of causes, without the URL.
-pub(super) fn network_error(error: reqwest::Error) -> ApiError {
-    ApiError::new(ApiErrorKind::Network, causes(error))
-}
-
-/// What a failed request says, innermost causes last, without its URL.
-pub(super) fn causes(error: reqwest::Error) -> String {
-    if error.is_timeout() && !error.is_connect() {
-        return "no answer in time".into();
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    shorten(&text)
 }
 
 /// Over loopback without TLS the machine's certificates are not read: that takes longer than all else.

@@ -26,6 +26,12 @@ const STRAGGLER: Duration = Duration::from_secs(2);
 const SAMPLE: Duration = Duration::from_secs(8);
 /// Job results asked for at the same time.
 const JOBS_AT_ONCE: usize = 4;
+/// The pause after a question that could not be answered; each more in a row doubles it, up to the longest.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After a listing that showed nothing of what it asked for, no other for so long; each more in a row doubles it.
+const VAIN_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_VAIN_PAUSE: Duration = Duration::from_secs(5);
 
 /// What shows that a change is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +128,28 @@ pub struct JobFollower {
     give_up: Duration,
     sample_after: Option<Instant>,
     sample_pause: Duration,
+    lists: Holdup,
+    jobs: Holdup,
+    vain: Holdup,
+}
+
+/// For how long a kind of question is not asked at all: what failed for one would fail for the next.
+#[derive(Debug, Default)]
+struct Holdup {
+    until: Option<Instant>,
+    failed: u32,
+}
+
+impl Holdup {
+    fn failed(&mut self, now: Instant, first: Duration, longest: Duration) {
+        let pause = first.saturating_mul(1 << self.failed.min(16)).min(longest);
+        self.failed = self.failed.saturating_add(1);
+        self.until = Some(now + pause);
+    }
+
+    fn over(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl JobFollower {
@@ -135,6 +163,9 @@ impl JobFollower {
             give_up,
             sample_after: None,
             sample_pause: STRAGGLER,
+            lists: Holdup::default(),
+            jobs: Holdup::default(),
+            vain: Holdup::default(),
         }
     }
 
@@ -198,6 +229,7 @@ impl JobFollower {
     pub fn listed(&mut self, asked: &[UploadId], found: Vec<Asset>, now: Instant) -> Vec<Confirmed> {
         let mut found: HashMap<_, _> = found.into_iter().map(|asset| (asset.id.clone(), asset)).collect();
         self.visibility.fade();
+        self.lists.over();
         let pause = self.visibility.likely() / 4;
         let mut confirmed = Vec::new();
         for id in asked {
@@ -218,21 +250,28 @@ impl JobFollower {
             }
         }
         self.visibility.learn();
+        if confirmed.is_empty() {
+            self.vain.failed(now, VAIN_PAUSE, LONGEST_VAIN_PAUSE);
+        } else {
+            self.vain.over();
+        }
         confirmed
     }
 
     /// The listing could not be had.
     pub fn list_failed(&mut self, asked: &[UploadId], now: Instant) {
+        self.lists.failed(now, PAUSE, LONGEST_PAUSE);
         for id in asked {
             if let Some(outstanding) = self.outstanding.get_mut(id) {
                 outstanding.listing_since = None;
-                outstanding.list_after = now + Duration::from_secs(1);
+                outstanding.list_after = now + PAUSE;
             }
         }
     }
 
     /// A job's result was asked for.
     pub fn job_answer(&mut self, id: &UploadId, state: JobState, now: Instant) -> Resolved {
+        self.jobs.over();
         let Some(outstanding) = self.outstanding.get_mut(id) else { return Resolved::Unknown };
         outstanding.asking_job = false;
         let age = now.saturating_duration_since(outstanding.submitted);
@@ -270,9 +309,10 @@ impl JobFollower {
 
     /// A job's result could not be had.
     pub fn job_unanswered(&mut self, id: &UploadId, now: Instant) {
+        self.jobs.failed(now, PAUSE, LONGEST_PAUSE);
         if let Some(outstanding) = self.outstanding.get_mut(id) {
             outstanding.asking_job = false;
-            outstanding.job_after = now + Duration::from_secs(1);
+            outstanding.job_after = now + PAUSE;
         }
     }
 
@@ -305,7 +345,8 @@ impl JobFollower {
                 // Everything is late: that is the service, not this one. The oldest is asked for as a sample.
                 (o.submitted + late.min(SAMPLE)).max(self.sample_after.unwrap_or(o.submitted))
             };
-            let candidate = (at.max(o.job_after), o.submitted, id.clone());
+            let at = at.max(o.job_after).max(self.jobs.until.unwrap_or(at));
+            let candidate = (at, o.submitted, id.clone());
             if due.as_ref().is_none_or(|first| candidate < *first) {
                 due = Some(candidate);
             }
@@ -321,8 +362,13 @@ impl JobFollower {
         (None, job.map(|job| (id, job)))
     }
 
-    /// When a listing is worth its call.
+    /// When a listing is worth its call, and may be asked for.
     fn list_due(&self, now: Instant, flush: bool) -> Option<Instant> {
+        let at = self.list_worth(now, flush)?;
+        Some([self.lists.until, self.vain.until].into_iter().flatten().fold(at, Instant::max))
+    }
+
+    fn list_worth(&self, now: Instant, flush: bool) -> Option<Instant> {
         let likely = self.visibility.likely();
         let listable = || self.outstanding.values().filter(|o| o.expect != Expect::JobDone);
         if listable().any(|o| o.listing_since.is_some()) {
@@ -353,14 +399,15 @@ impl JobFollower {
             .outstanding
             .iter_mut()
             .filter(|(_, o)| o.expect != Expect::JobDone)
-            .map(|(id, o)| (o.submitted, id.clone(), o))
+            // Those whose turn it is not go last: asked for again and again, they would keep the others from being asked.
+            .map(|(id, o)| (o.list_after > now, o.submitted, id.clone(), o))
             .collect();
-        batch.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        batch.sort_unstable_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
         batch.truncate(self.max_ids);
-        for (_, _, outstanding) in &mut batch {
+        for (_, _, _, outstanding) in &mut batch {
             outstanding.listing_since = Some(now);
         }
-        batch.into_iter().map(|(_, id, _)| id).collect()
+        batch.into_iter().map(|(_, _, id, _)| id).collect()
     }
 }
 
@@ -548,5 +595,54 @@ mod tests {
         let confirmed = follower.listed(&ids, Vec::new(), at + Duration::from_secs(2));
         assert_eq!(confirmed, [Confirmed { id: id(1), asset: None }]);
         assert!(follower.is_empty());
+    }
+
+    /// Each question fails at once; what is asked in `minutes` with so many outstanding.
+    fn asked_in_vain(count: usize, minutes: u64, flush: bool, fails: bool) -> (usize, Duration) {
+        let base = Instant::now();
+        let mut follower = JobFollower::new(300, Duration::from_secs(100_000));
+        for n in 0..count {
+            follower.submitted(id(n), Some(JobId::new("j")), Expect::Md5(Md5::of(b"x")), base + MS(n as u64));
+        }
+        let (mut now, mut asked, mut last, mut longest) = (base, 0, base, Duration::ZERO);
+        while now < base + Duration::from_secs(60 * minutes) {
+            let ask = follower.next(now, flush);
+            if matches!(ask, Ask::ListIds(_) | Ask::JobResult(..)) {
+                asked += 1;
+                longest = longest.max(now - last);
+                last = now;
+                assert!(asked < 100_000, "a loop without a pause");
+            }
+            match ask {
+                Ask::ListIds(ids) if fails => follower.list_failed(&ids, now),
+                Ask::ListIds(ids) => drop(follower.listed(&ids, Vec::new(), now)),
+                Ask::JobResult(id, _) if fails => follower.job_unanswered(&id, now),
+                Ask::JobResult(id, _) => drop(follower.job_answer(&id, JobState::Pending, now)),
+                Ask::WaitUntil(at) => now = at.max(now + MS(1)),
+                Ask::GaveUp(_) | Ask::Idle => break,
+            }
+        }
+        (asked, longest)
+    }
+
+    #[test]
+    fn what_fails_is_asked_again_after_pauses_that_grow() {
+        for flush in [true, false] {
+            for count in [1, 40, 301, 1000, 5000] {
+                let (asked, longest) = asked_in_vain(count, 30, flush, true);
+                assert!(asked < 150, "{count} outstanding, flush {flush}: {asked} questions in half an hour");
+                assert!(longest >= Duration::from_secs(30), "{count} {flush}: {longest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_show_is_asked_again_after_pauses() {
+        for flush in [true, false] {
+            for count in [1, 301, 1000, 5000] {
+                let (asked, _) = asked_in_vain(count, 10, flush, false);
+                assert!(asked < 6 * 60, "{count} outstanding, flush {flush}: {asked} questions in ten minutes");
+            }
+        }
     }
 }

@@ -29,8 +29,10 @@ pub(super) enum Failure {
     NotSent,
     /// Sent, at least in part, and no whole answer came.
     Lost,
-    /// A success status with a body that is not the API's.
-    Garbled,
+    /// An answer that is not the API's, whatever its status: what became of the call is not known.
+    NotTheApis,
+    /// A good answer that is larger than any of the API's: it would be again.
+    TooLarge,
     /// 429: counted, not executed.
     TooMany,
     /// Any other answer outside 2xx.
@@ -65,8 +67,12 @@ pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
         Failure::NotSent => Verdict::Again,
         Failure::TooMany => Verdict::AgainPaced,
         Failure::Refused { transient: true, .. } => Verdict::Again,
-        Failure::Lost | Failure::Garbled | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
-        // A redirect or a proxy's refusal: the API did not act on it.
+        Failure::Lost | Failure::NotTheApis | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
+        Failure::TooLarge => match effect {
+            Effect::Repeatable => Verdict::Fail,
+            Effect::Once => Verdict::FailUnsure,
+        },
+        // The API's own refusal: it did not act on it.
         Failure::Refused { .. } => Verdict::Fail,
     }
 }
@@ -87,7 +93,8 @@ mod tests {
         let cases = [
             (Failure::NotSent, Again, Again),
             (Failure::Lost, Again, FailUnsure),
-            (Failure::Garbled, Again, FailUnsure),
+            (Failure::NotTheApis, Again, FailUnsure),
+            (Failure::TooLarge, Fail, FailUnsure),
             (Failure::TooMany, AgainPaced, AgainPaced),
             (refused(500, false), Again, FailUnsure),
             (refused(502, false), Again, FailUnsure),

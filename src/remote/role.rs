@@ -4,6 +4,8 @@
 //! types: `meta.final_permissions` has what is inherited, too; older answers have only the role's own attributes.
 //! Called by: `doctor`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::http::Call;
@@ -30,6 +32,10 @@ struct Rule {
     environment: Option<String>,
     /// It is about some collections or creators only.
     partial: bool,
+    /// The one collection that it is about.
+    collection: Option<String>,
+    /// It is about what the token itself made.
+    own: bool,
 }
 
 /// Whether an action is allowed.
@@ -53,6 +59,8 @@ impl Role {
             for rule in member(list).as_array().into_iter().flatten() {
                 let text = |name: &str| rule[name].as_str().unwrap_or_default().to_owned();
                 rules.push(Rule {
+                    collection: rule["upload_collection"].as_str().map(str::to_owned),
+                    own: rule["on_creator"].as_str() == Some("self"),
                     allows,
                     action: text("action"),
                     environment: rule["environment"].as_str().map(str::to_owned),
@@ -83,6 +91,36 @@ impl Role {
             Allowed::Partly
         } else {
             Allowed::Yes
+        }
+    }
+}
+
+/// What an action that is allowed in part is allowed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Only in these collections, by id; none: in all, and outside of any.
+    pub collections: BTreeSet<String>,
+    /// Only on assets that the token itself made.
+    pub own: bool,
+    /// Not in these collections.
+    pub without: BTreeSet<String>,
+}
+
+impl Role {
+    /// On what the role allows `action` in `environment`.
+    #[must_use]
+    pub fn extent(&self, action: &str, environment: &str) -> Extent {
+        let about = |rule: &&Rule| {
+            (rule.action == action || rule.action == "all")
+                && rule.environment.as_deref().is_none_or(|name| name == environment)
+        };
+        let (grants, denials): (Vec<&Rule>, Vec<&Rule>) = self.rules.iter().filter(about).partition(|rule| rule.allows);
+        let collections = |rules: &[&Rule]| rules.iter().filter_map(|rule| rule.collection.clone()).collect();
+        let everywhere = grants.iter().any(|rule| rule.collection.is_none());
+        Extent {
+            collections: if everywhere { BTreeSet::new() } else { collections(&grants) },
+            own: !grants.is_empty() && grants.iter().all(|rule| rule.own),
+            without: collections(&denials),
         }
     }
 }
@@ -147,6 +185,9 @@ mod tests {
             assert_eq!(role.allows(action, "main"), expected, "{action}");
         }
         assert!(role.manages_collections);
+        assert_eq!(role.extent("create", "main").collections, BTreeSet::from(["c1".to_owned()]));
+        let update = role.extent("update", "main");
+        assert!(update.collections.is_empty() && update.without.contains("c1") && !update.own, "{update:?}");
     }
 
     #[test]

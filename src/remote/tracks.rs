@@ -63,14 +63,14 @@ impl ApiError {
     /// for that: it is no refusal of what was sent, and none that names another reason.
     #[must_use]
     pub fn is_too_early(&self) -> bool {
-        let about_track = self.field.as_deref().is_some_and(|field| SENT.contains(&field));
+        let about_track = self.fields().any(|field| SENT.contains(&field));
         self.kind == ApiErrorKind::Invalid && !about_track && !self.refuses_tracks_for_good() && !self.is_taken()
     }
 
     /// Whether the video can have no tracks whatever is sent.
     #[must_use]
     pub fn refuses_tracks_for_good(&self) -> bool {
-        [&self.code, &self.reason].into_iter().flatten().any(|code| FOR_GOOD.contains(&code.as_str()))
+        self.codes().any(|code| FOR_GOOD.contains(&code))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sending one file's bytes to the bucket.
 //!
 //! Owns: the exact length, the digest taken while sending, the watch for a stalled line, and the proof that what was
-//! sent is one whole state of the file.
+//! sent is one whole state of the file; where a bucket may send it on to, and which headers a ticket may ask for.
 //! Never does: API calls (the ticket comes from one), retrying, sending the API token to the bucket.
 //! Called by: `Remote::put_file`.
 //!
@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{self, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
@@ -30,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::Md5;
 
+use super::answer::{self, Body as Answer, LARGEST_ERROR, causes};
 use super::error::shorten;
-use super::http::{Door, causes, is_loopback};
+use super::http::{Door, is_loopback};
 
 /// Chunks read ahead of the line.
 const READ_AHEAD: usize = 3;
@@ -41,6 +42,27 @@ const HELD_BACK: u64 = 4 * 1024 * 1024;
 const SLOWEST_LINE: u64 = 16 * 1024;
 /// How often a line that does not move is looked at before it counts as stalled.
 const LOOKS: u32 = 16;
+/// Places a bucket may send a file on to, one after the other.
+const HOPS: usize = 3;
+/// How long a bucket that hung up in mid-body before, or sent a file elsewhere, may say so before the bytes go.
+const LISTEN: Duration = Duration::from_secs(1);
+/// What rules the connection, or whose it is, is no ticket's to say.
+const NOT_THE_TICKETS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    CONTENT_LENGTH,
+    header::COOKIE,
+    header::EXPECT,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ACCEPT_ENCODING,
+];
+/// The same, without a name in the standard.
+const NOR_THESE: [&str; 2] = ["keep-alive", "proxy-connection"];
 
 /// Where and how to put a file's bytes; from `Remote::upload_request`. Short-lived (recorded: 900 s).
 #[derive(Clone)]
@@ -130,6 +152,12 @@ impl SendError {
         matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
     }
 
+    /// The bucket takes no file of this size.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Refused { status: Some(400 | 413), details } if details.contains("EntityTooLarge"))
+    }
+
     /// Whether trying again later can help: everything may pass, also a disk that cannot be read.
     #[must_use]
     pub const fn heals(&self) -> bool {
@@ -179,15 +207,55 @@ impl Door {
         file: FileToSend<'_>,
         cancel: &CancellationToken,
     ) -> Result<Sent, SendError> {
-        let url = Url::parse(ticket.url.expose_secret())
+        let mut url = Url::parse(ticket.url.expose_secret())
             .map_err(|_| SendError::Network("the upload request's URL is no URL".into()))?;
-        if url.scheme() != "https" && !is_loopback(&url) {
+        if !self.may_take(&url) {
             return Err(SendError::Network("the upload request's URL is not https".into()));
         }
         let headers = headers_of(ticket, &file)?;
+        for hops in 0..=HOPS {
+            let (status, location) = match self.put_at(url.clone(), headers.clone(), &file, cancel).await {
+                Ok(Put::Done(sent)) => {
+                    self.wary.store(hops > 0, Ordering::Relaxed);
+                    self.bytes_uploaded.fetch_add(sent.bytes, Ordering::Relaxed);
+                    return Ok(sent);
+                }
+                Ok(Put::Elsewhere(status, location)) => (status, location),
+                Err(error) => {
+                    if matches!(error, SendError::Refused { status: None, .. }) {
+                        self.wary.store(true, Ordering::Relaxed);
+                    }
+                    return Err(error);
+                }
+            };
+            let next = url.join(&location).ok().filter(|next| !location.is_empty() && self.may_take(next));
+            url = next.ok_or_else(|| SendError::Refused {
+                status: Some(status),
+                details: "it sends the file to a place that is not https".into(),
+            })?;
+        }
+        Err(SendError::Refused { status: None, details: "it sends the file from place to place".into() })
+    }
+
+    /// Whether a file may go there: over TLS, or within this machine when the API is here as well.
+    fn may_take(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => is_loopback(url) && is_loopback(&self.base),
+            _ => false,
+        }
+    }
+
+    async fn put_at(
+        &self,
+        url: Url,
+        headers: HeaderMap,
+        file: &FileToSend<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Put, SendError> {
         let progress = Arc::new(Progress::default());
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        let (open, size, chunk) = (file.open, file.size, self.bandwidth.chunk());
+        let (open, size, chunk) = (Arc::clone(&file.open), file.size, self.bandwidth.chunk());
         let reader = tokio::task::spawn_blocking(move || reader::read_through(&open, size, chunk, &sender));
         let body = SizedBody { chunks: self.paced(chunks, &progress), left: size };
         let request = self.bucket.put(url).headers(headers).body(reqwest::Body::wrap(body));
@@ -206,8 +274,18 @@ impl Door {
             Err(error) => return Err(joined(reader).await.err().unwrap_or(error)),
         };
         let status = response.status().as_u16();
+        if matches!(status, 307 | 308)
+            && let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok())
+        {
+            return Ok(Put::Elsewhere(status, location.trim().to_owned()));
+        }
         if !(200..300).contains(&status) {
             return Err(refusal(response).await);
+        }
+        let page = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if page {
+            let details = "something between us and the bucket answers, with a web page".into();
+            return Err(SendError::Refused { status: Some(status), details });
         }
         let early = || SendError::Refused { status: Some(status), details: "it answered before the end".into() };
         if progress.handed() != size {
@@ -217,8 +295,7 @@ impl Door {
         if let Some(etag) = response.headers().get(ETAG).and_then(|value| value.to_str().ok()) {
             check_etag(etag, md5)?;
         }
-        self.bytes_uploaded.fetch_add(size, Ordering::Relaxed);
-        Ok(Sent { md5, bytes: size })
+        Ok(Put::Done(Sent { md5, bytes: size }))
     }
 
     /// The reader's chunks, at the pace of the bandwidth cap.
@@ -227,10 +304,16 @@ impl Door {
         let progress = Arc::clone(progress);
         // More often than the watch for a stall looks.
         let sign = (self.timeouts.stall / LOOKS / 2).min(Duration::from_secs(1));
+        // Its no often comes before it has read the body, and is lost when it hangs up on bytes under way.
+        let listen = if self.wary.load(Ordering::Relaxed) { LISTEN } else { Duration::ZERO };
         Box::pin(futures_util::stream::unfold(chunks, move |mut chunks| {
             let bandwidth = Arc::clone(&bandwidth);
             let progress = Arc::clone(&progress);
             async move {
+                if progress.handed() == 0 && !listen.is_zero() {
+                    tokio::time::sleep(listen).await;
+                    progress.touch();
+                }
                 let chunk = chunks.recv().await?;
                 if let Ok(bytes) = &chunk {
                     let pass = bandwidth.pass(bytes.len() as u64);
@@ -246,6 +329,13 @@ impl Door {
             }
         }))
     }
+}
+
+/// How one put ended.
+enum Put {
+    Done(Sent),
+    /// The bucket wants the file elsewhere: its status, and where.
+    Elsewhere(u16, String),
 }
 
 type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>>;
@@ -314,7 +404,7 @@ fn headers_of(ticket: &UploadTicket, file: &FileToSend<'_>) -> Result<HeaderMap,
     // The ticket's own headers win: they are part of its signature.
     for (name, value) in &ticket.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(error.to_string()))?;
-        if name == reqwest::header::AUTHORIZATION || name == CONTENT_LENGTH {
+        if NOT_THE_TICKETS.contains(&name) || NOR_THESE.contains(&name.as_str()) {
             continue;
         }
         let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|error| bad(error.to_string()))?;
@@ -341,9 +431,12 @@ async fn refusal(response: Response) -> SendError {
         408 | 500.. => return SendError::Network(format!("HTTP {status}")),
         _ => {}
     }
-    let text = tokio::time::timeout(Duration::from_secs(2), response.text()).await;
-    let text = text.ok().and_then(Result::ok).unwrap_or_default();
-    SendError::Refused { status: Some(status), details: s3_code(&text) }
+    let body = tokio::time::timeout(Duration::from_secs(2), answer::read(response, LARGEST_ERROR)).await;
+    let body = match body {
+        Ok(Ok(Answer::Whole(bytes) | Answer::Cut(bytes))) => bytes,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
+    SendError::Refused { status: Some(status), details: s3_code(&String::from_utf8_lossy(&body)) }
 }
 
 /// The `<Code>` of an S3 error: the rest of such a body can hold the signature.

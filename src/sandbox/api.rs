@@ -12,10 +12,7 @@ use super::job::{Fate, result};
 use super::rate::Verdict;
 use super::settings::Answers;
 use super::state::World;
-use super::{bulk, collections, create, listing, site, tracks, update};
-
-/// The longest URL that is read, bytes.
-const MAX_URL: usize = 8 * 1024;
+use super::{bulk, collections, create, listing, rights, site, tracks, update};
 
 /// Who is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +21,8 @@ pub(super) enum Token {
     Full,
     /// May only read.
     Readonly,
+    /// May do what the settings say.
+    Restricted,
     /// Some other token.
     Unknown,
     /// None at all.
@@ -37,6 +36,7 @@ impl Token {
         match value.and_then(|value| value.strip_prefix("Bearer ")) {
             Some("sandbox") => Self::Full,
             Some("sandbox-readonly") => Self::Readonly,
+            Some(rights::TOKEN) => Self::Restricted,
             Some(_) => Self::Unknown,
             None => Self::None,
         }
@@ -47,6 +47,7 @@ impl Token {
         match self {
             Self::Full => "full",
             Self::Readonly => "readonly",
+            Self::Restricted => "restricted",
             Self::Unknown => "unknown",
             Self::None => "none",
         }
@@ -84,12 +85,12 @@ pub(super) fn access(
     url_length: usize,
     has_body: bool,
 ) -> Result<String, Refusal> {
-    if !matches!(token, Token::Full | Token::Readonly) {
+    if !matches!(token, Token::Full | Token::Readonly | Token::Restricted) {
         return Err(Refusal::new(401, "INVALID_AUTHORIZATION_HEADER", json!({})));
     }
     let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if url_length > MAX_URL {
-        return Err(Refusal::new(414, "URI_TOO_LONG", json!({ "limit": MAX_URL })));
+    if url_length > world.settings.longest_url {
+        return Err(Refusal::new(414, "URI_TOO_LONG", json!({ "limit": world.settings.longest_url })));
     }
     if !get("accept").split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "application/json") {
         return Err(Refusal::new(406, "INVALID_ACCEPT_HEADER", json!({ "expected": "application/json" })));
@@ -150,7 +151,11 @@ pub(super) fn call(method: &str, path: &str, query: &str, environment: String, t
         late: false,
         direct: false,
         expired: false,
-        token: if token == Token::Readonly { "sandbox-readonly" } else { "sandbox" },
+        token: match token {
+            Token::Readonly => "sandbox-readonly",
+            Token::Restricted => rights::TOKEN,
+            Token::Full | Token::Unknown | Token::None => "sandbox",
+        },
     }
 }
 
@@ -203,11 +208,12 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         ("GET", ["environments"]) => site::environments(world, call),
         ("GET", ["environments", name]) => site::one_environment(world, call, name),
         ("POST", ["environments", name, "fork"]) => site::fork(world, call, name),
+        ("GET", ["public-info"]) => site::public_info(world, call),
         ("GET", ["subscription-limits"]) => site::limits(world, call),
         ("GET", ["daily-site-usages"]) => site::daily(world, call),
         ("GET", ["usage-log-counters", id]) => site::counter(world, call, id),
-        ("GET", ["users", "me"]) => site::me(call),
-        ("GET", ["roles", id]) => site::role(call, id),
+        ("GET", ["users", "me"]) => site::me(world, call),
+        ("GET", ["roles", id]) => site::role(world, call, id),
         _ => Err(Refusal::not_found("endpoint")),
     }
 }

@@ -41,6 +41,14 @@ pub(super) async fn enter(
 ) -> Response {
     match fault {
         Some(FaultKind::SlowDown) => return closing(bucket_error(503, "SlowDown", "Please reduce your request rate.")),
+        Some(FaultKind::Redirect { to }) => {
+            let here = request.uri().path_and_query().map_or("/", |url| url.as_str()).to_owned();
+            let mut response = bucket_error(307, "TemporaryRedirect", "Please re-send this request to the endpoint.");
+            if let Ok(value) = HeaderValue::from_str(to.as_ref().unwrap_or(&here)) {
+                response.headers_mut().insert("location", value);
+            }
+            return closing(response);
+        }
         Some(FaultKind::EarlyForbidden) => return closing(bucket_error(403, "AccessDenied", "Request has expired")),
         _ => {}
     }

@@ -8,17 +8,16 @@ use super::answer::{Answer, Refusal};
 use super::call::{Call, Document, document};
 use super::create::known_collection;
 use super::job::Work;
+use super::rights;
 use super::state::World;
-use super::update::not_used;
-
-const MAX: usize = 200;
+use super::update::{find, not_used};
 
 /// `POST /uploads/bulk/:operation`.
 pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
     let body = call.body.as_ref().ok_or_else(|| Refusal::format("a JSON:API document is needed"))?;
     let document = parse(operation, body)?;
-    uploads(&document)?;
+    uploads(&document, world.settings.bulk_limit)?;
     match operation {
         "tag" => {
             document.tags()?.ok_or_else(|| Refusal::field("tags", "VALIDATION_REQUIRED", "is needed"))?;
@@ -30,8 +29,29 @@ pub(super) fn start(world: &mut World, call: &Call, operation: &str) -> Result<A
         }
         _ => {}
     }
-    let body = body.clone();
+    let mut body = body.clone();
+    permitted(world, call, operation, &mut body)?;
     Ok(world.begin(call, Work::Bulk { operation: operation.to_owned(), body }))
+}
+
+/// Refuses a call with an upload that the token may not change; or makes it one that the job does not find.
+fn permitted(world: &World, call: &Call, operation: &str, body: &mut Value) -> Result<(), Refusal> {
+    let action = match operation {
+        "tag" => "update",
+        "destroy" => "delete",
+        _ => "move",
+    };
+    let uploads = body.pointer_mut("/data/relationships/uploads/data").and_then(Value::as_array_mut);
+    for one in uploads.into_iter().flatten() {
+        let Some(id) = one.get("id").and_then(Value::as_str) else { continue };
+        let Ok(upload) = find(world, &call.environment, id) else { continue };
+        match rights::on(world, call, action, upload) {
+            Ok(()) => {}
+            Err(refusal) if world.settings.bulk_refused_whole => return Err(refusal),
+            Err(_) => one["id"] = json!(format!("{id}-refused")),
+        }
+    }
+    Ok(())
 }
 
 fn parse<'a>(operation: &str, body: &'a Value) -> Result<Document<'a>, Refusal> {
@@ -46,13 +66,13 @@ fn parse<'a>(operation: &str, body: &'a Value) -> Result<Document<'a>, Refusal> 
     }
 }
 
-fn uploads(document: &Document<'_>) -> Result<Vec<String>, Refusal> {
+fn uploads(document: &Document<'_>, most: usize) -> Result<Vec<String>, Refusal> {
     let ids = document.many("uploads", "upload")?.unwrap_or_default();
     if ids.is_empty() {
         return Err(Refusal::new(422, "MISSING_UPLOAD_IDS", json!({})));
     }
-    if ids.len() > MAX {
-        return Err(Refusal::new(422, "TOO_MANY_OPERATIONS", json!({ "limit": MAX, "found": ids.len() })));
+    if ids.len() > most {
+        return Err(Refusal::new(422, "TOO_MANY_OPERATIONS", json!({ "limit": most, "found": ids.len() })));
     }
     Ok(ids)
 }
@@ -66,7 +86,7 @@ pub(super) fn perform(
     now: i64,
 ) -> Result<(u16, Value), Refusal> {
     let document = parse(operation, body)?;
-    let ids = uploads(&document)?;
+    let ids = uploads(&document, world.settings.bulk_limit)?;
     let tags = document.tags()?.unwrap_or_default();
     let collection = document.one("upload_collection", "upload_collection")?.flatten();
     let mut successful = 0;

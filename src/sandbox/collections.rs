@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, client_id, new_id};
-use super::create::known_collection;
+use super::create::{known_collection, taken_id};
 use super::entity::{Collection, Environment};
+use super::rights;
 use super::state::World;
 
 fn space<'a>(world: &'a World, call: &Call) -> Result<&'a Environment, Refusal> {
@@ -55,11 +56,12 @@ pub(super) fn show(world: &World, call: &Call, id: &str) -> Result<Answer, Refus
 /// `POST /upload-collections`.
 pub(super) fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    rights::anywhere(world, call, "collections")?;
     let document = call.document("upload_collection", &["label", "position"], &["parent"])?;
     let id = document.id.map_or_else(new_id, str::to_owned);
     client_id(&id)?;
     if space(world, call)?.collections.contains_key(&id) {
-        return Err(Refusal::field("id", "VALIDATION_UNIQUENESS", "the id is taken"));
+        return Err(taken_id(world));
     }
     let parent = document.one("parent", "upload_collection")?.flatten();
     known_collection(world, &call.environment, parent.as_deref())?;

@@ -10,6 +10,7 @@ use super::call::{Call, client_id, document, new_id};
 use super::entity::{Ticket, Upload};
 use super::job::Work;
 use super::metadata::{Media, Metadata};
+use super::rights;
 use super::state::World;
 
 /// The largest asset the service takes, bytes.
@@ -20,10 +21,17 @@ const ATTRIBUTES: [&str; 6] = ["path", "author", "copyright", "notes", "tags", "
 /// `POST /upload-requests`.
 pub(super) fn request(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    let document = call.document("upload_request", &["filename"], &["upload_collection"])?;
+    let takes = world.settings.requests_take_collection;
+    let relationships: &[&str] = if takes { &["upload_collection"] } else { &[] };
+    let document = call.document("upload_request", &["filename"], relationships)?;
     let filename = document.text("filename")?.to_owned();
     let collection = document.one("upload_collection", "upload_collection")?.flatten();
     known_collection(world, &call.environment, collection.as_deref())?;
+    if takes {
+        rights::create(world, call, collection.as_deref())?;
+    } else {
+        rights::anywhere(world, call, "create")?;
+    }
     if filename.len() > 255 {
         return Err(Refusal::field("filename", "VALIDATION_LENGTH", "at most 255 bytes"));
     }
@@ -55,6 +63,8 @@ pub(super) fn start(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
     let document = call.document("upload", &ATTRIBUTES, &["upload_collection"])?;
     document.text("path")?;
+    let collection = document.one("upload_collection", "upload_collection")?.flatten();
+    rights::create(world, call, collection.as_deref())?;
     let id = match document.id {
         Some(id) => {
             client_id(id)?;
@@ -103,7 +113,15 @@ fn free_id(world: &World, environment: &str, id: &str, reserved: bool) -> Result
     let taken = space.uploads.contains_key(id)
         || (reserved && space.reserved.contains(id))
         || (world.settings.deleted_ids_stay_taken && space.deleted.contains(id));
-    if taken { Err(Refusal::field("id", "VALIDATION_UNIQUENESS", "the id is taken")) } else { Ok(()) }
+    if taken { Err(taken_id(world)) } else { Ok(()) }
+}
+
+/// Why an id cannot be had, in the words that are set.
+pub(super) fn taken_id(world: &World) -> Refusal {
+    match world.settings.taken_id_code.as_str() {
+        reason if reason.starts_with("VALIDATION_") => Refusal::field("id", reason, "the id is taken"),
+        code => Refusal::new(422, code, json!({})),
+    }
 }
 
 /// The upload that this call would make.
@@ -111,6 +129,7 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, creator: &str,
     let document = document(body, "upload", &ATTRIBUTES, &["upload_collection"])?;
     let path = document.text("path")?;
     let file = world.stored(path).ok_or_else(|| no_file(world, path))?.clone();
+    fits(world, file.size)?;
     room(world, file.size)?;
     let mut metadata = Metadata::default();
     if let Some(patch) = document.attributes.get("default_field_metadata") {
@@ -145,6 +164,14 @@ pub(super) fn no_file(world: &World, path: &str) -> Refusal {
         "not the id of an upload request"
     };
     Refusal::field("path", "INVALID_PATH", why)
+}
+
+/// Refuses what is larger than the plan takes at once.
+pub(super) fn fits(world: &World, size: u64) -> Result<(), Refusal> {
+    if size > world.settings.largest_upload {
+        return Err(Refusal::new(402, "PLAN_UPGRADE_REQUIRED", json!({ "limit": "maximum_single_upload_bytes" })));
+    }
+    Ok(())
 }
 
 /// Refuses what the plan has no room for.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::answer::{Answer, Refusal, respond};
 use super::api::{self, Token};
+use super::call::parse_query;
 use super::fault::FaultKind;
 use super::hold::{Moment, When};
 use super::job::Fate;
@@ -23,7 +24,7 @@ use super::line::Line;
 use super::log::LogEntry;
 use super::rate::Verdict;
 use super::state::World;
-use super::{Sandbox, bucket, control, page};
+use super::{Sandbox, amend, bucket, control, page};
 
 /// The largest document that is read, bytes.
 const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
@@ -67,9 +68,13 @@ pub(super) async fn enter(
         line.cut();
         return Response::default();
     }
+    if let Some(FaultKind::Endless { status }) = fault {
+        return endless(&shared, seq, status);
+    }
     if let Some(early) = fault.as_ref().and_then(instead) {
         return finish(&shared, seq, early).await;
     }
+    let offset = offset_of(&request);
     let response = if bucket::is(&path) {
         bucket::enter(&shared, &line, seq, request, fault.as_ref()).await
     } else {
@@ -83,8 +88,23 @@ pub(super) async fn enter(
         }
         Some(FaultKind::HtmlReply { status }) => finish(&shared, seq, html(status)).await,
         Some(FaultKind::CutBody) => halve(response).await,
+        Some(
+            fault @ (FaultKind::Headers { .. }
+            | FaultKind::Alter { .. }
+            | FaultKind::SamePage
+            | FaultKind::GrowingTotal),
+        ) => {
+            let changed = amend::answer(&fault, offset, response).await;
+            finish(&shared, seq, changed).await
+        }
         _ => finish(&shared, seq, response).await,
     }
+}
+
+/// The `page[offset]` of a listing.
+fn offset_of(request: &Request) -> u64 {
+    let query = parse_query(request.uri().query().unwrap_or_default());
+    query.iter().find(|(key, _)| key == "page[offset]").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
 }
 
 /// What a request meets first.
@@ -144,6 +164,7 @@ fn arrive(world: &mut World, request: &Request) -> Option<u64> {
         token: Token::of(request.headers()).class().to_owned(),
         environment: if in_bucket { String::new() } else { environment.map_or_else(|| world.primary(), str::to_owned) },
         fault: None,
+        request_id: if in_bucket { String::new() } else { format!("{:032x}", fastrand::u128(..)) },
         bytes_in: 0,
         bytes_out: 0,
     };
@@ -158,6 +179,19 @@ fn instead(fault: &FaultKind) -> Option<Response> {
             json(&refusal.into())
         }
         FaultKind::Html { status } => html(*status),
+        FaultKind::Body { status, content_type, text } => respond(*status, content_type, text.clone()),
+        FaultKind::Errors { status, errors } => {
+            let one = |(code, details): &(String, serde_json::Value)| Refusal::new(*status, code, details.clone());
+            let errors = errors.iter().map(one).map(|refusal| refusal.envelope()["data"][0].clone());
+            let body = serde_json::json!({ "data": errors.collect::<Vec<_>>() });
+            json(&Answer { status: *status, body })
+        }
+        FaultKind::GzipBomb { status, megabytes } => amend::bomb(*status, *megabytes),
+        FaultKind::Headers { headers, refused: true } => {
+            let mut response = json(&Refusal::new(429, "RATE_LIMIT_EXCEEDED", serde_json::json!({})).into());
+            amend::headers(&mut response, headers);
+            response
+        }
         FaultKind::Garbage => respond(200, "application/json", "{\"data\": [{\"id\": "),
         FaultKind::EmptyList => json(&Answer::ok(serde_json::json!({ "data": [], "meta": { "total_count": 0 } }))),
         FaultKind::RateLimited { reset } => {
@@ -226,6 +260,7 @@ fn script(call: &mut super::call::Call, fault: Option<&FaultKind>) {
         Some(FaultKind::JobRefusedLate) => call.late = true,
         Some(FaultKind::Direct) => call.direct = true,
         Some(FaultKind::ExpireAtOnce) => call.expired = true,
+        Some(FaultKind::SamePage) => call.query.retain(|(key, _)| key != "page[offset]"),
         _ => {}
     }
 }
@@ -242,16 +277,29 @@ fn told(headers: &mut HeaderMap, verdict: Verdict) {
     }
 }
 
-/// Notes the answer in the log.
+/// A body that never ends; the client has to hang up.
+fn endless(shared: &Shared, seq: u64, status: u16) -> Response {
+    shared.world().log.amend(seq, |entry| entry.status = status);
+    let block = Bytes::from(vec![b'x'; 64 * 1024]);
+    let chunks = stream::repeat_with(move || Ok::<_, io::Error>(block.clone()));
+    respond(status, "text/html", Body::from_stream(chunks))
+}
+
+/// Notes the answer in the log, and names the call in it.
 async fn finish(shared: &Shared, seq: u64, response: Response) -> Response {
     let status = response.status().as_u16();
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let bytes = body.len() as u64;
+    let mut request = String::new();
     shared.world().log.amend(seq, |entry| {
         entry.status = status;
         entry.bytes_out = bytes;
+        request.clone_from(&entry.request_id);
     });
+    if let (false, Ok(value)) = (request.is_empty(), HeaderValue::from_str(&request)) {
+        parts.headers.entry("x-request-id").or_insert(value);
+    }
     Response::from_parts(parts, Body::from(body))
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::bucket::describe;
 use super::call::new_id;
-use super::entity::{Upload, asset_url};
+use super::entity::{Collection, Upload, asset_url};
 use super::metadata::Metadata;
 use super::state::{World, slug};
 use super::tracks::{self, Track};
@@ -127,6 +127,18 @@ impl World {
             created_at_ms: upload.created_at,
             updated_at_ms: upload.updated_at,
         }
+    }
+
+    /// Makes a collection at the top.
+    pub(super) fn collect(&mut self, environment: &str, label: &str) -> io::Result<String> {
+        let space = self.environments.get_mut(environment);
+        let space = space.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, environment))?;
+        let position = i64::try_from(space.collections.len()).unwrap_or(0) + 1;
+        let collection = Collection { id: new_id(), label: label.to_owned(), position, parent: None };
+        let id = collection.id.clone();
+        self.journal.put("collection", environment, &id, &collection);
+        space.collections.insert(id.clone(), collection);
+        Ok(id)
     }
 
     /// Changes metadata. Refused while another change of the asset is running, as the service refuses it to the CMS.

@@ -3,6 +3,8 @@
 //! Owns: the script and its counters. Never does: carrying a fault out (that is `door` and `bucket`).
 //! Called by: `door` for every request; tests and the control path write the script.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -51,6 +53,55 @@ pub enum FaultKind {
         /// HTTP status.
         status: u16,
     },
+    /// What something in between says: this status, content type and body; nothing is done.
+    Body {
+        /// HTTP status.
+        status: u16,
+        /// For example `text/plain`.
+        #[serde(default)]
+        content_type: String,
+        /// The body; it may be empty.
+        #[serde(default)]
+        text: String,
+    },
+    /// Refused with this status and several errors; nothing is done.
+    Errors {
+        /// HTTP status.
+        status: u16,
+        /// Each a code and its details.
+        errors: Vec<(String, Value)>,
+    },
+    /// A body without end, with this status; nothing is done.
+    Endless {
+        /// HTTP status.
+        status: u16,
+    },
+    /// A small packed body that unpacks to so much, with this status; nothing is done.
+    GzipBomb {
+        /// HTTP status.
+        status: u16,
+        /// Megabytes of spaces.
+        megabytes: u32,
+    },
+    /// Everything is done, the answer has these headers besides.
+    Headers {
+        /// By name.
+        headers: BTreeMap<String, String>,
+        /// Refused with 429 instead, and nothing is done.
+        #[serde(default)]
+        refused: bool,
+    },
+    /// Everything is done, the answer's JSON is changed at this pointer.
+    Alter {
+        /// For example `/data/attributes/url`.
+        at: String,
+        /// What stands there then.
+        to: Value,
+    },
+    /// Listings: the first page, whichever is asked for.
+    SamePage,
+    /// Listings: `total_count` grows with each answer by a thousand, and each page is full of assets not seen before.
+    GrowingTotal,
     /// 200 with a JSON content type and a body that is no JSON; nothing is done.
     Garbage,
     /// 200 with a list without an entry and a count of nothing, whatever there is; nothing is done.
@@ -102,6 +153,12 @@ pub enum FaultKind {
     SlowDown,
     /// Bucket: 403 before the body is read, then the connection closes.
     EarlyForbidden,
+    /// Bucket: sent elsewhere with 307, before the body is read; without a place, to the same one.
+    Redirect {
+        /// `Location`.
+        #[serde(default)]
+        to: Option<String>,
+    },
     /// Bucket: the bytes are stored, the ETag is another's.
     WrongEtag,
     /// Bucket: the connection is reset in mid-body.

@@ -10,6 +10,7 @@ use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::entity::Upload;
 use super::filter::{Filter, compare, is_by_id, order};
+use super::rights;
 use super::state::World;
 
 /// Reads `page[offset]` and `page[limit]`.
@@ -32,6 +33,7 @@ pub(super) fn uploads(world: &World, call: &Call) -> Result<Answer, Refusal> {
     if let Some((key, _)) = rest.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         return Err(Refusal::format(format!("unknown query parameter {key}")));
     }
+    rights::anywhere(world, call, "read")?;
     let (offset, limit) = page(call, 30, 500)?;
     let rules = order(call.param("order_by"))?;
     let Some(space) = world.environments.get(&call.environment) else { return Err(Refusal::not_found("environment")) };

@@ -27,9 +27,11 @@ pub struct LogEntry {
     pub label: String,
     /// The raw query; empty for the bucket, whose query is a secret.
     pub query: String,
+    /// The `x-request-id` of the answer; empty for the bucket.
+    pub request_id: String,
     /// HTTP status; 0 when no answer was sent.
     pub status: u16,
-    /// `full`, `readonly`, `unknown` or `none`.
+    /// `full`, `readonly`, `restricted`, `unknown` or `none`.
     pub token: String,
     /// The environment worked on; empty for the bucket.
     pub environment: String,

@@ -118,6 +118,14 @@ impl Sandbox {
         self.edited(environment, |world, environment| world.plant(environment, all))
     }
 
+    /// Makes a collection at the top, as an editor would; gives its id.
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn create_collection(&self, environment: Option<&str>, label: &str) -> io::Result<String> {
+        self.edited(environment, |world, environment| world.collect(environment, label))
+    }
+
     /// Copies an environment; false when the name is taken or the source does not exist.
     #[must_use]
     pub fn fork(&self, source: &str, name: &str) -> bool {

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Right;
+
 /// How calls that may run as jobs are answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +45,9 @@ pub struct Settings {
     pub url_ttl_s: u32,
     /// Creates and updates are checked only inside their jobs.
     pub refuse_late: bool,
+    /// How a taken id is told: `VALIDATION_…` as what is wrong with the field `id`, anything else as the error's own code.
+    /// Which it is is not known.
+    pub taken_id_code: String,
     /// The id of a deleted upload can never be used again.
     pub deleted_ids_stay_taken: bool,
     /// Deleting an upload that records use is refused.
@@ -57,6 +62,24 @@ pub struct Settings {
     pub monthly_calls: u64,
     /// Bytes of all uploads together before PLAN_UPGRADE_REQUIRED; 0 for no limit.
     pub uploadable_bytes: u64,
+    /// What the token `sandbox-restricted` may do; nothing else.
+    pub rights: Vec<Right>,
+    /// The status of INSUFFICIENT_PERMISSIONS: 403, or 401.
+    pub permission_status: u16,
+    /// `POST /upload-requests` takes a collection, and a token for one collection has to name it.
+    pub requests_take_collection: bool,
+    /// A bulk call with one upload that the token may not change is refused whole, instead of done for the others.
+    pub bulk_refused_whole: bool,
+    /// Bytes of one upload before PLAN_UPGRADE_REQUIRED.
+    pub largest_upload: u64,
+    /// `GET /public-info` tells the token how large one upload may be.
+    pub tells_largest_upload: bool,
+    /// `GET /subscription-limits` tells the token what is used of the plan.
+    pub tells_limits: bool,
+    /// Uploads a bulk call takes at most.
+    pub bulk_limit: usize,
+    /// The longest path and query, bytes.
+    pub longest_url: usize,
     /// Added to the sandbox's clock, ms.
     pub clock_offset_ms: i64,
     /// The service is down: every connection is closed without a word.
@@ -81,6 +104,7 @@ impl Default for Settings {
             locales: vec!["en".to_owned()],
             url_ttl_s: 900,
             refuse_late: false,
+            taken_id_code: "VALIDATION_UNIQUENESS".to_owned(),
             deleted_ids_stay_taken: false,
             refuse_delete_in_use: true,
             listing_lag_ms: 0,
@@ -88,6 +112,15 @@ impl Default for Settings {
             track_ms: 0,
             monthly_calls: 0,
             uploadable_bytes: 0,
+            rights: Vec::new(),
+            permission_status: 403,
+            requests_take_collection: true,
+            bulk_refused_whole: true,
+            largest_upload: super::create::MAX_SIZE,
+            tells_largest_upload: true,
+            tells_limits: true,
+            bulk_limit: 200,
+            longest_url: 8 * 1024,
             clock_offset_ms: 0,
             down: false,
             read_only: false,

@@ -88,9 +88,26 @@ pub(super) fn fork(world: &mut World, call: &Call, source: &str) -> Result<Answe
     Ok(world.begin(call, super::job::Work::Tell { status: 200, body }))
 }
 
+/// `GET /public-info`: what anybody may know, and with a token a little more.
+pub(super) fn public_info(world: &World, call: &Call) -> Result<Answer, Refusal> {
+    call.only_params(&[])?;
+    let extras = json!({
+        "blocks_depth": 3,
+        "blocks_per_item": 600,
+        "maximum_single_upload_bytes": world.settings.largest_upload,
+        "overage_thresholds": {},
+    });
+    let extras = if world.settings.tells_largest_upload { extras } else { Value::Null };
+    let attributes = json!({ "name": world.site_name, "theme": {}, "extras": extras });
+    Ok(Answer::ok(json!({ "data": { "id": world.site_id, "type": "public_info", "attributes": attributes } })))
+}
+
 /// `GET /subscription-limits`.
 pub(super) fn limits(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    if !world.settings.tells_limits {
+        return Err(Refusal::new(403, "INSUFFICIENT_PERMISSIONS", json!({})));
+    }
     let limit = |value: u64| if value == 0 { Value::Null } else { json!(value) };
     let calls: u64 = world.calls.values().sum();
     let rows = [
@@ -143,7 +160,7 @@ pub(super) fn counter(world: &World, call: &Call, id: &str) -> Result<Answer, Re
 }
 
 /// `GET /users/me`: who the token is.
-pub(super) fn me(call: &Call) -> Result<Answer, Refusal> {
+pub(super) fn me(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&["include"])?;
     let attributes = json!({
         "name": call.token,
@@ -163,22 +180,23 @@ pub(super) fn me(call: &Call) -> Result<Answer, Refusal> {
     }});
     match call.param("include") {
         None => {}
-        Some("role") => body["included"] = json!([role_of(call, call.token)?]),
+        Some("role") => body["included"] = json!([role_of(world, call, call.token)?]),
         Some(_) => return Err(Refusal::format("include: only role")),
     }
     Ok(Answer::ok(body))
 }
 
 /// `GET /roles/:id`: what a token may do.
-pub(super) fn role(call: &Call, id: &str) -> Result<Answer, Refusal> {
+pub(super) fn role(world: &World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
-    Ok(Answer::ok(json!({ "data": role_of(call, id)? })))
+    Ok(Answer::ok(json!({ "data": role_of(world, call, id)? })))
 }
 
-fn role_of(call: &Call, id: &str) -> Result<Value, Refusal> {
+fn role_of(world: &World, call: &Call, id: &str) -> Result<Value, Refusal> {
     let (writes, action) = match id {
         "sandbox" => (true, "all"),
         "sandbox-readonly" => (false, "read"),
+        super::rights::TOKEN => (world.settings.rights.iter().any(|right| right.action == "collections"), ""),
         _ => return Err(Refusal::not_found("role")),
     };
     let allowed = json!({
@@ -188,11 +206,15 @@ fn role_of(call: &Call, id: &str) -> Result<Value, Refusal> {
         "localization_scope": "all",
         "upload_collection": null,
     });
+    let allowed = match id {
+        super::rights::TOKEN => super::rights::shown(world, &call.environment),
+        _ => json!([allowed]),
+    };
     let permissions = json!({
         "can_manage_upload_collections": writes,
         "can_manage_environments": writes,
         "environments_access": "all",
-        "positive_upload_permissions": [allowed],
+        "positive_upload_permissions": allowed,
         "negative_upload_permissions": [],
     });
     let mut attributes = permissions.clone();

@@ -12,6 +12,7 @@ use super::call::{Call, document, new_id};
 use super::entity::Upload;
 use super::job::Work;
 use super::metadata::Media;
+use super::rights;
 use super::state::World;
 use super::update::find;
 
@@ -72,6 +73,7 @@ pub(super) fn list(world: &World, call: &Call, id: &str) -> Result<Answer, Refus
 /// `POST /uploads/:id/tracks`.
 pub(super) fn start(world: &mut World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    rights::on(world, call, "update", find(world, &call.environment, id)?)?;
     let document = call.document("upload_track", &ATTRIBUTES, &[])?;
     if document.id.is_some() {
         return Err(Refusal::format("the service makes the ids of tracks"));

@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, document, linkage};
-use super::create::{final_path, known_collection, no_file, room, take_file};
+use super::create::{final_path, fits, known_collection, no_file, room, take_file};
 use super::entity::Upload;
 use super::job::Work;
+use super::rights;
 use super::state::World;
 
 const ATTRIBUTES: [&str; 7] = ["path", "basename", "author", "copyright", "notes", "tags", "default_field_metadata"];
 /// The record that stands for the environment's own use of an upload: it counts as a use, and no reference shows it.
 const FAVICON: &str = "favicon";
+/// A record whose name begins so was never published.
+const DRAFT: &str = "draft";
 const RELATIONSHIPS: [&str; 2] = ["upload_collection", "creator"];
 
 /// The upload of this call.
@@ -34,12 +37,18 @@ pub(super) fn references(world: &World, call: &Call, id: &str) -> Result<Answer,
     call.only_params(&["nested", "version"])?;
     find(world, &call.environment, id)?;
     let Some(space) = world.environments.get(&call.environment) else { return Err(Refusal::not_found("upload")) };
+    let drafts = match call.param("version") {
+        None | Some("published") => false,
+        Some("current" | "published-or-current") => true,
+        Some(_) => return Err(Refusal::format("version: published, current or published-or-current")),
+    };
     // The environment's own uses are no records.
-    let records = space.users_of(id).filter(|record| *record != FAVICON).map(|record| {
+    let shown = |record: &&str| *record != FAVICON && (drafts || !record.starts_with(DRAFT));
+    let records = space.users_of(id).filter(shown).map(|record| {
         json!({
             "id": record, "type": "item", "attributes": {},
             "relationships": { "item_type": { "data": { "type": "item_type", "id": "sandbox_page" } } },
-            "meta": { "status": "published" },
+            "meta": { "status": if record.starts_with(DRAFT) { "draft" } else { "published" } },
         })
     });
     Ok(Answer::ok(json!({ "data": records.collect::<Vec<_>>() })))
@@ -48,6 +57,7 @@ pub(super) fn references(world: &World, call: &Call, id: &str) -> Result<Answer,
 /// `DELETE /uploads/:id`.
 pub(super) fn delete(world: &mut World, call: &Call, id: &str) -> Result<Answer, Refusal> {
     call.only_params(&[])?;
+    rights::on(world, call, "delete", find(world, &call.environment, id)?)?;
     let shown = world.show(find(world, &call.environment, id)?);
     not_busy(world, &call.environment, id)?;
     if world.settings.refuse_delete_in_use {
@@ -84,8 +94,16 @@ pub(super) fn start(world: &mut World, call: &Call, id: &str) -> Result<Answer, 
         Some("keep_url") => true,
         Some(other) => return Err(Refusal::format(format!("unknown replace_strategy {other}"))),
     };
-    call.document("upload", &ATTRIBUTES, &RELATIONSHIPS)?.same_id(id)?;
-    find(world, &call.environment, id)?;
+    let document = call.document("upload", &ATTRIBUTES, &RELATIONSHIPS)?;
+    document.same_id(id)?;
+    let upload = find(world, &call.environment, id)?;
+    let replaces = document.attributes.contains_key("path");
+    rights::on(world, call, if replaces { "replace_asset" } else { "update" }, upload)?;
+    if let Some(collection) = document.one("upload_collection", "upload_collection")?
+        && collection != upload.collection
+    {
+        rights::on(world, call, "move", upload)?;
+    }
     not_busy(world, &call.environment, id)?;
     let body = call.body.clone().unwrap_or_default();
     if !call.late && !world.settings.refuse_late {
@@ -173,6 +191,7 @@ fn replace(world: &World, upload: &mut Upload, path: &str, keep_url: bool) -> Re
         ));
     }
     let file = world.stored(path).ok_or_else(|| no_file(world, path))?.clone();
+    fits(world, file.size)?;
     room(world, file.size.saturating_sub(upload.file.size))?;
     if keep_url {
         if file.format != upload.file.format {

@@ -98,6 +98,25 @@ fn an_api_that_refuses_writes_only_is_tried_ever_more_rarely() {
 }
 
 #[test]
+fn a_login_page_in_the_apis_place_is_waited_out_and_ends_nothing() {
+    for (status, text) in [(401, "<html>Please log in</html>"), (407, ""), (451, "Unavailable")] {
+        let env = TestEnv::new();
+        env.write("first.png", "x");
+        configure(&env, "");
+        let daemon = Daemon::ready(&env);
+        let kind = FaultKind::Body { status, content_type: "text/html".into(), text: text.into() };
+        env.sandbox.add_fault(Fault { route: "* *".into(), skip: 0, times: None, kind });
+        env.write("second.png", "y");
+        daemon.wait_line("the API is in trouble: something between us and the API answers");
+        env.sandbox.clear_faults();
+        wait_mirrored(&daemon, &env, &[("second.png".into(), digest("y"))]);
+        daemon.wait_line("the API answers again");
+        assert_eq!(daemon.lines("the API is in trouble").len(), 1, "{:#?}", daemon.log());
+        daemon.stop();
+    }
+}
+
+#[test]
 fn a_token_revoked_while_it_runs_ends_it_with_3() {
     let env = TestEnv::new();
     env.write("first.png", "x");

@@ -47,7 +47,7 @@ fn set_stamp(env: &TestEnv, id: &str, stamp: &Value) {
 #[track_caller]
 fn untouched(env: &TestEnv, before: &[AssetView]) {
     assert_eq!(env.assets(), before);
-    assert_eq!(env.sandbox.count("DELETE /uploads/:id"), 0);
+    assert_eq!(env.sandbox.count("DELETE /uploads/:id") + env.sandbox.count("POST /uploads/bulk/destroy"), 0);
 }
 
 #[test]

@@ -6,18 +6,23 @@
 
 mod absence;
 mod bad_input;
+mod between;
 mod cli;
 mod comes_back;
 mod copies;
 mod cost;
+mod deletions;
 mod half_written;
 mod layout;
+mod limits;
 mod mirror;
 mod places;
 mod policies;
 mod present;
+mod rights;
 mod shared_name;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;
+mod taken;
 mod tracks;

@@ -490,9 +490,10 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
     let (env, run) = ten_to_be_deleted(|_, _| {});
     assert_eq!(env.assets().len(), 10, "{run:#?}");
     run.exits(0).did("deleted 10");
-    // One look for all of them, and a call each.
+    // One look for all of them, and one call.
     let looks = env.sandbox.log().iter().filter(|entry| entry.query.contains("in_use")).count();
-    assert_eq!((looks, env.sandbox.count("DELETE /uploads/:id")), (1, 10), "{:#?}", calls(&env));
+    let sent = (env.sandbox.count("POST /uploads/bulk/destroy"), env.sandbox.count("DELETE /uploads/:id"));
+    assert_eq!((looks, sent), (1, (1, 0)), "{:#?}", calls(&env));
 }
 
 #[test]

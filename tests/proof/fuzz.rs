@@ -197,7 +197,7 @@ async fn ask_everything(remote: &Remote) {
     let _ = remote.list(&ListQuery::all(0)).await;
     let _ = remote.find(&id).await;
     let _ = remote.references(&id).await;
-    let _ = remote.upload_request("a.png").await;
+    let _ = remote.upload_request("a.png", None).await;
     let _ = remote.create(&NewUpload { id: id.clone(), path: "/1/a.png".into(), metadata: Metadata::default() }).await;
     if let Ok(budget) = remote.budget_permit().await {
         let permit = remote.call_permit(budget).await;

@@ -8,7 +8,7 @@ use crate::config::policy::{Collections, OnChange, OnDelete};
 use crate::config::{Config, Mirror};
 use crate::metadata::layer::Layer;
 use crate::model::Site;
-use crate::remote::{Allowed, ApiError, Environment, Options, Remote, Role, SubscriptionLimit};
+use crate::remote::{ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit};
 
 /// Clocks that differ by more make "changed since" unreliable to a person; the mirror itself goes by the service's.
 const SKEW_SECONDS: u64 = 60;
@@ -49,7 +49,8 @@ async fn ask(config: &Config, remote: &Remote) -> Vec<Check> {
     match remote.role().await {
         Ok(Some(role)) => {
             let name = config.api.environment.as_deref().unwrap_or(&primary);
-            checks.extend(permissions(&role, name, &config.mirrors));
+            let labels = labels(remote, &role, name).await;
+            checks.extend(permissions(&role, name, &config.mirrors, &labels));
         }
         Ok(None) => {
             let fix = "compare the role in the CMS with the list in the README";
@@ -119,7 +120,36 @@ fn uses_collections(mirror: &Mirror) -> bool {
     by_rule.chain([&mirror.collections]).any(|collections| *collections != Collections::None)
 }
 
-fn permissions(role: &Role, environment: &str, mirrors: &[Mirror]) -> Vec<Check> {
+/// The names of the collections, when some right is about some of them only.
+async fn labels(remote: &Remote, role: &Role, environment: &str) -> BTreeMap<String, String> {
+    let partial = ACTIONS.iter().any(|action| {
+        let Extent { collections, without, .. } = role.extent(action, environment);
+        !collections.is_empty() || !without.is_empty()
+    });
+    let collections = if partial { remote.collections().await.unwrap_or_default() } else { Vec::new() };
+    collections.into_iter().map(|collection| (collection.id, collection.label)).collect()
+}
+
+/// What a partial right is about, for people.
+fn told(extent: &Extent, labels: &BTreeMap<String, String>) -> String {
+    let named = |ids: &BTreeSet<String>| {
+        let names: Vec<&str> = ids.iter().map(|id| labels.get(id).unwrap_or(id).as_str()).collect();
+        format!("{} {}", if names.len() == 1 { "the collection" } else { "the collections" }, names.join(", "))
+    };
+    let mut parts = Vec::new();
+    if !extent.collections.is_empty() {
+        parts.push(format!("only in {}", named(&extent.collections)));
+    }
+    if !extent.without.is_empty() {
+        parts.push(format!("not in {}", named(&extent.without)));
+    }
+    if extent.own {
+        parts.push("only assets of its own".into());
+    }
+    if parts.is_empty() { "only on some uploads".into() } else { parts.join(", ") }
+}
+
+fn permissions(role: &Role, environment: &str, mirrors: &[Mirror], labels: &BTreeMap<String, String>) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut fine = Vec::new();
     for (action, why) in needed(mirrors) {
@@ -128,7 +158,8 @@ fn permissions(role: &Role, environment: &str, mirrors: &[Mirror]) -> Vec<Check>
         match role.allows(action, environment) {
             Allowed::Yes => fine.push(action),
             Allowed::Partly => {
-                checks.push(Check::warn(name, format!("only on some uploads; needed for {why}"), fix));
+                let extent = told(&role.extent(action, environment), labels);
+                checks.push(Check::warn(name, format!("{extent}; needed for {why}"), fix));
             }
             Allowed::No => checks.push(Check::fail(name, format!("no; needed for {why}"), fix)),
         }
@@ -238,7 +269,7 @@ mod tests {
         mirror.on_delete = OnDelete::Delete;
         mirror.collections = Collections::Mirror;
         assert_eq!(needed(&[mirror.clone()]).len(), 6);
-        let none = permissions(&Role::default(), "main", &[mirror]);
+        let none = permissions(&Role::default(), "main", &[mirror], &BTreeMap::new());
         assert_eq!(none.iter().filter(|check| check.level == Level::Fail).count(), 7);
     }
 

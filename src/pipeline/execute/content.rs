@@ -3,11 +3,13 @@
 //! Owns: that the bytes are in the bucket before the intent, and the intent on disk before the call; what a taken id means.
 //! Chooses nothing. Called by: `execute`.
 
+use std::time::Instant;
+
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Attempts;
-use super::{Execution, Executor, Failure, Lost, failed, lost, path_problem};
+use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Problem, assets, contact};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
@@ -21,7 +23,7 @@ pub(super) struct Content<'a> {
     pub row: &'a FileRow,
     /// Its digest as planned.
     pub md5: Md5,
-    /// Given back once it is sent.
+    /// Given back once it is sent, and the service has said whether it takes it.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Ends it early.
     pub cancel: &'a CancellationToken,
@@ -46,17 +48,29 @@ enum Witness {
 struct Sent {
     path: String,
     intent: i64,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Executor {
     pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
-        let (row, md5) = (content.row, content.md5);
-        let Sent { path, intent } = self.send_for(content, id, IntentKind::Create, &edit.entry).await?;
+        let (row, md5, size) = (content.row, content.md5, size_of(content.row));
+        let collection = collection_of(&edit.fields);
+        if let Some(error) = self.rights.refused(collection, Instant::now()) {
+            return Err(missing("create", &error, collection, &self.scope.desires));
+        }
+        let Sent { path, intent, permit } =
+            self.send_for(content, id, IntentKind::Create, &edit.entry, collection).await?;
         let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
-        let mut created = self.outcome(self.remote.create(&new).await, id, intent, expect.clone()).await;
-        let repeated = matches!(created, Err(Lost));
+        let accepted = self.remote.create(&new).await;
+        if let Err(error) = &accepted {
+            // Known before the next file is sent: where the plan is full, no other is sent to hear the same.
+            self.room.refused(error, md5, size).await;
+        }
+        drop(permit);
+        let mut created = self.outcome(accepted, id, intent, expect.clone()).await;
+        let repeated = matches!(created, Err(Lost(_)));
         if repeated {
             // Never executed: the same call again is the same asset.
             created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
@@ -64,7 +78,7 @@ impl Executor {
         let may_come = match &created {
             Ok(Ok(_)) => false,
             Ok(Err(error)) => error.kind == ApiErrorKind::Job,
-            Err(Lost) => true,
+            Err(Lost(_)) => true,
         };
         let tried = id.clone();
         let end = move |conn: &rusqlite::Connection| {
@@ -76,23 +90,34 @@ impl Executor {
         self.index.call(end).await?;
         let made = match created {
             Ok(made) => made,
-            Err(Lost) => return Err(path_problem("create", &lost(), true)),
+            Err(lost) => return Err(path_problem("create", &lost.told(), true)),
         };
         match made {
-            Ok(made) => self.verified(made, md5, "create").await,
-            Err(error) if error.is_uniqueness_of_id() => self.taken(row, id, md5).await,
-            Err(error) => Err(failed("create", error)),
+            Ok(made) => {
+                self.room.taken(md5).await;
+                self.verified(made, md5, "create").await
+            }
+            // Whatever it says: the service may have made the asset before, and its word for that is not known.
+            Err(error) if error.may_be_of_the_id() => self.refused_create(row, id, md5, error).await,
+            Err(error) => Err(self.not_taken("create", error, md5, size, collection).await),
         }
     }
 
-    /// The id is taken. By a creation of ours, when this index sent one whose outcome it does not know; by somebody who
+    /// The id may be taken. By a creation of ours, when this index sent one whose outcome it does not know; by somebody who
     /// mirrors under the same name, when its stamp names our path: with our content it is adopted, with another nothing is
-    /// overwritten before it is known whose the name is. And the id is of no use when nothing has it: then it was spent on
-    /// an asset since deleted.
-    async fn taken(&self, row: &FileRow, id: &UploadId, content: Md5) -> Result<Box<Asset>, Failure> {
+    /// overwritten before it is known whose the name is. And the id is of no use when it is refused and nothing has it: then
+    /// it was spent on an asset since deleted.
+    async fn refused_create(
+        &self,
+        row: &FileRow,
+        id: &UploadId,
+        content: Md5,
+        error: ApiError,
+    ) -> Result<Box<Asset>, Failure> {
         let found = match self.remote.find(id).await {
             Ok(Some(asset)) => Some(Box::new(asset)),
-            Ok(None) => self.shows(id, Expect::Any).await.ok(),
+            Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any).await.ok(),
+            Ok(None) => return Err(failed("create", error)),
             Err(error) => return Err(failed("create", error)),
         };
         match found {
@@ -136,7 +161,8 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let Action::Replace { asset, content, edit, .. } = &execution.plan.action else { return Err(Failure::Replan) };
         let content = Content { row: &execution.row, md5: *content, permit, cancel };
-        let Sent { path, intent } = self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry).await?;
+        let Sent { path, intent, .. } =
+            self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry, collection_of(&asset.fields)).await?;
         let replaced = self.replace_by(execution, &path, intent).await;
         self.end(intent).await?;
         replaced
@@ -170,7 +196,8 @@ impl Executor {
                     Err(error) => Err(error),
                 },
             };
-            let replaced = self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|Lost| Err(lost()));
+            let replaced =
+                self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|lost| Err(lost.told()));
             return match replaced {
                 Ok(made) if is_moved(*keep_url, asset, &made.asset, *content) => Err(Failure::Path {
                     problem: Problem {
@@ -183,8 +210,14 @@ impl Executor {
                     },
                     retry: false,
                 }),
-                Ok(made) => self.verified(made, *content, "replace").await,
-                Err(error) => self.refused("replace", &asset.id, error).await,
+                Ok(made) => {
+                    self.room.taken(*content).await;
+                    self.verified(made, *content, "replace").await
+                }
+                Err(error) if error.plan_limit().is_some() => {
+                    Err(self.not_taken("replace", error, *content, size_of(&execution.row), None).await)
+                }
+                Err(error) => self.refused("replace", asset, error).await,
             };
         }
     }
@@ -196,12 +229,12 @@ impl Executor {
         asset: &UploadId,
         kind: IntentKind,
         entry: &MirrorStamp,
+        collection: Option<&str>,
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
-        let path = self.send(row, md5, kind.as_str(), cancel).await?;
-        drop(permit);
+        let path = self.send(row, md5, kind.as_str(), collection, cancel).await?;
         let intent = self.begin(row, asset, kind, Some(md5), Some(entry)).await?;
-        Ok(Sent { path, intent })
+        Ok(Sent { path, intent, permit })
     }
 
     /// What became of a call; `Lost` when its answer was lost and its effect does not show.
@@ -216,14 +249,15 @@ impl Executor {
             Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
             Err(error) if error.unsure() => {
-                return self.shows(asset, expect).await.map(|asset| Ok(Made { asset, witness: Witness::Nobody }));
+                let shown = self.shows(asset, expect).await.map_err(|_| Lost(Some(error)))?;
+                return Ok(Ok(Made { asset: shown, witness: Witness::Nobody }));
             }
             Err(error) => return Ok(Err(error)),
         };
         self.note_job(intent, job.as_str()).await;
         match self.confirmer.wait(asset.clone(), Some(job.clone()), expect).await {
             Ok(Some(asset)) => Ok(Ok(Made { asset, witness: Witness::Job(job) })),
-            Ok(None) => Err(Lost),
+            Ok(None) => Err(Lost(None)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -233,7 +267,7 @@ impl Executor {
         let wait = self.confirmer.wait(id.clone(), None, expect);
         match tokio::time::timeout(self.waits.unsure, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
-            _ => Err(Lost),
+            _ => Err(Lost(None)),
         }
     }
 
@@ -266,6 +300,10 @@ impl Executor {
         let told = tokio::time::timeout(self.waits.unsure, wait).await.ok()?.ok()?;
         told.and_then(|asset| asset.md5)
     }
+}
+
+fn size_of(row: &FileRow) -> u64 {
+    row.print.map_or(0, |print| print.size)
 }
 
 /// Whether the service gave the asset another URL with our content. With another content an editor may have.

@@ -9,7 +9,7 @@ use crate::index::intents::IntentKind;
 use crate::index::{Problem, assets};
 use crate::model::Asset;
 use crate::pipeline::last_look::Purpose;
-use crate::remote::{Accepted, ApiError, Expect, ListQuery};
+use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, ListQuery};
 
 impl Executor {
     pub(super) async fn delete(&self, execution: &mut Execution) -> Result<(), Failure> {
@@ -24,7 +24,7 @@ impl Executor {
         deleted
     }
 
-    async fn delete_unused(&self, execution: &mut Execution, intent: i64) -> Result<(), Failure> {
+    pub(super) async fn delete_unused(&self, execution: &mut Execution, intent: i64) -> Result<(), Failure> {
         let mut attempts = Attempts::default();
         loop {
             let Some(asset) = execution.plan.action.before().cloned() else { return Err(Failure::Replan) };
@@ -44,7 +44,12 @@ impl Executor {
     }
 
     /// Another content or another stamp than planned for: whatever the plan is then, this deletion is over.
-    async fn plan_deletion_again(&self, execution: &mut Execution, planned: &Asset, now: Asset) -> Result<(), Failure> {
+    pub(super) async fn plan_deletion_again(
+        &self,
+        execution: &mut Execution,
+        planned: &Asset,
+        now: Asset,
+    ) -> Result<(), Failure> {
         let is_as_planned = (now.md5, &now.stamp) == (planned.md5, &planned.stamp);
         if now != *planned {
             self.plan_again(execution, now, None).await?;
@@ -53,7 +58,7 @@ impl Executor {
     }
 
     /// The listing of unused assets does not have it: it is in use, or gone, or the listing lags behind.
-    async fn delete_what_does_not_show(
+    pub(super) async fn delete_what_does_not_show(
         &self,
         execution: &mut Execution,
         asset: Asset,
@@ -74,8 +79,8 @@ impl Executor {
         }
         Err(in_use(
             &asset,
-            "in use, though by no published record (an older version of one, or the project's own settings)",
-            "look in the CMS where the asset is used, take it out there, or put the file back",
+            "in use, and no record shows it: the environment itself uses it (favicon, logo or SEO image)",
+            "choose another picture in the environment's settings, or put the file back; it is looked at again by itself",
         ))
     }
 
@@ -83,7 +88,7 @@ impl Executor {
     async fn not_referenced(&self, asset: &Asset) -> Result<(), Failure> {
         let references = match self.remote.references(&asset.id).await {
             Ok(references) => references,
-            Err(error) => return self.refused("delete", &asset.id, error).await,
+            Err(error) => return self.refused("delete", asset, error).await,
         };
         if references.is_empty() {
             return Ok(());
@@ -113,7 +118,13 @@ impl Executor {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         };
-        deleted.map_err(|error| failed("delete", error))
+        if deleted.is_ok() {
+            self.room.freed().await;
+        }
+        match deleted {
+            Err(error) if error.kind == ApiErrorKind::Permission => self.refused("delete", asset, error).await,
+            deleted => deleted.map_err(|error| failed("delete", error)),
+        }
     }
 }
 

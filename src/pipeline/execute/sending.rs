@@ -6,16 +6,18 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Failure, failed};
+use super::{Executor, Failure, failed, missing};
 use crate::disk::{OpenError, RootDir, SkipReason};
+use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem};
 use crate::model::{Md5, RelPath};
 use crate::pipeline::listed::cached_name;
-use crate::remote::{FileToSend, OpenFile, SendError};
+use crate::pipeline::room::NoRoom;
+use crate::remote::{ApiError, ApiErrorKind, FileToSend, OpenFile, PlanLimit, SendError};
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
 const SEND_ATTEMPTS: u32 = 4;
@@ -85,6 +87,7 @@ impl Executor {
         row: &FileRow,
         content: Md5,
         action: &str,
+        collection: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
         let upload = self.sending.begin(row.path.key(), cancel);
@@ -96,13 +99,19 @@ impl Executor {
         };
         let size = row.print.map_or(0, |print| print.size);
         let mime = mime_guess::from_path(row.path.file_name()).first_raw();
+        tokio::select! {
+            before = self.room.before(content, size) => before.map_err(|why| no_room(why, action, size))?,
+            () = upload.token.cancelled() => return Err(cut_short()),
+        }
         let mut attempt = 0;
         loop {
             if upload.token.is_cancelled() {
                 return Err(cut_short());
             }
-            let ticket =
-                self.remote.upload_request(row.path.file_name()).await.map_err(|error| failed(action, error))?;
+            let ticket = match self.remote.upload_request(row.path.file_name(), collection).await {
+                Ok(ticket) => ticket,
+                Err(error) => return Err(self.not_taken(action, error, content, size, collection).await),
+            };
             let error =
                 match self.remote.put_file(&ticket, FileToSend { open: open.clone(), size, mime }, &upload.token).await
                 {
@@ -111,6 +120,10 @@ impl Executor {
                     Err(SendError::Cancelled) => return Err(cut_short()),
                     Err(error) => error,
                 };
+            if error.is_too_large() {
+                self.room.note_refused(PlanLimit::SingleUpload, content, size).await;
+                return Err(no_room(NoRoom::RefusedBefore, action, size));
+            }
             attempt += 1;
             if !error.retry_with_new_ticket() || attempt >= SEND_ATTEMPTS {
                 let problem =
@@ -125,4 +138,31 @@ impl Executor {
             }
         }
     }
+
+    /// A file was refused: where that is the plan's word about sending, or one about its collection, no other is sent to
+    /// hear the same. `collection`: the one that the file is to lie in.
+    pub(in crate::pipeline) async fn not_taken(
+        &self,
+        action: &str,
+        error: ApiError,
+        content: Md5,
+        size: u64,
+        collection: Option<&str>,
+    ) -> Failure {
+        if error.kind == ApiErrorKind::Permission {
+            if action == IntentKind::Create.as_str() {
+                self.rights.refuse(collection, &error, Instant::now());
+            }
+            return missing(action, &error, collection, &self.scope.desires);
+        }
+        match self.room.refused(&error, content, size).await {
+            Some(why) => no_room(why, action, size),
+            None => failed(action, error),
+        }
+    }
+}
+
+fn no_room(why: NoRoom, action: &str, size: u64) -> Failure {
+    // Nothing is sent to see whether it still holds.
+    Failure::Path { problem: why.problem(action, size), retry: true }
 }

@@ -75,6 +75,8 @@ impl MirrorRun {
             index: session.index.clone(),
             confirmer: session.confirmer.clone(),
             last_look: session.last_look.clone(),
+            rights: session.rights.clone(),
+            room: session.room.clone(),
             scope: scope.clone(),
             policy: policy.clone(),
             waits: session.waits,

@@ -58,6 +58,14 @@ impl Pass<'_> {
                 }
                 None => self.launch(row, plan).await,
             },
+            Action::Delete { .. } if self.context.executor.is_some() => {
+                self.busy.begin(&row, &plan);
+                self.deletions.push(BulkItem { row, plan });
+                if self.deletions.len() >= bulk::AT_ONCE {
+                    self.flush_deletions();
+                }
+                Ok(())
+            }
             _ => self.launch(row, plan).await,
         }
     }
@@ -90,6 +98,14 @@ impl Pass<'_> {
         for change in changes {
             self.flush_group(&change);
         }
+        self.flush_deletions();
+    }
+
+    fn flush_deletions(&mut self) {
+        let group = std::mem::take(&mut self.deletions);
+        let (false, Some(executor)) = (group.is_empty(), self.context.executor.clone()) else { return };
+        let cancel = self.context.stop.clone();
+        self.flight.spawn(async move { executor.delete_all(group, &cancel).await });
     }
 
     fn flush_group(&mut self, change: &BulkChange) {

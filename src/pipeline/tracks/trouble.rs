@@ -48,12 +48,7 @@ pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
 
 /// A refusal is the companion's trouble alone: the video and all other files go on.
 pub(super) fn failed(action: &str, error: ApiError) -> Failure {
-    let of_this = match error.kind {
-        ApiErrorKind::Permission | ApiErrorKind::NotFound => true,
-        ApiErrorKind::Plan => error.details.as_deref().is_none_or(|details| !details.contains("cma_api_calls")),
-        _ => false,
-    };
-    if error.scope() == Scope::All && !of_this {
+    if error.scope() == Scope::All {
         return Failure::All(error);
     }
     let (advice, retry) = match error.kind {

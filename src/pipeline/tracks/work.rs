@@ -17,7 +17,7 @@ use crate::index::{Index, IndexError, Problem, assets, files};
 use crate::model::{Asset, MirrorStamp, TrackStamp, UploadId};
 use crate::pipeline::execute::{Executor, Failure};
 use crate::pipeline::plan::Policy;
-use crate::remote::{ApiError, Remote, Track};
+use crate::remote::{ApiError, PlanLimit, Remote, Track};
 
 /// Looks for a track whose making lost its answer.
 const LOOKS: u32 = 5;
@@ -197,7 +197,7 @@ impl Hands<'_> {
     async fn make(&mut self, claim: &Claim, old: Option<String>, cancel: &CancellationToken) -> Result<(), Failure> {
         let Some(content) = claim.row.md5 else { return Err(Failure::Changed) };
         let action = if old.is_some() { "replace" } else { "create" };
-        let path = self.executor.send(&claim.row, content, action, cancel).await?;
+        let path = self.executor.send(&claim.row, content, action, None, cancel).await?;
         let intent = TrackStamp::unknown(content.to_string(), old.clone());
         self.look.entry.tracks.insert(claim.name.clone(), intent);
         self.save().await?;
@@ -222,6 +222,11 @@ impl Hands<'_> {
             },
             Err(error) => {
                 self.forget_intent(claim, old).await?;
+                if error.plan_limit().is_some_and(|limit| matches!(limit, PlanLimit::Storage | PlanLimit::SingleUpload))
+                {
+                    let size = claim.row.print.map_or(0, |print| print.size);
+                    return Err(self.executor.not_taken(action, error, content, size, None).await);
+                }
                 return Err(failed(action, error));
             }
         };

@@ -31,7 +31,7 @@ pub(super) const TABLE: &[Row] = &[
         "INSUFFICIENT_PERMISSIONS",
         ApiErrorKind::Permission,
         false,
-        Scope::All,
+        Scope::File,
         "give the token's role the upload actions it lacks (read, create, update, replace_asset, move, delete), and \
          collections if they are mirrored",
     ),
@@ -95,7 +95,7 @@ pub(super) const TABLE: &[Row] = &[
         "PLAN_UPGRADE_REQUIRED",
         ApiErrorKind::Plan,
         false,
-        Scope::All,
+        Scope::File,
         "a limit of the project's plan is reached: free some of it, or upgrade the plan",
     ),
     row(

@@ -40,8 +40,10 @@ pub enum ApiErrorKind {
     Storage,
     /// The service answered with an error of its own (5xx).
     Service,
-    /// The answer made no sense: no JSON, or not the JSON of this API.
+    /// The API's answer made no sense: something is missing in it, or it is larger than any.
     Garbled,
+    /// The answer is not the API's: a proxy, a firewall or a login page answers in its place.
+    Between,
     /// No answer: name not found, connection refused or lost, time ran out.
     Network,
     /// A job did not come to an end in the stated time.
@@ -83,6 +85,7 @@ impl ApiErrorKind {
             Self::Storage => "the project's storage cannot do this",
             Self::Service => "the API is in trouble",
             Self::Garbled => "the answer is not one of the API's",
+            Self::Between => "something between us and the API answers",
             Self::Network => "the API does not answer",
             Self::Job => "the API did not finish the job in time",
         }
@@ -97,6 +100,7 @@ impl ApiErrorKind {
                 | Self::Concurrent
                 | Self::Service
                 | Self::Garbled
+                | Self::Between
                 | Self::Network
                 | Self::Job
         )
@@ -108,7 +112,6 @@ impl ApiErrorKind {
             Self::Setup
             | Self::Token
             | Self::Environment
-            | Self::Permission
             | Self::Project
             | Self::Maintenance
             | Self::Plan
@@ -116,13 +119,16 @@ impl ApiErrorKind {
             | Self::Budget
             | Self::Service
             | Self::Network => Scope::All,
-            Self::Concurrent
+            // Rights are per collection and creator: what may not be done to one asset may be done to another.
+            Self::Permission
+            | Self::Concurrent
             | Self::Invalid
             | Self::NotFound
             | Self::InUse
             | Self::Validation
             | Self::Storage
             | Self::Garbled
+            | Self::Between
             | Self::Job => Scope::File,
         }
     }
@@ -145,9 +151,10 @@ impl ApiErrorKind {
             Self::InUse => "take the asset out of the records that use it first",
             Self::Validation => "change the file, or the validations of the records that use it",
             Self::Storage => "look at the project's storage settings",
-            Self::Garbled => {
-                "something between here and the API answers in its place (a proxy, a login page), or the API is in \
-                 trouble; it is tried again"
+            Self::Garbled => "the API answers with something unexpected; it is tried again; if it lasts, report a bug",
+            Self::Between => {
+                "a proxy, a firewall or a login page answers in the API's place, or the API is in trouble: see what stands \
+                 between here and the API; it is tried again"
             }
             Self::Network => "check the network, the proxy and base_url; it is tried again",
             Self::Job => "the service did not finish in time; what became of it is looked at again",

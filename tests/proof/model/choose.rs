@@ -13,7 +13,7 @@ use super::op::{Op, Save};
 const PATHS: [&str; 8] = ["a.png", "b.png", "d/a.png", "d/b.png", "d/e/c.png", "f/a.png", "f/c.png", "g/b.png"];
 const CONTENTS: [&str; 5] = ["one", "two", "three", "four", "five"];
 const FOLDERS: [(&str, &str); 4] = [("d", "h"), ("f", "d/f"), ("h", "d"), ("g", "f")];
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 9] = [
     "GET /site",
     "GET /uploads",
     "POST /upload-requests",
@@ -22,6 +22,7 @@ const ROUTES: [&str; 8] = [
     "PUT /uploads/:id",
     "DELETE /uploads/:id",
     "POST /uploads/bulk/tag",
+    "POST /uploads/bulk/destroy",
 ];
 /// Where something may happen in the midst of a run: what is done before the mirror's last look, it must see.
 const MOMENTS: [&str; 9] = [
@@ -36,7 +37,8 @@ const MOMENTS: [&str; 9] = [
     "GET /job-results/:id",
 ];
 /// Where the look is over and the write on its way.
-const IN_FLIGHT: [&str; 3] = ["PUT /uploads/:id", "DELETE /uploads/:id", "POST /uploads/bulk/tag"];
+const IN_FLIGHT: [&str; 4] =
+    ["PUT /uploads/:id", "DELETE /uploads/:id", "POST /uploads/bulk/tag", "POST /uploads/bulk/destroy"];
 
 impl History {
     fn path(&mut self) -> &'static str {

@@ -78,6 +78,7 @@ fn only_what_is_done_between_the_last_look_and_its_write_is_in_flight() {
         token: String::new(),
         environment: String::new(),
         fault: None,
+        request_id: String::new(),
         bytes_in: 0,
         bytes_out: 0,
     };

@@ -1,0 +1,444 @@
+//! What the project's plan lets be sent: how large one file may be, and whether there is room for more.
+//!
+//! Owns: what was told and what was refused, for all mirrors of a process; asking again, after pauses that grow, while the
+//! plan is full. What holds for longer is kept in the index.
+//! Never does: sending, deciding what becomes of a file that may not be sent.
+//! Called by: `pipeline::execute` and `pipeline::tracks`, before a file is sent and after it was refused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, timeout_at};
+
+use crate::index::{Index, Problem, settings};
+use crate::model::Md5;
+use crate::remote::{ApiError, PlanLimit, Remote, Storage};
+
+/// The key of what is kept.
+const KEY: &str = "plan";
+/// What the service told of the plan holds so long, ms.
+const HOLDS: i64 = 24 * 3_600_000;
+/// The same while something is larger than that, or while it told nothing: the plan may have been changed.
+const HOLDS_IN_DOUBT: i64 = 3_600_000;
+/// The pause before a full plan is asked about again; each more in a row doubles it, up to the longest. ms.
+const PAUSE: i64 = 10_000;
+const LONGEST_PAUSE: i64 = 3_600_000;
+/// Refused contents that are remembered at most.
+const REMEMBERED: usize = 10_000;
+/// How long others wait for the file that is sent to see whether there is room.
+const TRIAL: Duration = Duration::from_secs(60);
+
+/// Why a file is not to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// One file may have so many bytes.
+    TooLarge(u64),
+    /// The service has refused these bytes as too large.
+    RefusedBefore,
+    /// The plan is full.
+    Full,
+}
+
+/// What is known of the plan; pure. Times are milliseconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlanState {
+    /// Bytes of one file; `None`: untold.
+    largest: Option<u64>,
+    /// When that was asked; `None`: never.
+    asked_ms: Option<i64>,
+    /// Contents and sizes refused as too large, each with what the plan was told to take at that time.
+    refused: BTreeMap<String, Option<u64>>,
+    full: Option<Full>,
+}
+
+/// A plan without room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Full {
+    /// Nothing is asked or tried before then. A new process asks at once.
+    #[serde(skip, default = "at_once")]
+    next_ms: i64,
+    #[serde(skip, default = "first_pause")]
+    pause_ms: i64,
+    /// Bytes that may be sent, as the service told last.
+    #[serde(skip)]
+    left: u64,
+    /// The content that is sent to see whether there is room.
+    #[serde(skip)]
+    trying: Option<Md5>,
+}
+
+const fn at_once() -> i64 {
+    i64::MIN
+}
+
+const fn first_pause() -> i64 {
+    PAUSE
+}
+
+/// What to do before a file is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Send it.
+    Send,
+    /// Do not.
+    Refuse(NoRoom),
+    /// Ask how large a file may be first.
+    AskLargest,
+    /// Ask how much room there is first.
+    AskRoom,
+    /// Wait for what becomes of the file that is sent to see whether there is room.
+    Wait,
+}
+
+fn key_of(content: Md5, size: u64) -> String {
+    format!("{content} {size}")
+}
+
+impl PlanState {
+    /// What to do before a file is sent.
+    pub fn before(&mut self, content: Md5, size: u64, now_ms: i64) -> Before {
+        let too_large = self.largest.is_some_and(|largest| size > largest);
+        let in_doubt = too_large || self.largest.is_none() || self.refused.contains_key(&key_of(content, size));
+        let holds = if in_doubt { HOLDS_IN_DOUBT } else { HOLDS };
+        // A time that lies ahead was told by a clock that was wrong.
+        if self.asked_ms.is_none_or(|at| !(0..holds).contains(&(now_ms - at))) {
+            return Before::AskLargest;
+        }
+        if let (true, Some(largest)) = (too_large, self.largest) {
+            return Before::Refuse(NoRoom::TooLarge(largest));
+        }
+        if let Some(told) = self.refused.get(&key_of(content, size)) {
+            if *told == self.largest || self.largest.is_none() {
+                return Before::Refuse(NoRoom::RefusedBefore);
+            }
+            // The plan was changed since.
+            self.refused.remove(&key_of(content, size));
+        }
+        match &mut self.full {
+            None => Before::Send,
+            Some(full) if size <= full.left => {
+                full.left -= size;
+                Before::Send
+            }
+            Some(full) if full.trying.is_some_and(|trying| trying != content) => Before::Wait,
+            Some(full) if now_ms >= full.next_ms || full.next_ms - now_ms > LONGEST_PAUSE => Before::AskRoom,
+            Some(_) => Before::Refuse(NoRoom::Full),
+        }
+    }
+
+    /// The service told how large a file may be, or nothing.
+    pub const fn told_largest(&mut self, largest: Option<u64>, now_ms: i64) {
+        self.largest = largest;
+        self.asked_ms = Some(now_ms);
+    }
+
+    /// The service told how much room there is. True when a file of `size` bytes may go: also one, to try, where the
+    /// service does not tell.
+    pub fn told_room(&mut self, room: Storage, content: Md5, size: u64, now_ms: i64) -> bool {
+        let Some(full) = &mut self.full else { return true };
+        full.pause_ms = (full.pause_ms * 2).min(LONGEST_PAUSE);
+        full.next_ms = now_ms.saturating_add(full.pause_ms);
+        match room {
+            Storage::Unlimited => self.full = None,
+            Storage::Left(left) if size <= left => {
+                full.left = left - size;
+                full.pause_ms = PAUSE;
+            }
+            Storage::Left(left) => {
+                full.left = left;
+                return false;
+            }
+            Storage::Untold => full.trying = Some(content),
+        }
+        true
+    }
+
+    /// A file was refused because of this limit.
+    pub fn refused(&mut self, limit: PlanLimit, content: Md5, size: u64, now_ms: i64) {
+        match limit {
+            PlanLimit::SingleUpload => {
+                if self.refused.len() >= REMEMBERED {
+                    self.refused.pop_first();
+                }
+                self.refused.insert(key_of(content, size), self.largest);
+            }
+            PlanLimit::Storage => {
+                let pause_ms = self.full.as_ref().map_or(PAUSE, |full| full.pause_ms);
+                self.full = Some(Full { next_ms: now_ms.saturating_add(pause_ms), pause_ms, left: 0, trying: None });
+            }
+            PlanLimit::Calls | PlanLimit::Other => {}
+        }
+    }
+
+    /// A file was taken: where nobody tells the room, that shows that there is some. True when it does.
+    pub fn taken(&mut self, content: Md5) -> bool {
+        // Others were on their way when the plan was full, and some of them fitted.
+        let shows = self.full.as_ref().is_some_and(|full| full.trying == Some(content));
+        if shows {
+            self.full = None;
+        }
+        shows
+    }
+
+    /// A file ended in a way that tells nothing about room. True when others waited for it.
+    pub fn left(&mut self, content: Md5) -> bool {
+        let waited = self.full.as_mut().filter(|full| full.trying == Some(content));
+        waited.map(|full| full.trying = None).is_some()
+    }
+
+    /// Something was deleted: there may be room now.
+    pub const fn freed(&mut self) {
+        if let Some(full) = &mut self.full {
+            (full.next_ms, full.pause_ms) = (i64::MIN, PAUSE);
+        }
+    }
+}
+
+/// The plan, as all mirrors of a process know it.
+#[derive(Debug)]
+pub struct Room {
+    remote: Remote,
+    index: Index,
+    state: Mutex<Option<PlanState>>,
+    /// The file that is sent to see whether there is room was taken or refused.
+    tried: Notify,
+}
+
+impl Room {
+    /// Knows what the index kept.
+    #[must_use]
+    pub fn new(remote: Remote, index: Index) -> Self {
+        Self { remote, index, state: Mutex::new(None), tried: Notify::new() }
+    }
+
+    /// Whether a file may be sent. One asks or tries, the others wait for what comes of it.
+    pub async fn before(&self, content: Md5, size: u64) -> Result<(), NoRoom> {
+        let until = Instant::now() + TRIAL;
+        loop {
+            let tried = self.tried.notified();
+            let mut guard = self.state.lock().await;
+            let state = self.known(&mut guard).await;
+            match state.before(content, size, now_ms()) {
+                Before::Send => return Ok(()),
+                Before::Refuse(why) => return Err(why),
+                Before::AskLargest => {
+                    let told = self.remote.largest_upload().await.unwrap_or_else(|error| {
+                        tracing::debug!(%error, "how large a file may be is not told");
+                        None
+                    });
+                    state.told_largest(told, now_ms());
+                    if told.is_some() {
+                        self.keep(state).await;
+                    }
+                }
+                Before::AskRoom => {
+                    let room = self.remote.storage().await.unwrap_or(Storage::Untold);
+                    return if state.told_room(room, content, size, now_ms()) { Ok(()) } else { Err(NoRoom::Full) };
+                }
+                Before::Wait => {
+                    drop(guard);
+                    if timeout_at(until, tried).await.is_err() {
+                        return Err(NoRoom::Full);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A file was refused: whether because of a limit about sending, and then why.
+    pub async fn refused(&self, error: &ApiError, content: Md5, size: u64) -> Option<NoRoom> {
+        let limit = error.plan_limit()?;
+        let why = match limit {
+            PlanLimit::SingleUpload => NoRoom::RefusedBefore,
+            PlanLimit::Storage => NoRoom::Full,
+            PlanLimit::Calls | PlanLimit::Other => return None,
+        };
+        self.note_refused(limit, content, size).await;
+        Some(why)
+    }
+
+    /// The bucket, or the API, does not take so many bytes.
+    pub async fn note_refused(&self, limit: PlanLimit, content: Md5, size: u64) {
+        let mut guard = self.state.lock().await;
+        let state = self.known(&mut guard).await;
+        if limit == PlanLimit::Storage && state.full.is_none() {
+            tracing::warn!(
+                "the project's plan has no room for more files: nothing is sent until there is, all else goes on"
+            );
+        }
+        state.refused(limit, content, size, now_ms());
+        self.keep(state).await;
+        self.tried.notify_waiters();
+    }
+
+    /// A file was taken.
+    pub async fn taken(&self, content: Md5) {
+        if let Some(state) = self.state.lock().await.as_mut()
+            && state.taken(content)
+        {
+            tracing::info!("the project's plan has room again");
+            self.keep(state).await;
+            self.tried.notify_waiters();
+        }
+    }
+
+    /// The file did not get so far that it would tell anything.
+    pub async fn left(&self, content: Md5) {
+        if let Some(state) = self.state.lock().await.as_mut()
+            && state.left(content)
+        {
+            self.tried.notify_waiters();
+        }
+    }
+
+    /// An asset was deleted.
+    pub async fn freed(&self) {
+        if let Some(state) = self.state.lock().await.as_mut() {
+            state.freed();
+        }
+    }
+
+    async fn known<'s>(&self, state: &'s mut Option<PlanState>) -> &'s mut PlanState {
+        if state.is_none() {
+            let kept = self.index.call(|conn| settings::get(conn, KEY)).await.unwrap_or_default();
+            *state = kept.and_then(|kept| serde_json::from_str(&kept).ok());
+        }
+        state.get_or_insert_default()
+    }
+
+    /// Losing it costs a question, or sending once more what is too large.
+    async fn keep(&self, state: &PlanState) {
+        let Ok(text) = serde_json::to_string(state) else { return };
+        if let Err(error) = self.index.call(move |conn| settings::set(conn, KEY, &text)).await {
+            tracing::warn!(%error, "what the plan takes could not be noted");
+        }
+    }
+}
+
+impl NoRoom {
+    /// For people.
+    #[must_use]
+    pub fn problem(self, action: &str, size: u64) -> Problem {
+        let (cause, advice) = match self {
+            Self::TooLarge(largest) => (
+                format!("the file has {size} bytes, and the project's plan takes {largest} bytes in one file at most"),
+                "make the file smaller, exclude it, or upgrade the plan; the limit is looked at again by itself",
+            ),
+            Self::RefusedBefore => (
+                format!(
+                    "the file has {size} bytes, and the service refuses it as larger than the plan takes in one file \
+                     (maximum_single_upload_bytes): it is not sent"
+                ),
+                "make the file smaller, exclude it, or upgrade the plan; the limit is looked at again by itself",
+            ),
+            Self::Full => (
+                "the project's plan has no room for more files (uploadable_bytes): nothing is sent until there is"
+                    .into(),
+                "delete assets that nobody needs, or upgrade the plan; it is tried again by itself",
+            ),
+        };
+        Problem { action: action.into(), cause, advice: advice.into() }
+    }
+}
+
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn content(text: &str) -> Md5 {
+        Md5::of(text.as_bytes())
+    }
+
+    fn known(largest: Option<u64>) -> PlanState {
+        let mut state = PlanState::default();
+        assert_eq!(state.before(content("a"), 1, NOW), Before::AskLargest);
+        state.told_largest(largest, NOW);
+        state
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_and_asked_about_once_an_hour() {
+        let mut state = known(Some(100));
+        assert_eq!(state.before(content("a"), 100, NOW), Before::Send);
+        assert_eq!(state.before(content("a"), 101, NOW), Before::Refuse(NoRoom::TooLarge(100)));
+        assert_eq!(state.before(content("a"), 100, NOW + HOLDS_IN_DOUBT), Before::Send);
+        assert_eq!(state.before(content("a"), 101, NOW + HOLDS_IN_DOUBT), Before::AskLargest);
+        assert_eq!(state.before(content("a"), 1, NOW + HOLDS), Before::AskLargest);
+        assert_eq!(state.before(content("a"), 1, NOW - 1), Before::AskLargest, "a clock that was set back");
+    }
+
+    #[test]
+    fn a_content_that_was_refused_is_never_sent_again_until_the_plan_is_told_to_be_another() {
+        for told in [None, Some(1_000)] {
+            let mut state = known(told);
+            state.refused(PlanLimit::SingleUpload, content("a"), 500, NOW);
+            let kept = serde_json::to_string(&state).unwrap();
+            let mut state: PlanState = serde_json::from_str(&kept).unwrap();
+            assert_eq!(state.before(content("a"), 500, NOW), Before::Refuse(NoRoom::RefusedBefore));
+            assert_eq!(state.before(content("b"), 500, NOW), Before::Send);
+            state.told_largest(told, NOW + HOLDS_IN_DOUBT);
+            let later = NOW + HOLDS_IN_DOUBT;
+            assert_eq!(state.before(content("a"), 500, later), Before::Refuse(NoRoom::RefusedBefore));
+            state.told_largest(Some(2_000), later);
+            assert_eq!(state.before(content("a"), 500, later), Before::Send);
+        }
+    }
+
+    #[test]
+    fn a_full_plan_is_asked_about_after_pauses_that_grow_and_takes_what_it_has_room_for() {
+        let mut state = known(None);
+        state.refused(PlanLimit::Storage, content("a"), 500, NOW);
+        assert_eq!(state.before(content("b"), 1, NOW), Before::Refuse(NoRoom::Full));
+        let mut at = NOW + PAUSE;
+        let mut asked = Vec::new();
+        for _ in 0..12 {
+            state.told_largest(None, at);
+            assert_eq!(state.before(content("b"), 1, at), Before::AskRoom);
+            assert!(!state.told_room(Storage::Left(0), content("b"), 1, at));
+            assert_eq!(state.before(content("b"), 1, at), Before::Refuse(NoRoom::Full));
+            asked.push(state.full.as_ref().unwrap().pause_ms / 1000);
+            at = state.full.as_ref().unwrap().next_ms;
+        }
+        assert_eq!(asked, [20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600, 3600]);
+        state.told_largest(None, at);
+        assert!(state.told_room(Storage::Left(1_000), content("b"), 600, at));
+        assert_eq!(state.before(content("c"), 400, at), Before::Send);
+        assert_eq!(state.before(content("d"), 1, at), Before::Refuse(NoRoom::Full));
+        // A deletion is a reason to ask at once.
+        state.freed();
+        assert_eq!(state.before(content("d"), 1, at), Before::AskRoom);
+    }
+
+    #[test]
+    fn where_the_room_is_not_told_one_file_tries_for_all() {
+        let mut state = known(None);
+        state.refused(PlanLimit::Storage, content("a"), 500, NOW);
+        let at = NOW + PAUSE;
+        assert_eq!(state.before(content("a"), 500, at), Before::AskRoom);
+        assert!(state.told_room(Storage::Untold, content("a"), 500, at), "this one tries");
+        assert_eq!(state.before(content("b"), 1, at), Before::Wait, "the others wait for it");
+        state.refused(PlanLimit::Storage, content("a"), 500, at);
+        assert_eq!(state.before(content("b"), 1, at + PAUSE), Before::Refuse(NoRoom::Full), "the pause has grown");
+        let later = state.full.as_ref().unwrap().next_ms;
+        state.told_largest(None, later);
+        assert_eq!(state.before(content("c"), 1, later), Before::AskRoom);
+        assert!(state.told_room(Storage::Untold, content("c"), 1, later));
+        assert!(!state.taken(content("x")), "one that was on its way before shows nothing");
+        assert_eq!(state.before(content("b"), 1, later), Before::Wait);
+        assert!(state.left(content("c")) && !state.left(content("c")), "it never got so far");
+        assert_eq!(state.before(content("b"), 1, later), Before::Refuse(NoRoom::Full));
+        assert!(state.told_room(Storage::Untold, content("c"), 1, later));
+        assert!(state.taken(content("c")));
+        assert_eq!(state.before(content("b"), 1, later), Before::Send);
+    }
+}

@@ -1,0 +1,112 @@
+//! All errors of one answer.
+//!
+//! Owns: reading the service's error envelope, and which of several errors speaks for all. Pure.
+//! Never does: verdicts (that is `error`). Called by: `error`.
+
+use serde_json::Value;
+
+use super::codes::row_of;
+use super::{Scope, shorten};
+
+/// Errors that are told to people, of one answer.
+const TOLD: usize = 4;
+/// Characters of a code; the service's are shorter.
+const LONGEST_CODE: usize = 80;
+
+/// One error of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) code: String,
+    /// `details.field`.
+    pub(super) field: Option<String>,
+    /// `details.limit`: of the plan.
+    pub(super) limit: Option<String>,
+    /// `details.code`.
+    pub(super) reason: Option<String>,
+    pub(super) transient: bool,
+    /// For people.
+    details: Option<String>,
+}
+
+impl Told {
+    /// Everything in it that the service wrote.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let rest = [&mut self.field, &mut self.limit, &mut self.reason, &mut self.details];
+        std::iter::once(&mut self.code).chain(rest.into_iter().flatten())
+    }
+}
+
+/// The errors of a document; none when it is not the service's envelope.
+pub(super) fn read(document: &Value) -> Vec<Told> {
+    let one = |error: &Value| {
+        let attributes = error.get("attributes")?;
+        let code = attributes.get("code")?.as_str()?;
+        let details = attributes.get("details").filter(|details| !is_empty(details));
+        let text = |key: &str| details?.get(key)?.as_str().map(str::to_owned);
+        Some(Told {
+            code: code.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect(),
+            field: text("field"),
+            limit: text("limit"),
+            reason: text("code"),
+            transient: attributes.get("transient").and_then(Value::as_bool).unwrap_or(false),
+            details: details.map(|details| shorten(&plain(details))),
+        })
+    };
+    match document.get("data") {
+        Some(Value::Array(errors)) => errors.iter().filter_map(one).collect(),
+        Some(error) => one(error).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// The one that speaks for all: what stops everything, then what does not pass by itself, then the first.
+pub(super) fn main(told: &[Told]) -> Option<&Told> {
+    told.iter().min_by_key(|told| {
+        let row = row_of(&told.code);
+        let stops_all = row.is_some_and(|row| row.scope == Scope::All);
+        let passes = told.transient || row.is_some_and(|row| row.later);
+        (!stops_all, passes)
+    })
+}
+
+/// What the errors say, each once.
+pub(super) fn details(told: &[Told]) -> Option<String> {
+    let mut texts: Vec<&str> = Vec::new();
+    for text in told.iter().filter_map(|told| told.details.as_deref()) {
+        if !texts.contains(&text) && texts.len() <= TOLD {
+            texts.push(text);
+        }
+    }
+    let more = if texts.len() > TOLD { "; and more" } else { "" };
+    texts.truncate(TOLD);
+    (!texts.is_empty()).then(|| format!("{}{more}", texts.join("; ")))
+}
+
+/// Their codes, each once.
+pub(super) fn codes(told: &[Told]) -> Option<String> {
+    let mut codes: Vec<&str> = Vec::new();
+    for told in told {
+        if !codes.contains(&told.code.as_str()) && codes.len() < TOLD {
+            codes.push(&told.code);
+        }
+    }
+    (!codes.is_empty()).then(|| codes.join(", "))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+/// `{"field":"id","code":"X"}` as `field id, code X`.
+fn plain(details: &Value) -> String {
+    let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match details {
+        Value::Object(map) => map.iter().map(|(key, v)| format!("{key} {}", one(v))).collect::<Vec<_>>().join(", "),
+        other => one(other),
+    }
+}
