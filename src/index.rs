@@ -7,7 +7,7 @@
 
 pub mod absence;
 pub mod assets;
-mod claims;
+pub mod claims;
 pub mod collections;
 pub mod companions;
 pub mod contact;

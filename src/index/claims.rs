@@ -4,14 +4,16 @@
 //! and that of two which both name it one does so no more. Both come of another machine, and of a process of ours that was
 //! killed between its call and its note of it; without this the path would have two assets.
 //! Never does: overruling a stamp that says nothing of the path, or believing one about a file that is not on disk.
-//! Called by: `index::assets`, when it takes over a stamp, and `index::files`, where stamps hide paths.
+//! Called by: `index::assets`, when it takes over a stamp, `index::files`, where stamps hide paths, and the end of a pass.
 
-use rusqlite::Connection;
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
 
 use super::assets;
 use super::files::{self, FileRow};
 use super::hearsay;
-use crate::model::{Asset, MirrorStamp, UploadId};
+use crate::model::{Asset, MirrorStamp, RelPath, UploadId};
 
 /// A mirror's row and its name, its key in stamps.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,57 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
     // Of several, the one with the content on disk.
     heirs.sort_by_key(|heir| heir.md5 != row.md5);
     heirs.first().map_or(Ok(()), |heir| hand_over(conn, mirror, &row, path, heir))
+}
+
+/// So many assets with one content are looked at for one path.
+const DOUBLES: u32 = 20;
+
+/// Assets of no path on disk whose stamps name one of these rows' paths although it has another asset with the same
+/// content, each with what its stamp is to say: a path that left an asset to another mirror, or that was killed in between,
+/// would have two. Where paths of this mirror have the asset, these are looked at again; that is counted.
+///
+/// # Errors
+/// SQLite's.
+pub fn doubles(
+    conn: &Connection,
+    (mirror, mirror_name): (i64, &str),
+    rows: &[i64],
+    stamp_name: impl Fn(&RelPath) -> String,
+) -> rusqlite::Result<(Vec<(Asset, MirrorStamp)>, usize)> {
+    let mut find = conn.prepare_cached(
+        "SELECT double.id, file.path FROM file JOIN asset AS own ON own.id = file.asset AND own.md5 = file.md5
+         JOIN asset AS double ON double.md5 = file.md5 AND double.id <> file.asset
+         WHERE file.id = ?1 AND file.present = 1 LIMIT ?2",
+    )?;
+    let mut has_owner =
+        conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM file WHERE asset = ?1 AND +mirror = ?2 AND present = 1)")?;
+    let (mut doubles, mut looked_again): (BTreeMap<UploadId, (Asset, MirrorStamp)>, usize) = Default::default();
+    for row in rows {
+        let found = find.query_map(params![row, DOUBLES], |row| {
+            Ok((UploadId::new(row.get::<_, String>(0)?), row.get::<_, String>(1)?))
+        })?;
+        for found in found.collect::<rusqlite::Result<Vec<_>>>()? {
+            let (id, path) = found;
+            let (Ok(path), Some(asset)) = (RelPath::from_key(&path), assets::by_id(conn, &id)?) else { continue };
+            let name = stamp_name(&path);
+            let Some(entry) = asset.stamp.0.get(mirror_name).filter(|entry| entry.paths.contains(&name)) else {
+                continue;
+            };
+            if !hearsay::is_about(conn, mirror_name, &id, entry)? {
+                continue;
+            }
+            if has_owner.query_row(params![id.as_str(), mirror], |row| row.get(0))? {
+                unclaim(conn, Mirror { id: mirror, name: mirror_name }, &name, &id)?;
+                looked_again += 1;
+                continue;
+            }
+            let entry = entry.clone();
+            let (_, entry) = doubles.entry(id.clone()).or_insert((asset, entry));
+            hearsay::leave(conn, mirror, &id, entry, &path)?;
+            entry.paths.remove(&name);
+        }
+    }
+    Ok((doubles.into_values().collect(), looked_again))
 }
 
 /// Whether the stamp names others of the mirror and not this path. One that says nothing of the mirror leaves nobody out.

@@ -14,6 +14,7 @@ mod gone;
 mod look;
 mod rights;
 mod sending;
+mod stale;
 
 use std::path::PathBuf;
 use std::sync::Arc;

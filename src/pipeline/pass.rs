@@ -5,6 +5,7 @@
 
 mod begin;
 mod busy;
+mod doubles;
 mod finish;
 mod guard;
 mod pages;
@@ -122,6 +123,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         refused: HashMap::new(),
         replans: HashMap::new(),
         turns: HashMap::new(),
+        concluded: Vec::new(),
         begun: 0,
         busy: Busy::default(),
         flight: JoinSet::new(),
@@ -153,6 +155,9 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         pass.tracks(true).await?;
         pass.phase(true).await?;
     }
+    if pass.goes_on() && pass.doubles().await? {
+        pass.phase(true).await?;
+    }
     if pass.give_up_what_is_reported().await? {
         // Who waited for them need not any more.
         pass.phase(true).await?;
@@ -181,6 +186,8 @@ struct Pass<'a> {
     replans: HashMap<i64, u32>,
     /// Actions done for each row.
     turns: HashMap<i64, u32>,
+    /// Rows on disk that turned out to be in step.
+    concluded: Vec<i64>,
     /// Actions begun.
     begun: u64,
     /// Assets being worked on.

@@ -214,24 +214,10 @@ pub fn custom_of(metadata: &Value) -> Option<&Value> {
     metadata.pointer("/en/custom_data").or_else(|| metadata.pointer("/custom_data/en"))
 }
 
-/// What the stamp of an asset says of a mirror.
-fn entry<'a>(asset: &'a AssetView, mirror: &str) -> Option<&'a Value> {
-    custom_of(&asset.metadata)?.get("dato-mirror")?.get(mirror)
-}
-
-/// Whether a mirror has its word in the stamp of an asset.
-pub fn shares(asset: &AssetView, mirror: &str) -> bool {
-    entry(asset, mirror).is_some()
-}
-
-/// Whether a mirror says in the stamp that it made the asset.
-pub fn makes(asset: &AssetView, mirror: &str) -> bool {
-    entry(asset, mirror).and_then(|entry| entry.get("made")) == Some(&Value::Bool(true))
-}
-
 /// The paths that the stamp of an asset names for a mirror.
 pub fn stamped(asset: &AssetView, mirror: &str) -> BTreeSet<String> {
-    let paths = entry(asset, mirror).and_then(|entry| entry.get("paths")?.as_array());
+    let paths =
+        custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
     paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
 }
 

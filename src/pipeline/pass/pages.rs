@@ -30,6 +30,8 @@ pub(super) struct Page {
     tracks: Vec<FileRow>,
     /// Rows that are not in this pass.
     unwanted: Vec<i64>,
+    /// Rows on disk that are in step.
+    concluded: Vec<i64>,
 }
 
 impl Pass<'_> {
@@ -107,6 +109,7 @@ impl Pass<'_> {
         };
         let new = page.tracks.drain(..).filter(|row| !self.failed.contains(&row.id));
         self.companions.extend(new.map(|row| (row.id, row)).collect::<Vec<_>>());
+        self.concluded.append(&mut page.concluded);
         for row in page.unwanted.drain(..) {
             self.refreshed |= Arc::make_mut(&mut self.failed).insert(row);
         }
@@ -145,6 +148,7 @@ impl Page {
         }
         looks.speak_for(plan.members.iter().map(|member| member.row.id));
         if plan.action == Action::Nothing {
+            self.concluded.extend(row.present.then_some(row.id));
             remember_concluded(conn, scope.mirror, &seen)?;
             return plan.rows(&row).try_for_each(|row| files::clean(conn, row));
         }

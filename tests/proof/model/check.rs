@@ -12,7 +12,7 @@ use dato_mirror::sandbox::AssetView;
 use super::editor::alt_of;
 use super::history::History;
 use super::machine::Who;
-use crate::world::{custom_of, makes, shares, stamped, told};
+use crate::world::{custom_of, stamped, told};
 
 /// Whether a safety guard stopped it.
 fn is_stopped(end: &Result<OnceEnd, RunError>) -> bool {
@@ -63,9 +63,6 @@ impl History {
                 "{path} has no asset with its content: {own:?}; {}",
                 told(&end)
             );
-            // Another mirror's asset that the path had once may still say so: nobody is left there to take it back.
-            let theirs = |asset: &AssetView| shares(asset, "web") && !makes(asset, "brand");
-            let with_content = with_content.into_iter().filter(|asset| !theirs(asset)).collect::<Vec<_>>();
             assert!(with_content.len() < 2, "{path} has two assets: {with_content:?}");
         }
         // No content twice by our doing, where contents are shared and no editor has meddled.

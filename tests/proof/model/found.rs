@@ -62,21 +62,16 @@ async fn a_path_that_another_machine_gave_an_asset_of_its_own_does_not_replace_t
     .await;
 }
 
-/// Another mirror stays with the one it left, whose stamp goes on naming the path.
+/// Another mirror stays with the one it left, and no path of ours is left there to say that it is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_path_that_left_another_mirrors_asset_has_one_of_its_own() {
-    live(&[
-        Op::Policy(OnDelete::Tag, OnRemoteChange::Report, OnRemoteDelete::Recreate, Duplicates::Share),
-        Op::Write("b.png", "four"),
-        Op::Write("f/c.png", "one"),
-        Op::Web("a.png", Some("one")),
-        Op::Run,
-        Op::Write("f/c.png", "five"),
-        Op::Run,
-        Op::Write("f/c.png", "one"),
-        Op::Run,
-    ])
-    .await;
+async fn a_path_that_left_an_asset_to_another_mirror_is_named_by_its_own_alone() {
+    let policy = || Op::Policy(OnDelete::Tag, OnRemoteChange::Report, OnRemoteDelete::Recreate, Duplicates::Share);
+    let back_and_forth = [Op::Write("f/c.png", "five"), Op::Run, Op::Write("f/c.png", "one"), Op::Run];
+    let adopted = [policy(), Op::Write("f/c.png", "one"), Op::Web("a.png", Some("one")), Op::Run];
+    let made = [policy(), Op::Write("f/c.png", "one"), Op::Run, Op::Web("a.png", Some("one"))];
+    for before in [adopted, made] {
+        live(&[before.as_slice(), &back_and_forth].concat()).await;
+    }
 }
 
 /// What the stamp taught the planner is written down: else the next change of the file looks like an editor's work.
