@@ -68,18 +68,27 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
 /// So many assets with one content are looked at for one path.
 const DOUBLES: u32 = 20;
 
-/// Assets of no path on disk whose stamps name one of these rows' paths although it has another asset with the same
-/// content, each with what its stamp is to say: a path that left an asset to another mirror, or that was killed in between,
-/// would have two. Where paths of this mirror have the asset, these are looked at again; that is counted.
+/// Stamps that name a path which has another asset, each with what it is to say.
+#[derive(Debug, Default)]
+pub struct Stale {
+    /// Assets of no path of this mirror that is on disk: nobody else writes their stamps.
+    pub stamps: Vec<(Asset, MirrorStamp)>,
+    /// How many have paths of this mirror: those are due now, and write them.
+    pub looked_again: usize,
+}
+
+/// What is stale about these rows' paths: stamps of other assets with the same content, for a path must not have two; and
+/// those of the assets in `left`, each with a path that has left it to others.
 ///
 /// # Errors
 /// SQLite's.
-pub fn doubles(
+pub fn stale(
     conn: &Connection,
     (mirror, mirror_name): (i64, &str),
     rows: &[i64],
+    left: &[(UploadId, RelPath)],
     stamp_name: impl Fn(&RelPath) -> String,
-) -> rusqlite::Result<(Vec<(Asset, MirrorStamp)>, usize)> {
+) -> rusqlite::Result<Stale> {
     let mut find = conn.prepare_cached(
         "SELECT double.id, file.path FROM file JOIN asset AS own ON own.id = file.asset AND own.md5 = file.md5
          JOIN asset AS double ON double.md5 = file.md5 AND double.id <> file.asset
@@ -87,33 +96,41 @@ pub fn doubles(
     )?;
     let mut has_owner =
         conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM file WHERE asset = ?1 AND +mirror = ?2 AND present = 1)")?;
-    let (mut doubles, mut looked_again): (BTreeMap<UploadId, (Asset, MirrorStamp)>, usize) = Default::default();
+    let mut pairs = Vec::new();
+    for (asset, path) in left {
+        let has_another = |row: &FileRow| row.present && row.asset.as_ref().is_some_and(|has| has != asset);
+        pairs.extend(
+            files::by_path(conn, mirror, path.key())?.filter(has_another).map(|_| (asset.clone(), path.clone())),
+        );
+    }
     for row in rows {
         let found = find.query_map(params![row, DOUBLES], |row| {
             Ok((UploadId::new(row.get::<_, String>(0)?), row.get::<_, String>(1)?))
         })?;
-        for found in found.collect::<rusqlite::Result<Vec<_>>>()? {
-            let (id, path) = found;
-            let (Ok(path), Some(asset)) = (RelPath::from_key(&path), assets::by_id(conn, &id)?) else { continue };
-            let name = stamp_name(&path);
-            let Some(entry) = asset.stamp.0.get(mirror_name).filter(|entry| entry.paths.contains(&name)) else {
-                continue;
-            };
-            if !hearsay::is_about(conn, mirror_name, &id, entry)? {
-                continue;
-            }
-            if has_owner.query_row(params![id.as_str(), mirror], |row| row.get(0))? {
-                unclaim(conn, Mirror { id: mirror, name: mirror_name }, &name, &id)?;
-                looked_again += 1;
-                continue;
-            }
-            let entry = entry.clone();
-            let (_, entry) = doubles.entry(id.clone()).or_insert((asset, entry));
-            hearsay::leave(conn, mirror, &id, entry, &path)?;
-            entry.paths.remove(&name);
+        for found in found {
+            let (asset, path) = found?;
+            pairs.extend(RelPath::from_key(&path).ok().map(|path| (asset, path)));
         }
     }
-    Ok((doubles.into_values().collect(), looked_again))
+    let (mut stamps, mut looked_again) = (BTreeMap::<UploadId, (Asset, MirrorStamp)>::new(), 0);
+    for (id, path) in pairs {
+        let Some(asset) = assets::by_id(conn, &id)? else { continue };
+        let name = stamp_name(&path);
+        let Some(entry) = asset.stamp.0.get(mirror_name).filter(|entry| entry.paths.contains(&name)) else { continue };
+        if !hearsay::is_about(conn, mirror_name, &id, entry)? {
+            continue;
+        }
+        if has_owner.query_row(params![id.as_str(), mirror], |row| row.get(0))? {
+            unclaim(conn, Mirror { id: mirror, name: mirror_name }, &name, &id)?;
+            looked_again += 1;
+            continue;
+        }
+        let entry = entry.clone();
+        let (_, entry) = stamps.entry(id.clone()).or_insert((asset, entry));
+        hearsay::leave(conn, mirror, &id, entry, &path)?;
+        entry.paths.remove(&name);
+    }
+    Ok(Stale { stamps: stamps.into_values().collect(), looked_again })
 }
 
 /// Whether the stamp names others of the mirror and not this path. One that says nothing of the mirror leaves nobody out.

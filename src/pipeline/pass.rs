@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::policy::MaxDelete;
 use crate::index::{FileRow, Index, IndexError, Problem, files, told};
 use crate::live::Live;
-use crate::model::{Md5, UploadId};
+use crate::model::{Md5, RelPath, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 
@@ -124,6 +124,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         replans: HashMap::new(),
         turns: HashMap::new(),
         concluded: Vec::new(),
+        left: Vec::new(),
         begun: 0,
         busy: Busy::default(),
         flight: JoinSet::new(),
@@ -188,6 +189,8 @@ struct Pass<'a> {
     turns: HashMap<i64, u32>,
     /// Rows on disk that turned out to be in step.
     concluded: Vec<i64>,
+    /// Assets that paths left to others, each with the path.
+    left: Vec<(UploadId, RelPath)>,
     /// Actions begun.
     begun: u64,
     /// Assets being worked on.

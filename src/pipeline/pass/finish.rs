@@ -105,6 +105,12 @@ impl Pass<'_> {
         let scope = self.context.scope.clone();
         let now = Timestamp::now().as_millisecond();
         let replaced = self.replacement(&row, &plan, asset.as_deref());
+        if plan.others_stay {
+            let target = plan.action.asset();
+            let left =
+                |row: &FileRow| Some((row.asset.clone().filter(|asset| Some(asset) != target)?, row.path.clone()));
+            self.left.extend(plan.rows(&row).filter_map(left));
+        }
         for row in plan.rows(&row) {
             let turns = self.turns.entry(row.id).or_default();
             *turns += 1;

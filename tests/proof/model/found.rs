@@ -74,6 +74,25 @@ async fn a_path_that_left_an_asset_to_another_mirror_is_named_by_its_own_alone()
     }
 }
 
+/// The other machine leaves the asset to a path that only stamps tell of: nobody but itself can say that it has left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_another_machine_took_from_an_asset_is_not_named_by_it_any_more() {
+    live(&[
+        Op::Policy(OnDelete::Delete, OnRemoteChange::Report, OnRemoteDelete::Report, Duplicates::Share),
+        Op::Write("d/b.png", "one"),
+        Op::Write("d/a.png", "two"),
+        Op::Run,
+        Op::Copy("d/b.png", "a.png"),
+        Op::Run,
+        Op::Delete("a.png"),
+        Op::Rename("d/a.png", "a.png"),
+        Op::Rename("d/b.png", "d/a.png"),
+        Op::OtherMachine,
+        Op::Run,
+    ])
+    .await;
+}
+
 /// What the stamp taught the planner is written down: else the next change of the file looks like an editor's work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_in_step_after_an_old_index_is_replaced_when_it_changes_back() {
