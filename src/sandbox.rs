@@ -20,6 +20,7 @@ mod entity;
 mod fault;
 mod filter;
 mod hold;
+mod host;
 mod job;
 mod journal;
 mod line;
@@ -36,8 +37,10 @@ mod state;
 mod tracks;
 mod update;
 
+use std::fs::DirBuilder;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -290,7 +293,9 @@ fn open(options: Options, base_url: String) -> io::Result<(World, Option<PathBuf
         }
     };
     let blobs = directory.join("blobs");
-    std::fs::create_dir_all(&blobs).map_err(|error| named(&blobs, &error))?;
+    // What a developer mirrors is not for every user of the machine.
+    let private = DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
+    private.map_err(|error| named(&blobs, &error))?;
     let file = directory.join("state.sqlite");
     let broken = |error: rusqlite::Error| {
         let hint = match error.sqlite_error_code() {

@@ -27,9 +27,8 @@ pub fn start(global: &Global, only_warnings: bool) {
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    // The HTTP crates' own logs tell whole URLs, presigned ones among them.
-    let quiet = "reqwest=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,axum=warn,tower=warn";
-    let filter = EnvFilter::new(format!("{level},{quiet}"));
+    // Libraries' own logs tell whole URLs, presigned ones among them, and say again what our errors say.
+    let filter = EnvFilter::new(format!("off,dato_mirror={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
     // A file name is any bytes, and must neither drive the terminal nor forge a line. JSON escapes by itself.
     let fields = debug_fn(|writer, field, value| {

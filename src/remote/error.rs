@@ -5,6 +5,7 @@
 //! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
 //! Called by: everything in `remote`; the pipeline asks `retry()`, `scope()` and `unsure()`.
 
+mod certificate;
 mod codes;
 mod kind;
 mod told;
@@ -211,7 +212,8 @@ impl ApiError {
         if self.kind == ApiErrorKind::Between && self.status == Some(407) {
             return "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); it is tried again";
         }
-        self.kind.advice()
+        let details = self.details.as_deref().filter(|_| self.kind == ApiErrorKind::Network);
+        details.and_then(certificate::advice).unwrap_or_else(|| self.kind.advice())
     }
 
     /// True when the call may or may not have changed the remote: look at the remote before sending it again.

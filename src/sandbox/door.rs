@@ -24,7 +24,7 @@ use super::line::Line;
 use super::log::LogEntry;
 use super::rate::Verdict;
 use super::state::World;
-use super::{Sandbox, amend, bucket, control, page};
+use super::{Sandbox, amend, bucket, control, host, page};
 
 /// The largest document that is read, bytes.
 const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
@@ -46,6 +46,9 @@ pub(super) async fn enter(
     ConnectInfo(line): ConnectInfo<Line>,
     request: Request,
 ) -> Response {
+    if let Some(refusal) = host::refusal(request.headers()) {
+        return refusal;
+    }
     let path = request.uri().path().to_owned();
     if path.starts_with("/_sandbox/") {
         return control::enter(&shared, request).await;

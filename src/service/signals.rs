@@ -7,13 +7,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// What a shell reports of a program that was interrupted: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
+/// Reloads are no closer together than this: each begins everything anew, with calls of the API.
+const APART: Duration = Duration::from_secs(2);
 
 /// The handlers. They stand from [`Signals::install`] on; from then on no signal ends the process by itself.
 #[derive(Debug)]
@@ -57,8 +61,14 @@ impl Signals {
     /// are one.
     pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
         let mut interrupts = 0;
+        let (mut last, mut due) = (None, None);
         loop {
             let got = tokio::select! {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    (last, due) = (due, None);
+                    reload.notify_one();
+                    continue;
+                }
                 Some(()) = self.terminate.recv() => Got::Terminate,
                 Some(()) = self.interrupt.recv() => Got::Interrupt,
                 Some(()) = self.hangup.recv() => Got::Hangup,
@@ -71,11 +81,16 @@ impl Signals {
                 }
                 // No destructor runs; the index is made to survive that.
                 Reaction::ExitNow => std::process::exit(INTERRUPTED),
-                Reaction::Reload => reload.notify_one(),
+                Reaction::Reload => due = Some(due.unwrap_or_else(|| next_reload(last, Instant::now()))),
                 Reaction::Nothing => {}
             }
         }
     }
+}
+
+/// When a reload that is asked for at `now` is to begin, when the last one began at `last`.
+fn next_reload(last: Option<Instant>, now: Instant) -> Instant {
+    last.map_or(now, |last| now.max(last + APART))
 }
 
 /// Interrupts are counted by themselves: process supervisors send SIGTERM and pass on the terminal's SIGINT at the same
@@ -93,6 +108,15 @@ fn react(got: Got, stopping: bool, interrupts: &mut u32) -> Reaction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reloads_keep_apart_and_the_first_waits_for_nothing() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(next_reload(None, at(5)), at(5));
+        assert_eq!(next_reload(Some(at(5)), at(6)), at(2005));
+        assert_eq!(next_reload(Some(at(5)), at(9000)), at(9000));
+    }
 
     #[test]
     fn only_a_second_interrupt_is_impatience() {
