@@ -339,9 +339,12 @@ fn logs_go_to_stderr_and_are_json_when_asked() {
     let run = env.sync_with(&["--log-format", "json", "-vv"]).exits(0);
     run.report();
     assert!(run.stderr.lines().count() > 3);
+    let mut calls = 0;
     for line in run.stderr.lines() {
-        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let line = serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        calls += u64::from(line["message"] == "called the API" && line["ms"].is_u64() && line["request"] != "");
     }
+    assert_eq!(calls, run.count("api_requests"), "each call has its line");
     assert_eq!(env.sync_with(&["-q"]).exits(0).stderr, "");
 }
 

@@ -21,6 +21,10 @@ use crate::remote::{JobId, wire};
 
 const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
 
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Door {
     /// One attempt. The outer error is ours alone (budget): nothing was sent.
     pub(super) async fn attempt(
@@ -48,6 +52,7 @@ impl Door {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
+                tracing::trace!(method = %call.method, path = call.path.join("/"), ms = millis(start), "no answer of the API");
                 if !(error.is_connect() || error.is_builder()) {
                     return failed(Failure::Lost, network_error(error));
                 }
@@ -63,6 +68,10 @@ impl Door {
         let status = response.status().as_u16();
         let reset = self.settle_slot(slot, &response);
         let request = answer::request_id(response.headers());
+        tracing::trace!(
+            method = %call.method, path = call.path.join("/"), status, ms = millis(start),
+            request = request.as_deref().unwrap_or_default(), "called the API"
+        );
         let good = (200..300).contains(&status);
         let body = match answer::read(response, if good { LARGEST_PAGE } else { LARGEST_ERROR }).await {
             Ok(body) => body,
