@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::files::{bytes, digest};
-use super::settings;
+use super::{hearsay, settings};
 use crate::model::{Asset, Md5, UploadId};
 
 /// How a name was found to be a folder's.
@@ -112,16 +112,29 @@ pub fn others(conn: &Connection, mirror: i64) -> rusqlite::Result<Others> {
     let rows = conn
         .prepare(
             "SELECT file.path, file.present, EXISTS (SELECT 1 FROM file AS here
-                WHERE here.md5 = coalesce(asset.md5, file.base_md5) AND +here.mirror = ?1 AND here.present = 1)
+                WHERE here.md5 = coalesce(asset.md5, file.base_md5) AND +here.mirror = ?1 AND here.present = 1),
+                asset.id, coalesce(asset.md5, file.base_md5)
              FROM file JOIN asset ON asset.id = file.asset WHERE file.mirror = ?1
                 AND NOT EXISTS (SELECT 1 FROM made WHERE made.asset = asset.id) ORDER BY file.path",
         )?
-        .query_map([mirror], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?)))?
-        .collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()?;
+        .query_map([mirror], |row| {
+            let made = (UploadId::new(row.get::<_, String>(3)?), digest(row, 4)?);
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, made))
+        })?
+        .collect::<rusqlite::Result<Vec<(String, bool, bool, (UploadId, Option<Md5>))>>>()?;
+    let mut others = Vec::new();
+    for (path, present, here, (asset, content)) in rows {
+        // What a killed run made is ours too, before it is written down as that.
+        let is_ours = match content {
+            Some(content) => is_ours(conn, &asset, content, None)?,
+            None => false,
+        };
+        others.extend((!is_ours).then_some((path, present, here)));
+    }
     Ok(Others {
         first: state.as_deref() == Some(Met::First.as_str()) || belongs.is_none(),
-        named: rows.len() as u64,
-        missing: rows.into_iter().filter(|(.., here)| !here).map(|(path, present, _)| (path, present)).collect(),
+        named: others.len() as u64,
+        missing: others.into_iter().filter(|(.., here)| !here).map(|(path, present, _)| (path, present)).collect(),
     })
 }
 
@@ -176,10 +189,11 @@ pub(super) fn meets(
         .optional()?
         .flatten();
     let (Some(here), Some(content)) = (here, content) else { return Ok(()) };
-    if here == content || asset.md5 == Some(here) || is_ours(conn, &asset.id, content, None)? {
-        return Ok(());
+    if is_ours(conn, &asset.id, content, None)? {
+        // What was noted of its creation may be gone when it is asked for the next time.
+        return hearsay::set_made(conn, &asset.id);
     }
-    contest(conn, mirror)
+    if here == content || asset.md5 == Some(here) { Ok(()) } else { contest(conn, mirror) }
 }
 
 /// A file with `content` was found at `path`: the name is contested where the path was known from a stamp alone, with an
@@ -196,7 +210,7 @@ pub(super) fn appears(conn: &Connection, mirror: i64, path: &str, content: Md5) 
         })
         .optional()?;
     let Some((asset, Some(base))) = other else { return Ok(()) };
-    if is_ours(conn, &asset, base, None)? { Ok(()) } else { contest(conn, mirror) }
+    if is_ours(conn, &asset, base, None)? { hearsay::set_made(conn, &asset) } else { contest(conn, mirror) }
 }
 
 /// Whether the first contact is over, so that what is found later may contest the name.
@@ -256,6 +270,9 @@ mod tests {
             assert!(is_ours(&conn, &theirs.id, earlier, None).unwrap(), "{what}");
             assets::upsert(&conn, &theirs, None).unwrap();
             assert!(!is_contested(&conn, mirror).unwrap(), "{what}");
+            // The note of what was begun goes; that it was ours does not.
+            conn.execute("DELETE FROM intent", []).unwrap();
+            assert_eq!(others(&conn, mirror).unwrap().named, 0, "{what}");
         }
         let (conn, _) = met();
         tried(&conn, &theirs.id, Md5::of(b"one")).unwrap();

@@ -131,8 +131,8 @@ fn has_asset(conn: &Connection, row: &FileRow, asset: &UploadId, now_ms: i64) ->
 /// # Errors
 /// SQLite's.
 pub fn record_creation(conn: &Connection, file: i64, sent: Option<Md5>, asset: &Asset) -> rusqlite::Result<()> {
-    let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
     hearsay::set_made(conn, &asset.id)?;
+    let Some((mirror, left)) = files::made(conn, file, &asset.id, sent.or(asset.md5))? else { return Ok(()) };
     let names = assets::pushed(conn, mirror, &asset.id)?.unwrap_or_default().paths;
     if let Some(mut entry) = assets::pushed(conn, mirror, &left)? {
         entry.paths.retain(|name| !names.contains(name));

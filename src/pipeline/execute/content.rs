@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::look::Attempts;
 use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
 use crate::index::intents::{self, IntentKind};
-use crate::index::{FileRow, Problem, assets, contact};
+use crate::index::{FileRow, Problem, assets, contact, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::edit::Edit;
 use crate::pipeline::plan::{Action, KeepUrl};
@@ -144,7 +144,9 @@ impl Executor {
                 Some(sent) => contact::is_ours(conn, &asset.id, sent, None)?,
                 None => false,
             };
-            if names_us && !is_like_ours && !made_here {
+            if made_here {
+                hearsay::set_made(conn, &asset.id)?;
+            } else if names_us && !is_like_ours {
                 contact::contest(conn, scope.mirror)?;
             }
             assets::upsert(conn, &asset, None)?;
