@@ -244,6 +244,8 @@ fn a_burst_of_400_files_is_one_summary_line_and_a_file_that_stays_is_none() {
     settling(&env, "3s", "");
     let daemon = Daemon::ready(&env);
     daemon.wait_idle();
+    // It comes a little later than what it tells of.
+    daemon.wait_line("1 created");
     let before = daemon.log().len();
     let files: Files = (0..400).map(|number| (format!("export-{number}.png"), digest(format!("e{number}")))).collect();
     // Written elsewhere and put in its place one by one, which takes a moment: a machine that is so busy that it writes for

@@ -1,5 +1,6 @@
 //! A run that does not come to the end with all files says so, and the next one goes on.
 
+use dato_mirror::config::policy::OnRemoteChange;
 use dato_mirror::error::Exit;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::pipeline::waits::Waits;
@@ -15,14 +16,17 @@ async fn run_with_rounds(world: &World, rounds: u32) -> OnceEnd {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_rounds_did_not_suffice_for_is_told_counted_as_waiting_and_done_by_later_runs() {
-    const COPIES: u64 = 5;
-    let world = World::new(Settings::fast()).await;
+    const COPIES: u64 = 9;
+    let mut world = World::new(Settings::fast()).await;
+    world.mirror().on_remote_change = OnRemoteChange::Overwrite;
     (0..COPIES).for_each(|copy| world.write(&format!("{copy:02}.txt"), "the same"));
     let end = world.run().await;
     assert_eq!(end.as_ref().unwrap().exit, Exit::Done, "{}", told(&end));
     assert_eq!(world.assets().len(), 1);
-    // Each leaves the asset that all share, one after the other.
-    (1..COPIES).for_each(|copy| world.write(&format!("{copy:02}.txt"), &format!("its own {copy}")));
+    // An editor's file is in the asset that all share, and each wants other content there: one after the other leaves it, and
+    // the last one overwrites it.
+    world.sandbox.replace_content(None, &world.assets()[0].id, b"an editor's").unwrap();
+    (0..COPIES).for_each(|copy| world.write(&format!("{copy:02}.txt"), &format!("its own {copy}")));
     let mut left_before = COPIES;
     let mut runs = 0;
     loop {
