@@ -6,7 +6,6 @@
 //! Called by: the daemon's start; the `healthcheck` command calls [`check`].
 
 mod client;
-mod connections;
 mod events;
 mod guard;
 mod health;
@@ -88,9 +87,10 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Answers until `stop` is cancelled, and 2 s longer at most.
 ///
 /// # Errors
-/// When the system has no random numbers, or does not tell the listener's address.
+/// When the listener fails, or the system has no random numbers.
 pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: CancellationToken) -> io::Result<()> {
     let listen = listener.local_addr()?;
+    let ended = stop.clone().cancelled_owned();
     let (sampler, series) = watch::channel(Series::default());
     let shared = Shared {
         live: live.clone(),
@@ -101,16 +101,15 @@ pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: C
         stop: stop.clone(),
     };
     let app = router(listen, shared);
-    let server = connections::answer(listener, app, stop.clone());
+    let server = axum::serve(listener, app).with_graceful_shutdown(ended).into_future();
     tokio::pin!(server);
     tokio::select! {
-        () = &mut server => return Ok(()),
+        result = &mut server => return result,
         () = series::sample(&live, &sampler) => {}
         () = stop.cancelled() => {}
     }
     // What is still open then ends with the process.
-    let _ = timeout(GRACE, server).await;
-    Ok(())
+    timeout(GRACE, server).await.unwrap_or(Ok(()))
 }
 
 fn router(listen: SocketAddr, shared: Shared) -> Router {
