@@ -131,9 +131,7 @@ fn base_url(text: &str) -> Result<String, Wrong> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Wrong::new("has a query or fragment in it", advice));
     }
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let loopback = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+    let loopback = is_loopback(&url);
     match url.scheme() {
         "https" => {}
         "http" if loopback => {}
@@ -144,6 +142,13 @@ fn base_url(text: &str) -> Result<String, Wrong> {
         _ => return Err(Wrong::new("must begin with https://", advice)),
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether the address is this machine's own.
+pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn environment_name(name: &str) -> Result<String, Wrong> {

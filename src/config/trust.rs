@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::api::{Api, BASE_URL, TokenOrigin};
+use super::api::{Api, BASE_URL, TokenOrigin, is_loopback};
 use super::problem::{Place, Problem};
 
 /// What to do about it.
@@ -18,7 +18,7 @@ pub(super) fn distrust(api: &Api, folder: &Path, place_of: impl Fn(&str) -> Opti
     if let (Some(TokenOrigin::Environment | TokenOrigin::Credential(_)), Some(place)) =
         (&api.token_origin, by_file("api.base_url"))
         && api.base_url != BASE_URL
-        && !is_loopback(&api.base_url)
+        && !reqwest::Url::parse(&api.base_url).is_ok_and(|url| is_loopback(&url))
     {
         let message = "sends the token of this process to another host, in a file that was only found in the working \
                        directory";
@@ -40,12 +40,4 @@ fn is_below(file: &Path, folder: &Path) -> bool {
         (Ok(file), Ok(folder)) => file.starts_with(folder),
         _ => false,
     }
-}
-
-fn is_loopback(base_url: &str) -> bool {
-    reqwest::Url::parse(base_url).is_ok_and(|url| {
-        let host = url.host_str().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
 }

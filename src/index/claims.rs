@@ -66,7 +66,7 @@ pub(super) fn lost(conn: &Connection, mirror: Mirror<'_>, path: &str, had: &Uplo
 }
 
 /// So many assets with one content are looked at for one path.
-const DOUBLES: u32 = 20;
+const CANDIDATES: u32 = 20;
 
 /// Stamps that name a path which has another asset, each with what it is to say.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ pub fn stale(
         );
     }
     for row in rows {
-        let found = find.query_map(params![row, DOUBLES], |row| {
+        let found = find.query_map(params![row, CANDIDATES], |row| {
             Ok((UploadId::new(row.get::<_, String>(0)?), row.get::<_, String>(1)?))
         })?;
         for found in found {

@@ -153,6 +153,11 @@ pub fn tried(conn: &Connection, asset: &UploadId, content: Md5) -> rusqlite::Res
     Ok(())
 }
 
+/// What came of the creations of the asset is known.
+pub(super) fn forget_tried(conn: &Connection, asset: &UploadId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM setting WHERE key = ?1")?.execute([tried_key(asset)]).map(drop)
+}
+
 /// Whether the asset is what a creation of this index made of `content`, as far as it can tell. `except`: the intent of the
 /// creation that asks.
 ///
@@ -214,7 +219,7 @@ pub(super) fn appears(conn: &Connection, mirror: i64, path: &str, content: Md5) 
 }
 
 /// Whether the first contact is over, so that what is found later may contest the name.
-pub(super) fn is_made(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
+pub(super) fn is_over(conn: &Connection, mirror: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM mirror WHERE id = ?1 AND belongs IS NOT NULL)")?
         .query_row([mirror], |row| row.get(0))
 }

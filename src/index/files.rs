@@ -141,7 +141,7 @@ pub fn found(conn: &Connection, mirror: i64, files: &[FoundFile]) -> rusqlite::R
             ctime_ns = excluded.ctime_ns, inode = excluded.inode, dev = excluded.dev,
             read_at_ns = excluded.read_at_ns, md5 = excluded.md5, embedded = excluded.embedded, cached = 0, seen = 1",
     )?;
-    let met = contact::is_made(conn, mirror)?;
+    let met = contact::is_over(conn, mirror)?;
     for file in files {
         if met {
             contact::appears(conn, mirror, file.path.key(), file.md5)?;

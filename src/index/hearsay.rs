@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::settings;
+use super::{contact, settings};
 use crate::model::{MirrorStamp, RelPath, UploadId};
 
 /// Generations tried for each path: so often was a file's asset deleted and made again.
@@ -64,12 +64,13 @@ pub fn is_made(
     Ok(own.into_iter().cloned().chain(named).any(|path| derives(&site, mirror, &path, id)))
 }
 
-/// Remembers that a mirror made the asset.
+/// Remembers that a mirror made the asset. That it was tried to make it is then no news.
 ///
 /// # Errors
 /// SQLite's.
 pub fn set_made(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO made VALUES (?1) ON CONFLICT DO NOTHING")?.execute([id.as_str()]).map(drop)
+    conn.prepare_cached("INSERT INTO made VALUES (?1) ON CONFLICT DO NOTHING")?.execute([id.as_str()])?;
+    contact::forget_tried(conn, id)
 }
 
 /// Whether the stamp was written for this asset: it says so, or the asset's id derives from it.

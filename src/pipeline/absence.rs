@@ -27,7 +27,7 @@ pub enum Absence {
     Gone,
     /// Nothing is there, and the folder is the truth; but only stamps say that there ever was a file, and anyone can write
     /// one: it counts for an asset that the mirror is proved to have made.
-    Told,
+    Hearsay,
     /// This index never saw it here: it is somebody else's to say that it is gone.
     Elsewhere,
     /// The selection leaves it out.
@@ -49,7 +49,7 @@ impl Absence {
             Some(_) if row.cached => Self::Gone,
             Some((_, selection)) if !selection.admits_file(&row.path) => Self::LeftOut,
             Some((root, _)) if !is_vacant(root, &row.path) => Self::Occupied,
-            _ if !row.seen => Self::Told,
+            _ if !row.seen => Self::Hearsay,
             _ => Self::Gone,
         }
     }
@@ -59,7 +59,7 @@ impl Absence {
     pub const fn is_gone(self, made: bool) -> bool {
         match self {
             Self::Gone => true,
-            Self::Told => made,
+            Self::Hearsay => made,
             Self::Elsewhere | Self::LeftOut | Self::Occupied => false,
         }
     }
@@ -69,7 +69,7 @@ impl Absence {
     pub const fn why(self) -> &'static str {
         match self {
             Self::Gone => "the file is gone",
-            Self::Told => "only a stamp tells of the file, and nothing proves that the mirror made its asset",
+            Self::Hearsay => "only a stamp tells of the file, and nothing proves that the mirror made its asset",
             Self::Elsewhere => "the file was never seen in this folder: it may be elsewhere",
             Self::LeftOut => "the configuration leaves the file out: it is not gone",
             Self::Occupied => "something else lies in the file's place, or it cannot be looked at: it is not gone",
@@ -236,8 +236,8 @@ mod tests {
             |row: &FileRow, authoritative, selection| Absence::of(row, authoritative, Some((dir.path(), selection)));
         assert_eq!(of(&row(true, false), false, &all), Absence::Gone);
         assert_eq!(of(&row(false, false), false, &all), Absence::Elsewhere);
-        assert_eq!(of(&row(false, false), true, &all), Absence::Told);
-        assert!(Absence::Told.is_gone(true) && !Absence::Told.is_gone(false) && Absence::Gone.is_gone(false));
+        assert_eq!(of(&row(false, false), true, &all), Absence::Hearsay);
+        assert!(Absence::Hearsay.is_gone(true) && !Absence::Hearsay.is_gone(false) && Absence::Gone.is_gone(false));
         assert_eq!(of(&row(true, false), true, &out), Absence::LeftOut);
         assert_eq!(of(&row(true, true), false, &out), Absence::Gone);
         std::fs::create_dir_all(dir.path().join("d/a.png")).unwrap();

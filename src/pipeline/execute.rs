@@ -7,6 +7,7 @@
 
 mod after;
 mod content;
+mod correct_stamp;
 mod delete;
 mod deletions;
 mod due;
@@ -14,7 +15,6 @@ mod gone;
 mod look;
 mod rights;
 mod sending;
-mod stale;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -287,7 +287,7 @@ fn is_not_gone(scope: &Scope, owner: &FileRow, asset: &Asset) -> bool {
         entry.paths.contains(owner.path.key()) || entry.paths.contains(&scope.stamp_name(&owner.path))
     };
     match scope.absence(owner) {
-        Absence::Gone | Absence::Told => false,
+        Absence::Gone | Absence::Hearsay => false,
         Absence::Elsewhere => asset.stamp.0.get(&scope.name).is_some_and(named),
         Absence::LeftOut | Absence::Occupied => true,
     }

@@ -5,11 +5,11 @@
 
 mod begin;
 mod busy;
-mod doubles;
 mod finish;
 mod guard;
 mod pages;
 mod round;
+mod stale_stamps;
 mod tracks;
 mod urgent;
 
@@ -124,7 +124,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         replans: HashMap::new(),
         turns: HashMap::new(),
         concluded: Vec::new(),
-        left: Vec::new(),
+        departures: Vec::new(),
         begun: 0,
         busy: Busy::default(),
         flight: JoinSet::new(),
@@ -156,7 +156,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         pass.tracks(true).await?;
         pass.phase(true).await?;
     }
-    if pass.goes_on() && pass.doubles().await? {
+    if pass.goes_on() && pass.correct_stale_stamps().await? {
         pass.phase(true).await?;
     }
     if pass.give_up_what_is_reported().await? {
@@ -190,7 +190,7 @@ struct Pass<'a> {
     /// Rows on disk that turned out to be in step.
     concluded: Vec<i64>,
     /// Assets that paths left to others, each with the path.
-    left: Vec<(UploadId, RelPath)>,
+    departures: Vec<(UploadId, RelPath)>,
     /// Actions begun.
     begun: u64,
     /// Assets being worked on.

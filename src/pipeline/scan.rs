@@ -7,26 +7,24 @@
 mod looks;
 mod problems;
 mod reading;
+mod request;
 mod second;
 mod sidecars;
 mod walked;
 
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::{
-    FileClock, Fingerprint, Found, Glance, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance, walk,
+    Fingerprint, Found, Glance, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance, walk,
 };
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
-use crate::live::Live;
 use crate::model::RelPath;
 
 use self::looks::Looks;
@@ -35,61 +33,13 @@ use self::walked::{Known, Shared};
 
 pub use self::looks::{Kind, Look};
 pub use self::problems::{Severity, take_scan_problems, unread};
+pub use self::request::{ReadEmbedded, Restless, ScanRequest};
 pub use self::walked::MAX_FILE_BYTES;
-use super::progress::Progress;
 
 /// Rows looked at once that a walk did not meet.
 const AT_ONCE: usize = 500;
 /// Walked files that wait for a digest thread.
 const QUEUE: usize = 4096;
-
-/// Reads the metadata inside an open file (with its path below the root, and its bytes) into JSON for the index.
-///
-/// # Errors
-/// When the disk fails: what is inside is then unknown.
-pub type ReadEmbedded = fn(File, &RelPath, u64) -> io::Result<Option<String>>;
-
-/// What to scan and how.
-#[derive(Debug, Clone)]
-pub struct ScanRequest {
-    /// The mirror's row in the index.
-    pub mirror: i64,
-    /// Its root.
-    pub root: PathBuf,
-    /// Which names count.
-    pub selection: Arc<Selection>,
-    /// How far apart two looks must be that show a file at rest; zero: files are read at once.
-    pub settle: Duration,
-    /// Whose clock stamps the files.
-    pub clock: FileClock,
-    /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
-    /// may have several names.
-    pub settled: Arc<HashMap<Fingerprint, Duration>>,
-    /// Reads also what looks unchanged: where the file system's times do not tell.
-    pub checksum: bool,
-    /// Only these files and folders; `None`: everything.
-    pub only: Option<Vec<RelPath>>,
-    /// What to do about files that are still being written.
-    pub restless: Restless,
-    /// Reads metadata from inside the file; JSON for the index.
-    pub embedded: Option<ReadEmbedded>,
-    /// Told of every file.
-    pub progress: Arc<Progress>,
-    /// Where to give signs of life.
-    pub live: Option<Arc<Live>>,
-}
-
-/// What a scan does about files that one look does not show at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restless {
-    /// Waits for them, for a while, and reports those that never rest.
-    Wait,
-    /// Leaves them to the caller, who settles them. When they are very many, those that rest are read all the same.
-    Leave,
-    /// As `Leave`, and so with what is not where it was: some programs save a file by deleting it and making it anew, so
-    /// that one look does not tell a save from a deletion.
-    LeaveAbsent,
-}
 
 /// What a scan found.
 #[derive(Debug, Default)]
@@ -119,20 +69,6 @@ pub struct Scanned {
     pub listed: u64,
     /// Files of `_remote.toml` that a dry run leaves unfetched.
     pub would_fetch: Vec<RelPath>,
-}
-
-impl ScanRequest {
-    /// What the clock of a file's own file system showed at least when its reading began at `started_ns` by ours.
-    fn read_at(&self, print: &Fingerprint, started_ns: i64, seen_for: Duration) -> i64 {
-        // With nothing to settle there was no first look to measure by.
-        if self.settle.is_zero() || self.clock.stamps(print) { started_ns } else { print.seen_for(seen_for) }
-    }
-
-    fn tick(&self) {
-        if let Some(live) = &self.live {
-            live.progress(std::time::Instant::now());
-        }
-    }
 }
 
 /// Why a scan could not be made.

@@ -109,7 +109,7 @@ impl Pass<'_> {
             let target = plan.action.asset();
             let left =
                 |row: &FileRow| Some((row.asset.clone().filter(|asset| Some(asset) != target)?, row.path.clone()));
-            self.left.extend(plan.rows(&row).filter_map(left));
+            self.departures.extend(plan.rows(&row).filter_map(left));
         }
         for row in plan.rows(&row) {
             let turns = self.turns.entry(row.id).or_default();

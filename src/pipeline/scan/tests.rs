@@ -1,12 +1,15 @@
 //! Scans of real folders, with the clock of the file system given.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::FileClock;
 use crate::index::settings;
 
 const SETTLE: Duration = Duration::from_millis(300);
