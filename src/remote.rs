@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Asset, Site, UploadId};
 
-pub use bulk::{BulkOutcome, Collection, Environment, Reference, SubscriptionLimit};
+pub use bulk::{BulkOutcome, Collection, Environment, Reference};
 pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
 pub use error::{ApiError, ApiErrorKind, Retry, Scope};
 pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
@@ -53,7 +53,7 @@ pub use listing::{BatchLimits, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT,
 pub use options::{Admission, Ledger, Options, Timeouts};
 pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
-pub use plan::{PlanLimit, Storage};
+pub use plan::{PlanLimit, Storage, SubscriptionLimit};
 pub use role::{ACTIONS, Allowed, Extent, Role};
 pub use tracks::Track;
 pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};

@@ -38,9 +38,14 @@ pub async fn send_bulk(
 ) -> Vec<Executed> {
     let mut rest: Vec<Execution> = group.into_iter().map(|item| Execution::new(item.row, item.plan)).collect();
     let mut ended = Vec::new();
+    // What a move may undo is looked at in one listing, with the call's permit in hand; tags are only added.
+    let looked_at_once = || match change {
+        BulkChange::Collection(_) => executor.remote.batch_limits().ids,
+        BulkChange::Tags(_) => AT_ONCE,
+    };
     let mut most = AT_ONCE;
     while !rest.is_empty() {
-        let after = rest.split_off(rest.len().min(most).min(executor.remote.bulk_limit()));
+        let after = rest.split_off(rest.len().min(most).min(executor.remote.bulk_limit()).min(looked_at_once()));
         let part = std::mem::replace(&mut rest, after);
         let size = part.len();
         let too_many = send_part(executor, mirror, change, part, cancel, &mut ended).await;

@@ -54,17 +54,6 @@ pub struct Environment {
     pub primary: bool,
 }
 
-/// A limit of the project's plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SubscriptionLimit {
-    /// For example `uploadable_bytes`.
-    pub code: String,
-    /// Used so far.
-    pub usage: Option<f64>,
-    /// Allowed; `None` for no limit.
-    pub limit: Option<f64>,
-}
-
 impl Remote {
     /// How many assets one bulk call takes, as far as is known.
     #[must_use]

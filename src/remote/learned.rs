@@ -1,7 +1,8 @@
 //! What the service was found to take at once, where that is less than the facts say.
 //!
-//! Owns: the sizes, which only shrink, and their floors; whether upload requests may name a collection: something that refuses for another reason must not make each
-//! call tiny. Never does: HTTP. Called by: `listing` and `bulk`.
+//! Owns: the sizes, which only shrink, down to their floors: something that refuses for another reason must not make each
+//! call tiny; and whether upload requests may name a collection.
+//! Never does: HTTP. Called by: `list`, `bulk` and `upload_request`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -15,7 +16,7 @@ const SMALLEST_BULK: usize = 10;
 /// No smaller page is learned, assets.
 const SMALLEST_PAGE: usize = 10;
 
-/// See the module.
+/// The sizes that are in use, and whether a collection may be named.
 #[derive(Debug)]
 pub(super) struct Learned {
     url: AtomicUsize,

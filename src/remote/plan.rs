@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::http::Call;
-use super::{ApiError, ApiErrorKind, Remote, SubscriptionLimit, wire};
+use super::{ApiError, ApiErrorKind, Remote, wire};
 
 /// A limit of the plan, by what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,17 @@ pub enum Storage {
     Unlimited,
     /// The service does not tell.
     Untold,
+}
+
+/// A limit of the project's plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionLimit {
+    /// For example `uploadable_bytes`.
+    pub code: String,
+    /// Used so far.
+    pub usage: Option<f64>,
+    /// Allowed; `None` for no limit.
+    pub limit: Option<f64>,
 }
 
 impl Remote {
