@@ -128,11 +128,12 @@ fn the_page_shows_a_sync_and_a_failure_and_mends_it_by_keyboard() {
     daemon.wait_ready();
     daemon.wait_idle();
 
+    // Of a kind that only a change of the file, or the button, has tried again: nothing mends itself while we look.
     let kind = FaultKind::Status {
         status: 422,
         code: "INVALID_FIELD".into(),
         transient: false,
-        details: serde_json::json!({ "field": "path", "code": "VALIDATION_INVALID" }),
+        details: serde_json::json!({ "field": "basename", "code": "VALIDATION_INVALID" }),
     };
     env.sandbox.add_fault(Fault { route: "POST /uploads".into(), skip: 0, times: None, kind });
     env.write("hostile/<img src=x onerror=document.title='owned'>.svg", drawing(500));
