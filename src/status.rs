@@ -6,6 +6,7 @@
 //! Called by: the daemon's start; the `healthcheck` command calls [`check`].
 
 mod client;
+mod connections;
 mod events;
 mod guard;
 mod health;
@@ -87,10 +88,9 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Answers until `stop` is cancelled, and 2 s longer at most.
 ///
 /// # Errors
-/// When the listener fails, or the system has no random numbers.
+/// When the system has no random numbers, or does not tell the listener's address.
 pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: CancellationToken) -> io::Result<()> {
     let listen = listener.local_addr()?;
-    let ended = stop.clone().cancelled_owned();
     let (sampler, series) = watch::channel(Series::default());
     let shared = Shared {
         live: live.clone(),
@@ -101,15 +101,16 @@ pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: C
         stop: stop.clone(),
     };
     let app = router(listen, shared);
-    let server = axum::serve(listener, app).with_graceful_shutdown(ended).into_future();
+    let server = connections::answer(listener, app, stop.clone());
     tokio::pin!(server);
     tokio::select! {
-        result = &mut server => return result,
+        () = &mut server => return Ok(()),
         () = series::sample(&live, &sampler) => {}
         () = stop.cancelled() => {}
     }
     // What is still open then ends with the process.
-    timeout(GRACE, server).await.unwrap_or(Ok(()))
+    let _ = timeout(GRACE, server).await;
+    Ok(())
 }
 
 fn router(listen: SocketAddr, shared: Shared) -> Router {

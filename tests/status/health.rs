@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::{Server, get, live, say, serve};
+use crate::{Server, fetch, get, live, say, serve};
 
 #[tokio::test]
 async fn a_long_first_sync_is_healthy_and_not_ready() {
@@ -100,4 +100,26 @@ async fn a_taken_address_is_told_with_the_key_to_change() {
     let first = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = status::bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("another program has that port") && error.contains("[status]"), "{error}");
+}
+
+/// Whoever may connect must not use up the files that the mirror has to open, nor shut out others for long.
+#[tokio::test]
+async fn connections_that_say_nothing_cost_few_files_and_make_room() {
+    let server = serve(&live(Instant::now())).await;
+    let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = files();
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut line = TcpStream::connect(server.at).await.unwrap();
+        line.write_all(b"GET /healthz HTT").await.unwrap();
+        held.push(line);
+    }
+    // As many are ours; what the server has taken is the rest.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let taken = files() - before - held.len();
+    assert!((1..=80).contains(&taken), "the server holds {taken} connections");
+    let answered = timeout(Duration::from_secs(60), fetch(server.at, "/healthz")).await;
+    assert_eq!(answered.expect("it makes room").0, 200);
+    server.stop.cancel();
+    server.task.await.unwrap().unwrap();
 }
