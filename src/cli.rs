@@ -20,6 +20,7 @@ mod show;
 mod status;
 
 use crate::error::Exit;
+use crate::index::overrides::Overrides;
 
 use args::{Args, Command};
 
@@ -40,7 +41,9 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Status) => status::run(&args).await,
         Some(Command::Explain { ref path }) => explain::run(&args, path).await,
         Some(Command::Ls(ref options)) => ls::run(&args, options).await,
-        Some(Command::Retry { ref paths }) => retry::run(&args, paths).await,
+        Some(Command::Retry { ref paths, force, take_over, recreate }) => {
+            retry::run(&args, paths, Overrides { force, take_over, recreate }).await
+        }
         Some(Command::Doctor) => doctor::run(&args).await,
         Some(Command::Healthcheck) => run::healthcheck(&args).await,
     }

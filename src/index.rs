@@ -18,6 +18,7 @@ pub mod intents;
 pub mod listed;
 mod lock;
 mod mark;
+pub mod overrides;
 mod owner;
 mod place;
 pub mod relocate;

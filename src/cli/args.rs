@@ -171,6 +171,15 @@ pub enum Command {
     Retry {
         /// Only these [default: all that failed]
         paths: Vec<PathBuf>,
+        /// Let the running dato-mirror pass the deletion guard and the root's guard once
+        #[arg(long, conflicts_with = "paths")]
+        force: bool,
+        /// The mirror's name is this folder's from now on, also for the running dato-mirror
+        #[arg(long, conflicts_with = "paths")]
+        take_over: bool,
+        /// Have the running dato-mirror make every asset anew that the media area lost
+        #[arg(long, conflicts_with = "paths")]
+        recreate: bool,
     },
     /// Mirror a small made-up folder into a sandbox and show what happens
     Demo(Demo),
@@ -339,7 +348,7 @@ mod tests {
         assert_eq!(sandbox.job_latency, Latency { min_ms: 5, max_ms: 9 });
         assert_eq!(sandbox.locales, ["en", "it"]);
         for words in
-            ["status -c x", "doctor", "retry", "retry a b", "demo --keep", "man", "healthcheck", "completions zsh"]
+            ["status -c x", "doctor", "retry", "retry a b", "retry --force", "retry --take-over --recreate", "demo --keep", "man", "healthcheck", "completions zsh"]
         {
             assert!(parse(&format!("dato-mirror {words}")).is_ok(), "{words}");
         }

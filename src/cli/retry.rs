@@ -1,7 +1,8 @@
-//! `retry [PATH…]`: failed files are tried again now.
+//! `retry [PATH…]`: failed files are tried again now; `retry --force` lets a running daemon pass its guards once.
 //!
-//! Owns: the one small change of the index beside a daemon that may run, and saying what it led to.
+//! Owns: the small changes of the index beside a daemon that may run, and saying what they led to.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,11 +13,14 @@ use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::{Config, Mirror};
 use crate::error::{Exit, RunError};
+use crate::index::overrides::{self, Overrides};
 use crate::index::{Index, InstanceLock, told};
 
 #[derive(Debug, Serialize)]
 struct Answer {
     running: Option<u32>,
+    /// What the running one may do once.
+    allowed: Vec<&'static str>,
     retried: Vec<Retried>,
 }
 
@@ -31,11 +35,17 @@ struct Retried {
 }
 
 /// Runs.
-pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
+pub async fn run(args: &Args, paths: &[PathBuf], allowed: Overrides) -> Exit {
     let config = match shown_configuration(&args.global, false) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    let running = InstanceLock::holder(&config.state_path);
+    if allowed.any() && running.is_none() {
+        let flags = allowed.flags().join(" ");
+        tracing::error!("no dato-mirror is running with this index: run once with --sync-once {flags}");
+        return Exit::Usage;
+    }
     let asked = match asked_for(paths, working_directory().as_deref(), &config) {
         Ok(asked) => asked,
         Err(message) => {
@@ -49,6 +59,9 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
             let mut retried = Vec::new();
             for (mirror, path) in asked {
                 let row = told::mirror_row(conn, &mirror)?;
+                if let Some(row) = row.filter(|_| allowed.any()) {
+                    overrides::ask(conn, row, allowed)?;
+                }
                 let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
                 let unread = told::unread(conn, &mirror)?;
                 let unread = unread.iter().filter(|file| path.as_ref().is_none_or(|path| is_at(&file.path, path)));
@@ -59,7 +72,7 @@ pub async fn run(args: &Args, paths: &[PathBuf]) -> Exit {
         Ok::<_, RunError>(retried.await?)
     };
     let answer = match retried.await {
-        Ok(retried) => Answer { running: InstanceLock::holder(&config.state_path), retried },
+        Ok(retried) => Answer { running, allowed: allowed.flags(), retried },
         Err(error) => {
             tracing::error!("{error}");
             return error.exit();
@@ -105,12 +118,18 @@ fn text(answer: &Answer) -> String {
     for Retried { mirror, path, files, unread } in &answer.retried {
         let place = path.as_ref().map_or_else(|| printable(mirror), |path| printable(path));
         out.push_str(&match files + unread {
-            0 => format!("{place}: nothing failed here\n"),
+            0 if answer.allowed.is_empty() => format!("{place}: nothing failed here\n"),
+            0 => String::new(),
             1 => format!("{place}: 1 failed file is tried again\n"),
             more => format!("{place}: {more} failed files are tried again\n"),
         });
     }
-    if answer.retried.iter().any(|one| one.files + one.unread > 0) {
+    if !answer.allowed.is_empty() {
+        let flags = answer.allowed.join(" ");
+        let _ = writeln!(out, "the next look at the whole folder goes with {flags}, once");
+    }
+    let looks = !answer.allowed.is_empty() || answer.retried.iter().any(|one| one.files + one.unread > 0);
+    if looks {
         out.push_str(if answer.running.is_some() {
             "the running dato-mirror looks within a few seconds; see `dato-mirror status`\n"
         } else {

@@ -14,12 +14,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Args, Format, Global};
+use super::args::{Args, Format, Global, Run};
 use super::place::{places, working_directory};
 use super::{logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
+use crate::index::overrides::Overrides;
 use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
@@ -85,6 +86,12 @@ pub async fn run(args: &Args) -> Exit {
         }
         Err(error) => {
             tracing::error!("{error}");
+            let Run { force, take_over, recreate, .. } = args.run;
+            let asked = Overrides { force, take_over, recreate };
+            if error.exit() == Exit::Locked && asked.any() && !args.run.dry_run {
+                let flags = asked.flags().join(" ");
+                tracing::error!("where that one is a daemon, `dato-mirror retry {flags}` has it do that");
+            }
             if args.global.format == Format::Json {
                 // Whoever reads the report learns it there too.
                 show::print(&show::report(&unbegun(&config, &error), Format::Json));

@@ -1,10 +1,11 @@
 //! Which file system a folder lies on.
 //!
-//! Owns: reading Linux's mount table, and knowing which file systems change without telling this machine, and which are
-//! stamped by its clock.
+//! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which file
+//! systems change without telling this machine, and which are stamped by its clock.
 //! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
 //! Called by: the root's guard and the watcher.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ pub struct Mount {
     pub fs_type: String,
     /// What is mounted: a device, `server:/export`, `//server/share` …
     pub source: String,
+    /// The identifier that the file system on a device carries itself; `None` where the system does not tell.
+    #[serde(default)]
+    pub uuid: Option<String>,
 }
 
 impl std::fmt::Display for Mount {
@@ -69,7 +73,21 @@ const OURS: &[&str] = &[
     "rootfs", "squashfs", "tmpfs", "ubifs", "xfs", "zfs",
 ];
 
+/// Where udev names the file systems on devices.
+const BY_UUID: &str = "/dev/disk/by-uuid";
+
 impl Mount {
+    /// Whether both are the same file system in the same place. Where both tell their identifiers these decide: a disk that
+    /// is plugged in again may get another device name, and another disk may get the name that it had.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = match (&self.uuid, &other.uuid) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.source == other.source,
+        };
+        same && self.point == other.point && self.fs_type == other.fs_type
+    }
+
     /// Whether this machine's own clock stamps the files here.
     #[must_use]
     pub fn keeps_our_time(&self) -> bool {
@@ -89,7 +107,20 @@ impl MountTable {
     /// # Errors
     /// When it cannot be read: not Linux, or no `/proc`.
     pub fn read() -> io::Result<Self> {
-        fs::read("/proc/self/mountinfo").map(|text| Self::parse(&text))
+        let mut table = fs::read("/proc/self/mountinfo").map(|text| Self::parse(&text))?;
+        if table.0.iter().any(|mount| mount.source.starts_with("/dev/")) {
+            table.identify(&identifiers(Path::new(BY_UUID)));
+        }
+        Ok(table)
+    }
+
+    /// Gives the mounts of these devices their identifiers.
+    fn identify(&mut self, identifiers: &HashMap<PathBuf, String>) {
+        for mount in self.0.iter_mut().filter(|mount| mount.source.starts_with("/dev/")) {
+            // Names such as `/dev/mapper/x` and `/dev/root` are links, or nothing at all.
+            let device = fs::canonicalize(&mount.source).unwrap_or_else(|_| PathBuf::from(&mount.source));
+            mount.uuid = identifiers.get(&device).cloned();
+        }
     }
 
     /// Parses the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)); lines in another form are left out.
@@ -118,13 +149,24 @@ impl MountTable {
     }
 }
 
+/// The identifiers of the file systems on devices; none where nobody keeps `folder`, as in most containers.
+fn identifiers(folder: &Path) -> HashMap<PathBuf, String> {
+    let links = fs::read_dir(folder).into_iter().flatten().flatten();
+    links
+        .filter_map(|link| {
+            let device = fs::canonicalize(link.path()).ok()?;
+            Some((device, link.file_name().to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
 /// `36 35 98:0 /root /point options tag:1 tag:2 - type source super-options`
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let point = PathBuf::from(unescaped(fields.nth(4)?));
     fields.find(|field| *field == b"-")?;
     let mut text = || fields.next().map(|field| unescaped(field).to_string_lossy().into_owned());
-    Some(Mount { point, fs_type: text()?, source: text()? })
+    Some(Mount { point, fs_type: text()?, source: text()?, uuid: None })
 }
 
 /// The kernel writes space, tab, newline and backslash as `\` and three octal digits.
@@ -182,6 +224,44 @@ broken line
             |folder: &str| table.below(Path::new(folder)).into_iter().map(|mount| mount.source).collect::<Vec<_>>();
         assert_eq!(below("/mnt"), ["nas:/export/brand", "//nas/brand files", "me@host:", "/dev/sdb1"]);
         assert_eq!(below("/mnt/brand"), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_system_is_told_by_its_identifier_and_without_one_by_its_device() {
+        let mount = |source: &str, uuid: Option<&str>| Mount {
+            point: "/mnt/brand".into(),
+            fs_type: "ext4".into(),
+            source: source.into(),
+            uuid: uuid.map(str::to_owned),
+        };
+        for (what, before, now, same) in [
+            ("plugged in again", mount("/dev/sdb1", Some("a")), mount("/dev/sdc1", Some("a")), true),
+            ("another disk under the same name", mount("/dev/sdb1", Some("a")), mount("/dev/sdb1", Some("b")), false),
+            ("nobody tells", mount("/dev/sdb1", None), mount("/dev/sdb1", None), true),
+            ("nobody tells, and the name differs", mount("/dev/sdb1", None), mount("/dev/sdc1", None), false),
+            ("it was not told before", mount("/dev/sdb1", None), mount("/dev/sdb1", Some("a")), true),
+        ] {
+            assert_eq!(before.is_same(&now), same, "{what}");
+        }
+        let elsewhere = Mount { point: "/mnt/other".into(), ..mount("/dev/sdb1", Some("a")) };
+        assert!(!elsewhere.is_same(&mount("/dev/sdb1", Some("a"))), "a copy of the mount elsewhere");
+    }
+
+    #[test]
+    fn devices_are_identified_through_the_links_of_udev() {
+        let folder = tempfile::tempdir().unwrap();
+        let (device, links) = (folder.path().join("sdb1"), folder.path().join("by-uuid"));
+        fs::write(&device, "").unwrap();
+        fs::create_dir(&links).unwrap();
+        std::os::unix::fs::symlink("../sdb1", links.join("5f0c-11aa")).unwrap();
+        let found = identifiers(&links);
+        assert_eq!(found, HashMap::from([(device.canonicalize().unwrap(), "5f0c-11aa".to_owned())]));
+        assert!(identifiers(&folder.path().join("missing")).is_empty());
+
+        let mut table = MountTable::parse(TABLE);
+        let told = HashMap::from([(PathBuf::from("/dev/no-such-disk"), "x".to_owned())]);
+        table.identify(&told);
+        assert!(table.0.iter().all(|mount| mount.uuid.is_none()));
     }
 
     #[test]

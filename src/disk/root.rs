@@ -75,7 +75,8 @@ pub enum GuardTripped {
     /// Another file system is there than before.
     #[error(
         "the root {} lies on another file system than before (was {before}, is {now}), as when a share is not mounted; the \
-         mirror waits and deletes nothing. Mount the share, or run once with --force if the folder has really moved",
+         mirror waits and deletes nothing. Mount the share, or run once with --force (beside a daemon: `retry --force`) if the \
+         folder has really moved",
         .root.display()
     )]
     Replaced {
@@ -89,7 +90,7 @@ pub enum GuardTripped {
     /// What was mounted below it is not there.
     #[error(
         "{} below the root {} is not mounted any more (was {before}); the mirror waits and deletes nothing. Mount it \
-         again, or run once with --force if it is gone for good", .point.display(), .root.display()
+         again, or run once with --force (beside a daemon: `retry --force`) if it is gone for good", .point.display(), .root.display()
     )]
     Unmounted {
         /// The configured root.
@@ -102,8 +103,8 @@ pub enum GuardTripped {
     /// What is mounted below it held files and holds none now.
     #[error(
         "{} below the root {} holds no file to mirror any more, as when an empty file system is mounted in the place of the \
-         right one; the mirror waits and deletes nothing. Mount the right one, or run once with --force if its files are \
-         gone for good", .point.display(), .root.display()
+         right one; the mirror waits and deletes nothing. Mount the right one, or run once with --force (beside a daemon: \
+         `retry --force`) if its files are gone for good", .point.display(), .root.display()
     )]
     Emptied {
         /// The configured root.
@@ -114,7 +115,7 @@ pub enum GuardTripped {
     /// Something is mounted over files that were mirrored.
     #[error(
         "{now} is mounted over mirrored files below the root {}; the mirror waits and deletes nothing. Unmount it, or \
-         run once with --force if it is to take their place", .root.display()
+         run once with --force (beside a daemon: `retry --force`) if it is to take their place", .root.display()
     )]
     Covered {
         /// The configured root.
@@ -133,7 +134,7 @@ impl RootIdentity {
     #[must_use]
     pub fn replaced_by(&self, now: &Self) -> bool {
         match (&self.mount, &now.mount) {
-            (Some(before), Some(now)) => before != now,
+            (Some(before), Some(now)) => !before.is_same(now),
             _ => self.dev != now.dev,
         }
     }
@@ -206,7 +207,8 @@ pub fn check_root(root: &Path, known: Option<&RootIdentity>) -> Result<RootIdent
 /// Whether all of these that lie below the root are mounted.
 fn all_mounted(root: &Path, now: RootIdentity, before: &[Mount]) -> Result<RootIdentity, GuardTripped> {
     let Some(mounted) = &now.below else { return Ok(now) };
-    let gone = |mount: &&Mount| mount.point.starts_with(&now.real) && !mounted.contains(mount);
+    let is_there = |mount: &Mount| mounted.iter().any(|now| now.is_same(mount));
+    let gone = |mount: &&Mount| mount.point.starts_with(&now.real) && !is_there(mount);
     match before.iter().find(gone) {
         // An automounter takes away what nobody uses; a look brings it back.
         Some(mount) if fs::read_dir(&mount.point).is_ok() && is_mounted(mount) => Ok(now),
@@ -224,7 +226,7 @@ fn holds_an_entry(folder: &Path) -> io::Result<bool> {
 }
 
 fn is_mounted(mount: &Mount) -> bool {
-    MountTable::read().is_ok_and(|table| table.of(&mount.point) == Some(mount))
+    MountTable::read().is_ok_and(|table| table.of(&mount.point).is_some_and(|now| now.is_same(mount)))
 }
 
 fn look(root: &Path) -> io::Result<RootIdentity> {
@@ -247,6 +249,7 @@ mod tests {
             point: point.into(),
             fs_type: fs_type.into(),
             source: source.into(),
+            uuid: None,
         });
         RootIdentity { dev, inode, mount, below: None, filled: Vec::new(), real: PathBuf::new() }
     }
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn what_was_mounted_below_has_to_be_mounted() {
         let mount =
-            |point: &str, source: &str| Mount { point: point.into(), fs_type: "nfs4".into(), source: source.into() };
+            |point: &str, source: &str| Mount { point: point.into(), fs_type: "nfs4".into(), source: source.into(), uuid: None };
         let (archive, other) = (mount("/srv/brand/archive", "nas:/a"), mount("/srv/brand/archive", "nas:/b"));
         let now = |below: &[&Mount]| RootIdentity {
             below: Some(below.iter().map(|mount| (*mount).clone()).collect()),

@@ -6,6 +6,7 @@
 mod crew;
 mod found;
 mod link;
+mod spelling;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use self::crew::{Crew, Task};
 pub use self::found::{Found, Glance, SkipReason, WalkError, Walked};
 use self::link::{Hop, Target};
+use self::spelling::is_spelt_otherwise;
 use super::fingerprint::Fingerprint;
 use super::selection::{Selection, Verdict};
 use crate::model::RelPath;
@@ -169,7 +171,9 @@ impl Scope<'_> {
         while let Some(name) = names.next() {
             let (path, full) = (child(&folder, name), folder.path.join(name));
             let file_type = match fs::symlink_metadata(&full) {
-                Ok(metadata) => metadata.file_type(),
+                // Under this name there is nothing: a listing would show another.
+                Ok(found) if is_spelt_otherwise(&folder.path, name, &found) => return *outcome = Outcome::default(),
+                Ok(found) => found.file_type(),
                 Err(cause) => return entry_failed(path, cause, outcome),
             };
             self.look_at(&folder, path, file_type, || full.clone(), || fs::symlink_metadata(&full), outcome);

@@ -275,13 +275,21 @@ pub fn history(conn: &Connection, file: i64) -> rusqlite::Result<Vec<Done>> {
 /// # Errors
 /// SQLite's.
 pub fn retry(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
+    settings::set(conn, &look_key(mirror), "1")?;
+    make_due(conn, mirror, path)
+}
+
+/// Makes failed files due: those of `mirror` at or below `path`, or all. Returns how many.
+///
+/// # Errors
+/// SQLite's.
+pub fn make_due(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
     // '0' is the character after '/'.
     let changed = conn.execute(
         "UPDATE file SET news = news + 1, failures = 0, retry_at = NULL, problem = NULL WHERE mirror = ?1 AND problem IS NOT NULL
          AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
         params![mirror, path],
     )?;
-    settings::set(conn, &look_key(mirror), "1")?;
     Ok(changed as u64)
 }
 

@@ -172,7 +172,7 @@ impl Contact {
 
 /// The way out for whoever meets another folder under a name.
 const WHAT_TO_DO: &str = "If this is another folder, give it a name of its own with --name, DATO_MIRROR_NAME or `name` in \
-    the configuration; if it is the same one, run once with --take-over";
+    the configuration; if it is the same one, run once with --take-over (beside a daemon: `retry --take-over`)";
 
 /// How many of the assets that files on disk have are not in the media area any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Missing {
         format!(
             "{} of {} assets of this mirror are not in the media area any more, as after a reset of the project; nothing \
              was changed. To mirror all of them anew, run once with --recreate; if editors deleted them, run once with \
-             --force to have each one told",
+             --force to have each one told (beside a daemon: `retry --recreate`, `retry --force`)",
             self.missing, self.placed
         )
     }

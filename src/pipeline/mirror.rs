@@ -4,6 +4,7 @@
 //! Called by: `pipeline::once` and `pipeline::daemon`.
 
 mod context;
+mod familiar;
 mod ground;
 mod only;
 mod passes;

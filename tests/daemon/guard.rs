@@ -10,18 +10,18 @@ use dato_mirror::sandbox::{Fault, FaultKind};
 use crate::process::{Daemon, Files, configure, digest, unshared, wait_mirrored};
 use crate::support::TestEnv;
 
-fn seconds(seconds: u64) {
+pub fn seconds(seconds: u64) {
     thread::sleep(Duration::from_secs(seconds));
 }
 
-fn ten_files(env: &TestEnv) {
+pub fn ten_files(env: &TestEnv) {
     for number in 0..10 {
         env.write(format!("{number}.png"), number.to_string());
     }
 }
 
 #[track_caller]
-fn nothing_deleted(env: &TestEnv, assets: usize) {
+pub fn nothing_deleted(env: &TestEnv, assets: usize) {
     assert_eq!(env.sandbox.count("DELETE /uploads/:id") + env.sandbox.count("POST /uploads/bulk/destroy"), 0);
     assert_eq!(env.assets().len(), assets);
 }
@@ -196,7 +196,7 @@ fn an_unmounted_root_deletes_nothing_and_work_goes_on_when_it_is_mounted_again()
 }
 
 /// One run of `--sync-once` after this shell line, in a mount namespace of its own: exit code and report.
-fn once(env: &TestEnv, line: &str, more: &[&str]) -> Option<(i32, String)> {
+pub fn once(env: &TestEnv, line: &str, more: &[&str]) -> Option<(i32, String)> {
     let mut command = unshared("-Urm", line)?;
     command.args(["--sync-once", "--format", "json"]).args(more);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(&env.vars);
@@ -380,7 +380,7 @@ fn a_mount_below_the_root_that_is_empty_now_is_no_deletion_for_a_run() {
 }
 
 /// A daemon in a mount namespace of its own, and a way to do something there.
-fn in_a_namespace(env: &TestEnv, line: &str) -> Option<(Daemon, impl Fn(&str) + use<>)> {
+pub fn in_a_namespace(env: &TestEnv, line: &str) -> Option<(Daemon, impl Fn(&str) + use<>)> {
     let daemon = Daemon::spawn(env, unshared("-Urm", line)?);
     let pid = daemon.pid().to_string();
     let inside = move |line: &str| {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod copies;
+mod disks;
 mod figures;
 mod guard;
 mod listed;

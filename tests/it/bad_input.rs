@@ -254,6 +254,27 @@ fn nfc_and_nfd_of_one_name_are_one_file_to_a_person_and_that_is_said() {
 }
 
 #[test]
+fn a_folder_whose_accents_are_spelt_anew_keeps_its_assets_and_is_still_sent() {
+    for (before, after) in [("Bu\u{308}cher", "B\u{fc}cher"), ("B\u{fc}cher", "Bu\u{308}cher")] {
+        let mut env = with_a_good_file();
+        for name in ["one.png", "two.png"] {
+            env.write(format!("{before}/{name}"), name);
+        }
+        env.write("nai\u{308}ve.png", "naive");
+        env.sync().exits(0);
+        fs::rename(env.at(before), env.at(after)).unwrap();
+        fs::rename(env.at("nai\u{308}ve.png"), env.at("na\u{ef}ve.png")).unwrap();
+        env.assert_still().exits(0);
+        // Another folder's rule, and a lost asset, have files opened that did not change.
+        env.write(format!("{after}/one.png"), "one edited");
+        let two = env.asset("B\u{fc}cher/two.png").id;
+        env.sandbox.delete_asset(None, &two).unwrap();
+        env.set("DATO_MIRROR_ON_REMOTE_DELETE", "recreate");
+        env.sync().exits(0).did("created 1, replaced 1");
+    }
+}
+
+#[test]
 fn empty_files_are_files() {
     let env = with_a_good_file();
     env.write("empty.txt", "");

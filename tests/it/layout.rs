@@ -99,13 +99,36 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
     }
 }
 
+/// The text in which every test is.
+fn all_tests() -> String {
+    let mut sources = rust_files(&here().join("src"));
+    sources.extend(rust_files(&here().join("tests")));
+    sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_line_about_the_service_has_tests_that_exist() {
+    let page = fs::read_to_string(here().join("docs/service.md")).unwrap();
+    let tests = all_tests();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 15, "{rows:?}");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let &[fact, done, named] = cells.as_slice() else { panic!("not three cells: {row}") };
+        assert!(!fact.is_empty() && !done.is_empty(), "{row}");
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{fact}: no test");
+        for name in names {
+            assert!(tests.contains(&format!("fn {name}(")), "{fact}: there is no test {name}");
+        }
+    }
+}
+
 #[test]
 fn every_promise_of_the_readme_has_tests_that_exist() {
     let readme = fs::read_to_string(here().join("README.md")).unwrap();
     let architecture = fs::read_to_string(here().join("ARCHITECTURE.md")).unwrap();
-    let mut sources = rust_files(&here().join("src"));
-    sources.extend(rust_files(&here().join("tests")));
-    let tests: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let tests = all_tests();
     let promises: Vec<&str> = readme
         .lines()
         .filter_map(|line| line.split_once(". **").filter(|(number, _)| number.parse::<u8>().is_ok()))

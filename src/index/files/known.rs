@@ -67,7 +67,7 @@ impl KnownFiles {
     /// # Errors
     /// SQLite's.
     pub fn load(conn: &Connection, mirror: i64, under: Option<&[String]>) -> rusqlite::Result<Self> {
-        const COLUMNS: &str = "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id FROM file";
+        const COLUMNS: &str = "SELECT path, size, mtime_ns, ctime_ns, inode, dev, read_at_ns, id, raw FROM file";
         let mut entries = Vec::new();
         match under {
             None => {
@@ -106,7 +106,7 @@ impl KnownFiles {
                         inode: row.get::<_, i64>(4)?.cast_unsigned(),
                         dev: row.get::<_, i64>(5)?.cast_unsigned(),
                     };
-                    if print.racy(row.get(6)?) { 0 } else { print_hash(&print) }
+                    if print.racy(row.get(6)?) { 0 } else { print_hash(&print, row.get_ref(8)?.as_blob_or_null()?) }
                 }
                 None => 0,
             };
@@ -123,7 +123,7 @@ impl KnownFiles {
         };
         let entry = &self.entries[start];
         self.seen[start / 64].fetch_or(1 << (start % 64), Ordering::Relaxed);
-        if entry.1 == print_hash(print) { Seen::Unchanged } else { Seen::Read }
+        if entry.1 == print_hash(print, path.raw_bytes()) { Seen::Unchanged } else { Seen::Read }
     }
 
     /// Rows not seen in the walk.
@@ -136,9 +136,10 @@ impl KnownFiles {
     }
 }
 
-/// Without the device: a share gets another number each time it is mounted.
-fn print_hash(print: &Fingerprint) -> u64 {
-    hash_of(&Fingerprint { dev: 0, ..*print })
+/// Without the device: a share gets another number each time it is mounted. With the bytes of the name where they differ from
+/// the key: a folder whose accents are spelt anew keeps its keys, and only the new spelling can be opened.
+fn print_hash(print: &Fingerprint, spelling: Option<&[u8]>) -> u64 {
+    hash_of(&(Fingerprint { dev: 0, ..*print }, spelling))
 }
 
 fn hash_of(value: &impl Hash) -> u64 {
@@ -166,6 +167,20 @@ mod tests {
         assert_eq!(unseen, [by_path(&conn, mirror, "c").unwrap().unwrap().id]);
         vanished(&conn, &unseen).unwrap();
         assert!(!by_path(&conn, mirror, "c").unwrap().unwrap().present);
+    }
+
+    #[test]
+    fn a_name_whose_accents_are_spelt_anew_is_read_again() {
+        let (conn, mirror) = index();
+        let spelt = |name: &str| RelPath::new(std::path::Path::new(name)).unwrap();
+        let (apart, whole) = (spelt("u\u{308}/a"), spelt("\u{fc}/a"));
+        assert_eq!(apart.key(), whole.key());
+        found(&conn, mirror, &[crate::index::FoundFile { path: apart.clone(), ..file("a", "1") }]).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        let print = file("a", "1").print;
+        assert_eq!(known.see(&apart, &print), Seen::Unchanged);
+        assert_eq!(known.see(&whole, &print), Seen::Read);
+        assert_eq!(known.unseen().count(), 0, "it is the same file");
     }
 
     #[test]

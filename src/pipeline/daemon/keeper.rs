@@ -15,6 +15,7 @@ mod begin;
 mod ended;
 mod hear;
 mod lane;
+mod overrides;
 mod pace;
 mod pause;
 mod standing;
@@ -31,6 +32,7 @@ use crate::config::Mirror;
 use crate::config::policy::Watch;
 use crate::disk::Selection;
 use crate::error::RunError;
+use crate::index::overrides::Overrides;
 use crate::index::told::Unread;
 use crate::live::Live;
 use crate::model::RelPath;
@@ -91,6 +93,9 @@ pub struct Keeper {
     refresh: bool,
     /// Waits for its root.
     paused: bool,
+    /// What the next pass over the whole mirror may do.
+    overrides: Overrides,
+    next_overrides: Instant,
     next_root: Instant,
     next_rescan: Instant,
     next_refresh: Instant,
@@ -120,6 +125,8 @@ impl Keeper {
         let now = Instant::now();
         Self {
             settle: Settle::new(Timing::new(config.settle)),
+            overrides: Overrides::default(),
+            next_overrides: now,
             next_root: now,
             next_rescan: now + WATCHER_PATIENCE,
             next_refresh: now + jittered(config.remote_refresh),
@@ -197,10 +204,13 @@ impl Keeper {
     /// Waits for a root that can be believed; nothing when stopped before.
     async fn prepare(&mut self) -> Result<Option<MirrorRun>, RunError> {
         loop {
-            match MirrorRun::prepare(self.config.clone(), &self.session.index, false).await {
+            self.take_overrides().await?;
+            match MirrorRun::prepare(self.config.clone(), &self.session.index, self.overrides.force).await {
                 Ok(run) => {
+                    self.accept_root(&run).await?;
                     self.resume();
-                    return Ok(Some(MirrorRun { live: Some(self.live.clone()), ..run }));
+                    // Only what is asked for while it runs, and only once.
+                    return Ok(Some(MirrorRun { live: Some(self.live.clone()), force: false, ..run }));
                 }
                 Err(RunError::Guard(guard)) => self.pause(&guard.to_string()),
                 Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
 use super::MirrorRun;
-use crate::disk::{Ground, GuardTripped, Mount, RootIdentity};
+use crate::disk::{Ground, GuardTripped, Mount, RootIdentity, check_root};
 use crate::error::RunError;
 use crate::index::{Index, IndexError, files, settings};
 use crate::model::RelPath;
@@ -30,11 +30,7 @@ impl MirrorRun {
     /// # Errors
     /// The guard's, the index's.
     pub async fn check_root(&self, index: &Index) -> Result<(), RunError> {
-        let ground = self.ground(index).await?;
-        let Ground { known, mounts: before, filled: were_filled, .. } = ground.clone();
-        // It may hang on a dead network server.
-        let checked = tokio::task::spawn_blocking(move || ground.check());
-        let now = checked.await.map_err(|_| RunError::Stopped)??;
+        let (Ground { known, mounts: before, filled: were_filled, .. }, now) = self.look_at_ground(index).await?;
         let Some(mounts) = &now.below else { return Ok(()) };
         let filled = self.filled(&now.real, mounts).await?;
         if let Some(point) = were_filled
@@ -44,7 +40,9 @@ impl MirrorRun {
             return Err(GuardTripped::Emptied { root: self.config.root.clone(), point: point.clone() }.into());
         }
         let remembered = known.as_ref().and_then(|known| known.below.as_deref());
-        let is_new = |mount: &&Mount| !before.contains(mount) && !remembered.unwrap_or_default().contains(mount);
+        let is_new = |mount: &&Mount| {
+            !before.iter().chain(remembered.unwrap_or_default()).any(|remembered| remembered.is_same(mount))
+        };
         let new: Vec<Mount> = mounts.iter().filter(is_new).cloned().collect();
         let newly_filled: Vec<PathBuf> = filled.into_iter().filter(|point| !were_filled.contains(point)).collect();
         let looked = std::mem::replace(&mut self.below().looked, true);
@@ -90,16 +88,55 @@ impl MirrorRun {
     pub async fn remember_root(&self, index: &Index) -> Result<(), RunError> {
         // What appeared meanwhile lies over nothing, or is not remembered as having been there.
         self.check_root(index).await?;
-        let ground = self.ground(index).await?;
-        let seen: Vec<Mount> =
-            ground.known.iter().flat_map(|known| known.below.iter().flatten()).chain(&ground.mounts).cloned().collect();
-        let checked = tokio::task::spawn_blocking(move || ground.check());
-        let mut identity = checked.await.map_err(|_| RunError::Stopped)??;
+        let (ground, mut identity) = self.look_at_ground(index).await?;
+        let seen: Vec<&Mount> =
+            ground.known.iter().flat_map(|known| known.below.iter().flatten()).chain(&ground.mounts).collect();
         if let Some(mounts) = &mut identity.below {
-            mounts.retain(|mount| seen.contains(mount));
+            mounts.retain(|mount| seen.iter().any(|seen| seen.is_same(mount)));
         }
         identity.filled = self.filled(&identity.real, identity.below.as_deref().unwrap_or_default()).await?;
         self.set_root(index, &identity).await
+    }
+
+    /// What is remembered, and what is there. What holds the known files in the place of another mount is remembered as the
+    /// same.
+    async fn look_at_ground(&self, index: &Index) -> Result<(Ground, RootIdentity), RunError> {
+        loop {
+            let ground = self.ground(index).await?;
+            let asked = ground.clone();
+            // It may hang on a dead network server.
+            let checked = tokio::task::spawn_blocking(move || asked.check());
+            let guard = match checked.await.map_err(|_| RunError::Stopped)? {
+                Ok(now) => return Ok((ground, now)),
+                Err(guard) => guard,
+            };
+            let familiar = match &ground.known {
+                Some(known) => self.familiar(index, known, &guard).await?,
+                None => None,
+            };
+            // Each turn takes one mount for another, so there are as many as mounts at most.
+            let Some(identity) = familiar else { return Err(guard.into()) };
+            let is_elsewhere = |mount: &Mount| identity.below.iter().flatten().all(|one| one.point != mount.point);
+            self.below().mounts.retain(is_elsewhere);
+            self.set_root(index, &identity).await?;
+        }
+    }
+
+    /// Remembers the root as it is, whatever it was: somebody said that it is right.
+    ///
+    /// # Errors
+    /// The guard's, where there is no root; the index's.
+    pub async fn accept_root(&self, index: &Index) -> Result<(), RunError> {
+        let root = self.config.root.clone();
+        let looked = tokio::task::spawn_blocking(move || check_root(&root, None)).await;
+        let mut now = looked.map_err(|_| RunError::Stopped)??;
+        now.filled = self.filled(&now.real, now.below.as_deref().unwrap_or_default()).await?;
+        {
+            let mut below = self.below();
+            below.mounts.clear();
+            below.filled.clear();
+        }
+        self.set_root(index, &now).await
     }
 
     async fn set_root(&self, index: &Index, identity: &RootIdentity) -> Result<(), RunError> {
@@ -141,6 +178,6 @@ impl MirrorRun {
 }
 
 /// Where the mount lies below the root, whose real path is `real`.
-fn folder_of(real: &Path, mount: &Mount) -> Option<RelPath> {
+pub(super) fn folder_of(real: &Path, mount: &Mount) -> Option<RelPath> {
     RelPath::new(mount.point.strip_prefix(real).ok()?).ok()
 }

@@ -74,7 +74,7 @@ impl Pass<'_> {
         let nothing = if lately > 0 { "no more were" } else { "nothing was" };
         let guard = format!(
             "max_delete: {count} of {known} files are gone from the folder, and max_delete = {} lets no more than \
-             {allowed} go within ten minutes; {nothing} deleted. If this is meant, run once with --force",
+             {allowed} go within ten minutes; {nothing} deleted. If this is meant, run once with --force (beside a daemon: `retry --force`)",
             self.context.max_delete
         );
         for row in doomed {
@@ -84,7 +84,7 @@ impl Pass<'_> {
             let problem = Problem {
                 action: "delete".into(),
                 cause: "the file is gone; its asset was not deleted because the deletion guard stopped the run".into(),
-                advice: "put the files back, or run once with --force".into(),
+                advice: "put the files back, or run once with --force (beside a daemon: `retry --force`)".into(),
             };
             self.fail(&row, &problem, next_try(&row, false)).await?;
         }

@@ -11,6 +11,7 @@ use super::Keeper;
 use super::pace::{DUE_INTERVAL, jittered};
 use super::work::{Job, Place, Work, look};
 use crate::error::RunError;
+use crate::index::overrides::Overrides;
 use crate::index::{files, sidecars, told};
 use crate::live::Phase;
 use crate::model::RelPath;
@@ -20,6 +21,11 @@ impl Keeper {
     /// Begins what is to be done and can be.
     pub(super) async fn begin(&mut self, run: &MirrorRun) -> Result<(), RunError> {
         let now = Instant::now();
+        if now >= self.next_overrides {
+            self.next_overrides = now + DUE_INTERVAL;
+            self.take_overrides().await?;
+            self.accept_root(run).await?;
+        }
         if self.paused && !self.is_back(run, now).await? {
             return Ok(());
         }
@@ -78,7 +84,12 @@ impl Keeper {
         self.job = Job {
             refresh: std::mem::take(&mut self.refresh),
             after_scan: if self.has_settled(now) { self.scanned.take() } else { None },
+            overrides: Overrides::default(),
         };
+        if self.job.after_scan.is_some() {
+            self.job.overrides = self.overrides;
+        }
+        let Overrides { force, take_over, recreate } = self.job.overrides;
         self.dirty = false;
         let work = Work {
             run: run.clone(),
@@ -89,6 +100,9 @@ impl Keeper {
                 sending: self.sending.clone(),
                 urgent: self.urgent.clone(),
                 live: Some(self.live.clone()),
+                force,
+                take_over,
+                recreate,
                 ..RunRequest::default()
             },
             job: self.job.clone(),

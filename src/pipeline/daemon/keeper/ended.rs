@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::Keeper;
 use super::work::{Job, Looked, Place, Worked};
 use crate::error::RunError;
+use crate::index::overrides::Overrides;
 use crate::live::{Phase, Waiting};
 use crate::model::RelPath;
 use crate::pipeline::scan::Look as FirstLook;
@@ -111,6 +112,10 @@ impl Keeper {
             self.standing.guard = Some(guard);
         }
         if whole {
+            // What was asked for while it ran is for the next.
+            if self.job.overrides == self.overrides {
+                self.overrides = Overrides::default();
+            }
             self.go_on();
         } else {
             self.once_more();
@@ -124,7 +129,7 @@ impl Keeper {
 
     /// What the pass was begun for is still to be done.
     fn once_more(&mut self) {
-        let Job { refresh, after_scan } = std::mem::take(&mut self.job);
+        let Job { refresh, after_scan, .. } = std::mem::take(&mut self.job);
         self.refresh |= refresh;
         self.scanned = self.scanned.take().or(after_scan);
         self.dirty = true;

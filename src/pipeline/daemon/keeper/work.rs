@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disk::Fingerprint;
 use crate::error::RunError;
-use crate::index::{Problem, files};
+use crate::index::overrides::Overrides;
+use crate::index::{Problem, files, told};
 use crate::live::{Live, Phase};
 use crate::model::RelPath;
 use crate::report::MirrorReport;
@@ -102,6 +103,8 @@ pub struct Job {
     pub refresh: bool,
     /// It follows a look at everything, which saw so many files and began then.
     pub after_scan: Option<(u64, Instant)>,
+    /// What it may do past its guards.
+    pub overrides: Overrides,
 }
 
 /// What a pass came to.
@@ -148,6 +151,10 @@ impl Work {
         let index = &self.session.index;
         let looked = if self.job.refresh { self.session.refresh().await } else { Ok(()) };
         let (mirror, at) = (self.run.row, Timestamp::now().as_millisecond());
+        if self.job.overrides.any() {
+            // A guard may have stopped them again since they were asked for.
+            index.call(move |conn| told::make_due(conn, mirror, None)).await?;
+        }
         let (due, hint) =
             index.call(move |conn| Ok((files::is_due(conn, mirror, at)?, files::count_dirty(conn, mirror)?))).await?;
         // With nothing to look at there is no reason to ask whether it is fresh.

@@ -1,0 +1,71 @@
+//! Names on disks that take upper and lower case for the same: exFAT, FAT, NTFS, many shares.
+//!
+//! Owns: telling whether a folder spells a name as it was asked for. There `Logo.png` answers after it was renamed to
+//! `logo.png`, and would be taken for a second file.
+//! Called by: the walk, for names that no listing gave it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// Whether `name`, whose metadata was found, is in `folder` under another spelling only.
+pub(super) fn is_spelt_otherwise(folder: &Path, name: &OsStr, found: &Metadata) -> bool {
+    // Where case matters the other spelling is nothing, or another file: that costs one look, and no listing.
+    let Some(other) = in_other_case(name) else { return false };
+    // Not the inode: some of these file systems make up a number for each name.
+    let told = |file: &Metadata| (file.dev(), file.is_dir(), file.len(), file.mtime(), file.mtime_nsec());
+    let is_same = fs::symlink_metadata(folder.join(other)).is_ok_and(|other| told(&other) == told(found));
+    // A folder that cannot be listed tells nothing.
+    is_same && fs::read_dir(folder).is_ok_and(|entries| !entries.flatten().any(|entry| entry.file_name() == name))
+}
+
+/// The name with its letters in the other case; `None` without letters.
+fn in_other_case(name: &OsStr) -> Option<OsString> {
+    let bytes = name.as_bytes();
+    let other = match name.to_str() {
+        Some(text) if text.chars().any(char::is_lowercase) => text.to_uppercase().into_bytes(),
+        Some(text) => text.to_lowercase().into_bytes(),
+        None => bytes.to_ascii_uppercase(),
+    };
+    (other != bytes).then(|| OsString::from_vec(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_change_case_and_names_without_letters_have_one_spelling() {
+        let other = |name: &str| in_other_case(OsStr::new(name)).map(|name| name.into_string().unwrap());
+        for (name, expected) in [
+            ("Logo.png", Some("LOGO.PNG")),
+            ("LOGO.PNG", Some("logo.png")),
+            ("é.1", Some("É.1")),
+            ("2026-11", None),
+            ("", None),
+        ] {
+            assert_eq!(other(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn where_case_matters_every_name_is_spelt_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("logo.png"), "one").unwrap();
+        let asks = |name: &str| is_spelt_otherwise(folder.path(), OsStr::new(name), &fs::metadata(at("logo.png")).unwrap());
+        assert!(!asks("logo.png"));
+        fs::write(at("LOGO.PNG"), "another file").unwrap();
+        assert!(!asks("logo.png"));
+        // Two names of one file are both there.
+        fs::remove_file(at("LOGO.PNG")).unwrap();
+        fs::hard_link(at("logo.png"), at("LOGO.PNG")).unwrap();
+        assert!(!asks("logo.png") && !asks("LOGO.PNG"));
+        // As where case does not matter: found, and in no list.
+        fs::rename(at("logo.png"), at("Logo.png")).unwrap();
+        let found = fs::metadata(at("Logo.png")).unwrap();
+        assert!(is_spelt_otherwise(folder.path(), OsStr::new("logo.png"), &found));
+    }
+}

@@ -1,0 +1,139 @@
+//! Disks that come back under another name, and the ways past a guard beside a running daemon.
+
+use std::fs;
+
+use crate::guard::{in_a_namespace, nothing_deleted, once, seconds, ten_files};
+use crate::process::{Daemon, configure, digest, wait_mirrored};
+use crate::support::TestEnv;
+
+/// A folder beside the root with the files of the disk, and the line that mounts a disk of this name with them.
+fn disk(env: &TestEnv, point: &std::path::Path, files: impl Iterator<Item = (String, String)>) -> impl Fn(&str) -> String {
+    let store = env.home().join("store");
+    fs::create_dir_all(&store).unwrap();
+    fs::create_dir_all(point).unwrap();
+    for (name, content) in files {
+        fs::write(store.join(name), content).unwrap();
+    }
+    let (store, point) = (store.display().to_string(), point.display().to_string());
+    move |name| format!("mount -t tmpfs {name} '{point}' && cp -a '{store}/.' '{point}/'")
+}
+
+fn twelve() -> impl Iterator<Item = (String, String)> {
+    (0..12).map(|number| (format!("{number}.svg"), format!("svg {number}")))
+}
+
+#[test]
+fn the_same_disk_under_another_device_name_is_the_same_disk_for_a_run() {
+    // As the root, and below it.
+    for below in [false, true] {
+        let env = TestEnv::new();
+        configure(&env, "on_delete = \"delete\"\nmax_delete = 1000");
+        let point = if below { env.at("archive") } else { env.root().to_owned() };
+        let mount = disk(&env, &point, twelve());
+        let store = env.home().join("store");
+        if below {
+            ten_files(&env);
+        }
+        let assets = if below { 22 } else { 12 };
+        let Some((code, told)) = once(&env, &mount("/dev/sdb1"), &[]) else { return };
+        assert_eq!((code, env.assets().len()), (0, assets), "{told}");
+        let (code, told) = once(&env, &mount("/dev/sdc1"), &[]).unwrap();
+        assert!(code == 0 && told.contains("holds the same files"), "{told}");
+        let (code, told) = once(&env, &mount("/dev/sdc1"), &[]).unwrap();
+        assert!(code == 0 && !told.contains("holds the same files"), "it is remembered: {told}");
+
+        // A file saved on another machine meanwhile is a saved file.
+        fs::write(store.join("1.svg"), "saved later").unwrap();
+        let (code, told) = once(&env, &mount("/dev/sdd1"), &[]).unwrap();
+        assert_eq!((code, env.assets().len()), (0, assets), "{told}");
+
+        // An old copy is not the disk, and neither is one that lacks a file.
+        let times = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        let file = fs::File::options().write(true).open(store.join("2.svg")).unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        file.set_times(times).unwrap();
+        let (code, told) = once(&env, &mount("/dev/sde1"), &[]).unwrap();
+        assert!(code == 4 && told.contains("--force"), "{code} {told}");
+        file.set_times(fs::FileTimes::new().set_modified(before)).unwrap();
+        fs::rename(store.join("3.svg"), env.home().join("3.svg")).unwrap();
+        let (code, told) = once(&env, &mount("/dev/sde1"), &[]).unwrap();
+        assert_eq!(code, 4, "{told}");
+        nothing_deleted(&env, assets);
+        let (code, told) = once(&env, &mount("/dev/sde1"), &["--force"]).unwrap();
+        assert_eq!((code, env.assets().len()), (0, assets - 1), "{told}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_plugged_in_again_under_a_daemon_goes_on_under_its_new_name() {
+    let env = TestEnv::new();
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
+    let root = env.root().to_owned();
+    let mount = disk(&env, &root, twelve());
+    let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
+    daemon.wait_ready();
+    inside(&format!("umount '{}'", root.display()));
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    inside(&mount("/dev/sdc1"));
+    inside(&format!("echo later > '{}/later.svg'", root.display()));
+    wait_mirrored(&daemon, &env, &[("later.svg".into(), digest("later\n"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 13);
+    daemon.stop();
+}
+
+#[test]
+fn each_way_past_a_guard_works_while_the_daemon_runs() {
+    let env = TestEnv::new();
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
+    let root = env.root().to_owned();
+    let mount = disk(&env, &root, twelve());
+    let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
+    daemon.wait_ready();
+    let stopped = env.run(&["--sync-once", "--force"]);
+    assert!(stopped.code == 5 && stopped.stderr.contains("retry --force"), "{stopped:#?}");
+
+    // Another disk, on which a file is missing.
+    fs::remove_file(env.home().join("store/3.svg")).unwrap();
+    inside(&format!("umount '{}'; {}", root.display(), mount("/dev/sdc1")));
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(4);
+    nothing_deleted(&env, 12);
+    let said = env.run(&["retry", "--force"]);
+    assert!(said.code == 0 && said.stdout.contains("--force, once"), "{said:#?}");
+    daemon.wait("going on", || env.assets().len() == 11);
+    daemon.wait_idle();
+
+    // Once is once.
+    inside(&format!("umount '{}'; mount -t tmpfs other '{0}'; echo x > '{0}/x.svg'", root.display()));
+    daemon.wait("paused again", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(8);
+    assert_eq!(env.assets().len(), 11);
+    daemon.stop();
+    let late = env.run(&["retry", "--force"]);
+    assert!(late.code == 2 && late.stderr.contains("--sync-once --force"), "{late:#?}");
+}
+
+#[test]
+fn a_mass_deletion_that_is_meant_is_let_through_beside_the_daemon_once() {
+    let env = TestEnv::new();
+    let path = |number| format!("{}/{number}.png", if number < 30 { "first" } else { "second" });
+    for number in 0..90 {
+        env.write(path(number), number.to_string());
+    }
+    configure(&env, "on_delete = \"delete\"\nmax_delete = 10");
+    let daemon = Daemon::ready(&env);
+    fs::rename(env.at("first"), env.home().join("first")).unwrap();
+    daemon.wait("the guard", || daemon.mirror()["degraded"].to_string().contains("retry --force"));
+    nothing_deleted(&env, 90);
+    let said = env.run(&["retry", "--force"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    daemon.wait("deleted", || env.assets().len() == 60);
+    daemon.wait("well again", || daemon.mirror()["failed"] == 0);
+    daemon.wait_idle();
+    fs::rename(env.at("second"), env.home().join("second")).unwrap();
+    env.write("new.png", "new");
+    daemon.wait("the guard, again", || daemon.mirror()["degraded"].to_string().contains("max_delete"));
+    assert_eq!(env.assets().iter().filter(|asset| asset.filename != "new.png").count(), 60);
+    daemon.stop();
+}
