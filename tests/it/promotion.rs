@@ -144,7 +144,10 @@ fn files_that_are_gone_from_the_folder_make_nobody_else_s_name_of_it() {
     assert!(env.sandbox.fork("main", "spring") && env.sandbox.promote("spring"));
     env.write("new.bin", "new");
     says_so(env.sync().exits(0).did("created 1"), "main", "spring");
+    env.assert_still();
+    // Which are gone is known as before.
     env.set("DATO_MIRROR_ON_DELETE", "tag");
+    env.sync().exits(0).did("retagged 7");
     env.assert_still();
 }
 
