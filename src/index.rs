@@ -7,6 +7,7 @@
 
 pub mod absence;
 pub mod assets;
+pub mod binding;
 pub mod claims;
 pub mod collections;
 pub mod companions;

@@ -9,6 +9,7 @@
 //! by a job, which is followed inside unless the method gives [`Accepted`].
 
 mod answer;
+mod answered_by;
 mod bandwidth;
 mod bulk;
 mod change;
@@ -260,6 +261,18 @@ impl Remote {
             *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         Ok(state)
+    }
+
+    /// The environment that this client works on: the one that was asked for, or the one that the answers name, if they
+    /// name one. Once another answers, every call fails, see [`ApiError::is_promotion`].
+    #[must_use]
+    pub fn environment(&self) -> Option<String> {
+        self.door.answered_by.name()
+    }
+
+    /// Waits until another environment answers.
+    pub async fn other_environment(&self) {
+        self.door.answered_by.other().await;
     }
 
     /// What has been used so far.

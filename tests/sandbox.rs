@@ -816,3 +816,35 @@ async fn a_listener_that_others_can_reach_is_refused() {
     let error = Sandbox::start(listener, Options::fast()).unwrap_err();
     assert!(error.to_string().contains("127.0.0.1"), "{error}");
 }
+
+#[tokio::test]
+async fn every_answer_names_its_environment_and_a_promoted_fork_answers_for_the_primary_one() {
+    let api = Api::fast().await;
+    api.create("a.png", PNG, Some(ID)).await;
+    let named = async |path: &str, environment: Option<&str>| {
+        let mut request = api.request(Method::GET, path);
+        if let Some(environment) = environment {
+            request = request.header("X-Environment", environment);
+        }
+        let answer = request.send().await.unwrap();
+        let name = answer.headers().get("x-environment").map(|name| name.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), name)
+    };
+    let is = |status, name: &str| (status, Some(name.to_owned()));
+    assert!(api.sandbox.fork("main", "draft"));
+    assert_eq!(named("/site", None).await, is(200, "main"));
+    assert_eq!(named("/uploads", Some("draft")).await, is(200, "draft"));
+    assert_eq!(named("/uploads/none", Some("draft")).await, is(404, "draft"));
+    api.create("b.png", b"b", Some(OTHER_ID)).await;
+    assert_eq!(api.send(Method::PUT, "/environments/nowhere/promote", None).await.0, 404);
+    let control = |body: Value| api.raw(Method::POST, "/_sandbox/edit").json(&body).send();
+    assert_eq!(control(json!({"op": "promote", "name": "nowhere"})).await.unwrap().status().as_u16(), 422);
+    assert_eq!(control(json!({"op": "promote", "name": "draft"})).await.unwrap().status().as_u16(), 200);
+    assert_eq!(named(&format!("/uploads/{ID}"), None).await, is(200, "draft"));
+    assert_eq!(named(&format!("/uploads/{OTHER_ID}"), None).await, is(404, "draft"), "made after the fork");
+    assert_eq!(named(&format!("/uploads/{OTHER_ID}"), Some("main")).await, is(200, "main"));
+    api.sandbox.set(|settings| settings.names_environment = false);
+    assert_eq!(named("/site", None).await, (200, None));
+    assert_eq!(api.send(Method::PUT, "/environments/main/promote", None).await.0, 202);
+    assert_eq!(named(&format!("/uploads/{OTHER_ID}"), None).await, (200, None));
+}

@@ -11,13 +11,13 @@ use rusqlite::{Connection, params};
 pub const WINDOW_MS: i64 = 600_000;
 
 /// How many paths with an asset a mirror has by its stamps and rows, how many of these are neither on disk nor there by
-/// content, and these.
+/// content and were never seen here, and these.
 ///
 /// # Errors
 /// SQLite's.
 pub fn named(conn: &Connection, mirror: i64) -> rusqlite::Result<(u64, u64, Vec<String>)> {
     const MISSING: &str = "FROM file JOIN asset ON asset.id = file.asset
-        WHERE file.mirror = ?1 AND file.present = 0 AND NOT EXISTS
+        WHERE file.mirror = ?1 AND file.present = 0 AND file.seen = 0 AND NOT EXISTS
             (SELECT 1 FROM file AS here WHERE here.md5 = asset.md5 AND +here.mirror = ?1 AND here.present = 1)";
     let count = |sql: &str| conn.query_row(sql, [mirror], |row| row.get::<_, i64>(0).map(i64::cast_unsigned));
     let named = count("SELECT count(*) FROM file JOIN asset ON asset.id = file.asset WHERE file.mirror = ?1")?;

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn only_an_id_that_derives_is_made_and_only_its_own_stamp_counts() {
         let (conn, _) = index();
-        settings::bind(&conn, "205/main").unwrap();
+        settings::set(&conn, "project", "205/main").unwrap();
         let path = |key: &str| RelPath::from_key(key).unwrap();
         let id = |generation| UploadId::derived("205", "brand", &path("a.png"), generation);
         let other = UploadId::new("other");

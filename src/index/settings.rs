@@ -33,29 +33,6 @@ pub fn set(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Binds the index to a project and environment. An index of another one is emptied first: its rows say nothing
-/// about this one.
-///
-/// # Errors
-/// SQLite's.
-pub fn bind(conn: &Connection, project: &str) -> rusqlite::Result<bool> {
-    let bound = get(conn, "project")?;
-    if bound.as_deref() == Some(project) {
-        return Ok(false);
-    }
-    let emptied = bound.is_some();
-    if emptied {
-        conn.execute_batch(
-            "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
-             DELETE FROM setting; DELETE FROM made; UPDATE mirror SET belongs = NULL;
-             UPDATE file SET asset = NULL, base_md5 = NULL, news = news + 1, failures = 0, retry_at = NULL, problem = NULL;
-             DELETE FROM file WHERE present = 0;",
-        )?;
-    }
-    set(conn, "project", project)?;
-    Ok(emptied)
-}
-
 /// The row of the mirror `name`, made when missing.
 ///
 /// # Errors
@@ -103,24 +80,6 @@ pub fn count_calls(conn: &Connection, month: &str, calls: u64) -> rusqlite::Resu
 mod tests {
     use super::*;
     use crate::index::files::samples::index;
-
-    #[test]
-    fn an_index_of_another_project_is_emptied_but_keeps_the_digests() {
-        let (conn, _) = index();
-        assert!(!bind(&conn, "1/main").unwrap());
-        let mirror = mirror(&conn, "brand").unwrap();
-        conn.execute(
-            "INSERT INTO file (mirror, path, present, md5, asset, handled) VALUES (?1, 'a', 1, x'00', 'u', 1)",
-            [mirror.id],
-        )
-        .unwrap();
-        assert!(!bind(&conn, "1/main").unwrap());
-        assert!(bind(&conn, "2/main").unwrap());
-        let row: (Option<String>, Option<Vec<u8>>, i64) = conn
-            .query_row("SELECT asset, md5, dirty FROM file", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .unwrap();
-        assert_eq!(row, (None, Some(vec![0]), 1));
-    }
 
     #[test]
     fn new_rules_mean_every_file_is_looked_at_again_and_old_ones_do_not() {

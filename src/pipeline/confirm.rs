@@ -135,6 +135,16 @@ async fn run(
 
 fn take(follower: &mut JobFollower, waiting: &mut HashMap<UploadId, oneshot::Sender<Outcome>>, answer: Answer) {
     let now = Instant::now();
+    if let Answer::Listed(_, Err(error)) | Answer::Job(_, Err(error)) = &answer
+        && (error.is_promotion() || error.kind == ApiErrorKind::Environment)
+    {
+        // Another environment answers: nothing shows there any more.
+        for (_, reply) in waiting.drain() {
+            // Nobody waits any more: the pass was stopped.
+            let _ = reply.send(Err(error.clone()));
+        }
+        return;
+    }
     match answer {
         Answer::Listed(asked, Ok(found)) => {
             for Confirmed { id, asset } in follower.listed(&asked, found, now) {

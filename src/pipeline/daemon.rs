@@ -8,7 +8,7 @@ mod outage;
 mod retrier;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -31,6 +31,8 @@ pub use retrier::{Again, Retrier};
 const GRACE: Duration = Duration::from_secs(8);
 /// How often the counters are written and shown.
 const BEAT: Duration = Duration::from_secs(5);
+/// Promotions this far apart are what people do.
+const PROMOTIONS_APART: Duration = Duration::from_secs(600);
 /// An API that cannot be reached at the start is asked for ever.
 const PATIENCE: Duration = Duration::MAX;
 
@@ -62,6 +64,7 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
     let mut config = config;
     // Held for as long as anything works on the index.
     let (mut index, mut _lock) = open_index(&config, false)?;
+    let mut promotions = Promotions::default();
     loop {
         surroundings.retrier.works_on(&index);
         match generation(&config, index.clone(), surroundings).await {
@@ -72,6 +75,13 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
             Ok(Next::Stop) => {
                 index.close().await;
                 return Ok(());
+            }
+            Ok(Next::Anew) => {
+                let pause = promotions.pause(Instant::now());
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = surroundings.stop.cancelled() => {}
+                }
             }
             Ok(Next::Reload(new)) => {
                 if new.state_path != config.state_path {
@@ -91,6 +101,8 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
 
 enum Next {
     Stop,
+    /// Another environment became the primary one: with the same configuration, and a session of its own.
+    Anew,
     Reload(Box<Config>),
 }
 
@@ -127,10 +139,27 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
         keepers.shutdown().await;
     }
     session.write_calls().await?;
-    Ok(match next? {
-        None => Next::Stop,
-        Some(new) => Next::Reload(Box::new(new)),
-    })
+    match next {
+        Err(RunError::Api(error)) if error.is_promotion() => Ok(Next::Anew),
+        next => next,
+    }
+}
+
+/// Another environment as the primary one at each look is a service that is not at one with itself: each look costs a listing.
+#[derive(Debug, Default)]
+struct Promotions {
+    last: Option<Instant>,
+    in_a_row: u32,
+}
+
+impl Promotions {
+    /// How long to wait after one, before the next session.
+    fn pause(&mut self, now: Instant) -> Duration {
+        let is_near = self.last.is_some_and(|last| now.saturating_duration_since(last) < PROMOTIONS_APART);
+        self.in_a_row = if is_near { self.in_a_row.saturating_add(1) } else { 0 };
+        self.last = Some(now);
+        if self.in_a_row == 0 { Duration::ZERO } else { Duration::from_secs(1 << self.in_a_row.min(8)) }
+    }
 }
 
 /// Starts following replaced URLs, when a mirror wants it. The task ends with the session, which has its only handle.
@@ -183,22 +212,23 @@ async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Res
                     surroundings.live.set_phase(&mirror.name, Phase::Waiting { waiting });
                 }
             }
-            () = tokio::time::sleep(BEAT) => surroundings.live.progress(std::time::Instant::now()),
+            () = tokio::time::sleep(BEAT) => surroundings.live.progress(Instant::now()),
         }
     }
 }
 
-/// Waits for what ends this generation: a stop, a good reload, or a keeper that cannot go on.
+/// Waits for what ends this generation: a stop, a good reload, another primary environment, or a keeper that cannot go on.
 async fn attend(
     config: &Config,
     session: &Arc<Session>,
     outage: &Outage,
     keepers: &mut JoinSet<Result<(), RunError>>,
     surroundings: &Surroundings,
-) -> Result<Option<Config>, RunError> {
+) -> Result<Next, RunError> {
     loop {
         tokio::select! {
-            () = surroundings.stop.cancelled() => return Ok(None),
+            () = surroundings.stop.cancelled() => return Ok(Next::Stop),
+            () = session.remote.other_environment(), if config.api.environment.is_none() => return Ok(Next::Anew),
             Some(ended) = keepers.join_next() => match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error),
@@ -211,7 +241,7 @@ async fn attend(
                         if new.status_listen != config.status_listen {
                             tracing::warn!("`[status] listen` changed: that takes a restart");
                         }
-                        return Ok(Some(new));
+                        return Ok(Next::Reload(Box::new(new)));
                     }
                     Err(error) => {
                         tracing::error!("the new configuration is refused, the old one stays: {error}");
@@ -269,7 +299,18 @@ fn cms_assets(base_url: &str, domain: Option<&str>, environment: Option<&str>) -
 
 #[cfg(test)]
 mod tests {
-    use super::cms_assets;
+    use std::time::{Duration, Instant};
+
+    use super::{Promotions, cms_assets};
+
+    #[test]
+    fn a_primary_environment_that_changes_all_the_time_is_followed_ever_more_slowly() {
+        let (mut promotions, start) = (Promotions::default(), Instant::now());
+        let mut pause = |at: u64| promotions.pause(start + Duration::from_secs(at)).as_secs();
+        assert_eq!([pause(0), pause(1), pause(10), pause(20)], [0, 2, 4, 8]);
+        assert_eq!([pause(1_000), pause(10_000), pause(10_001)], [0, 0, 2]);
+        assert!((0..100).map(|at| pause(10_002 + at)).all(|seconds| seconds <= 256));
+    }
 
     #[test]
     fn an_asset_is_shown_in_the_cms_of_its_project_and_environment() {

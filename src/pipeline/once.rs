@@ -22,6 +22,8 @@ use super::session::{Session, open_index, reach};
 use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
 
+/// So often a run begins anew because another environment became the primary one meanwhile.
+const PROMOTIONS: u32 = 3;
 /// A look at the remote that is older than this is renewed after a scan that found work.
 const FRESH: Duration = Duration::from_secs(30);
 
@@ -61,7 +63,14 @@ pub struct OnceEnd {
 /// What stopped the run before there was anything to report.
 pub async fn run_once(config: &Config, options: &OnceOptions, stop: &CancellationToken) -> Result<OnceEnd, RunError> {
     let (index, lock) = open_index(config, options.dry_run)?;
-    let end = run_with(config, options, stop, &index).await;
+    let mut promotions = 0;
+    let end = loop {
+        match run_with(config, options, stop, &index).await {
+            // What was done so far was done in the other one; this one is looked at anew.
+            Err(RunError::Api(error)) if error.is_promotion() && promotions < PROMOTIONS => promotions += 1,
+            end => break end,
+        }
+    };
     index.close().await;
     // Only now may another instance have it.
     drop(lock);
@@ -281,6 +290,9 @@ impl Once<'_> {
                 report.problem("", &guard_problem(&guard));
                 return Ok(Exit::Guard);
             };
+            if error.is_promotion() {
+                return Err(error.into());
+            }
             let done = report.counts.changed_paths() + report.counts.deleted;
             let waits = (self.options.waits.remote.backoff, self.options.waits.outage);
             if let Some(pause) = trouble.pause(done, waits, Instant::now())

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
-use crate::index::{Index, IndexError, absence, assets, files, settings};
+use crate::index::{Index, IndexError, absence, assets, binding, files, settings};
 use crate::model::{Asset, Md5, UploadId};
 use crate::remote::{ApiError, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Remote, Walk};
 
@@ -55,7 +55,7 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
     let (ids, md5s) = index.call(Asks::sizes).await?;
     let limits = remote.batch_limits();
     let calls = ids.div_ceil(limits.ids) + md5s.div_ceil(limits.md5s);
-    let all = index.call(absence::needs_all).await?;
+    let all = index.call(|conn| Ok(absence::needs_all(conn)? || binding::must_list_all(conn)?)).await?;
     if all || pages.saturating_sub(1) <= calls as u64 || !ask(index, remote, index.call(Asks::of).await?).await? {
         list_all(index, remote, Some(first)).await?;
     }

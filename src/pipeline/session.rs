@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::RunError;
+use crate::index::binding::{self, Binding, Place};
 use crate::index::intents::{self, Intent, IntentKind};
 use crate::index::{Index, InstanceLock, assets, contact, files, settings, told};
 use crate::model::{Month, Site};
@@ -125,10 +126,7 @@ impl Session {
             ..Options::new(&config.api.base_url, config.api.token.clone())
         })?;
         let site = reach(&remote, waits.reach).await?;
-        let project = format!("{}/{}", site.id, config.api.environment.as_deref().unwrap_or_default());
-        if index.call(move |conn| settings::bind(conn, &project)).await? {
-            tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
-        }
+        bind(&index, &site, config.api.environment.clone(), remote.environment()).await?;
         let seen = site.clone();
         index.call(move |conn| told::set_site(conn, &seen)).await?;
         let (confirmer, task) = Confirmer::new(remote.clone(), waits.follow);
@@ -325,6 +323,26 @@ impl Ledger for Calls {
     fn give_back(&self) {
         self.budget().give_back();
     }
+}
+
+/// Makes the index that of the project and environment that the session works on, and says so when it was another's.
+async fn bind(index: &Index, site: &Site, asked: Option<String>, answered: Option<String>) -> Result<(), RunError> {
+    let site = site.id.clone();
+    let bind = index.call(move |conn| {
+        let place = Place { site: &site, asked: asked.as_deref(), answered: answered.as_deref() };
+        binding::bind(conn, place)
+    });
+    match bind.await? {
+        Binding::Kept => {}
+        Binding::Promoted { from, to } => tracing::warn!(
+            "the primary environment is \"{to}\" now and was \"{from}\": the media area is looked at anew; what is \
+             missing in it is mirrored again, and nothing of that counts as deleted by an editor"
+        ),
+        Binding::Emptied => {
+            tracing::warn!("the index belonged to another project or environment; it is filled anew for this one");
+        }
+    }
+    Ok(())
 }
 
 /// Whether the API takes the token and environment of a configuration that is to replace another. One that cannot be

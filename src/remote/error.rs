@@ -322,6 +322,12 @@ impl ApiError {
         )
     }
 
+    /// Another environment became the primary one: this client is of no use any more, and a new one works on that one.
+    #[must_use]
+    pub const fn is_promotion(&self) -> bool {
+        matches!(self.kind, ApiErrorKind::Promoted)
+    }
+
     /// The API could not be reached at all, or not through what stands between: exit code 3 when it lasts.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
@@ -454,6 +460,7 @@ mod tests {
             K::Setup,
             K::Token,
             K::Environment,
+            K::Promoted,
             K::Permission,
             K::Project,
             K::Maintenance,

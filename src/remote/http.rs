@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::answer::causes;
+use super::answered_by::AnsweredBy;
 use super::bandwidth::Bandwidth;
 use super::error::{ApiError, ApiErrorKind};
 use super::learned::Learned;
@@ -39,6 +40,7 @@ pub(super) struct Door {
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) timeouts: Timeouts,
     pub(super) learned: Learned,
+    pub(super) answered_by: AnsweredBy,
     /// The last upload met a bucket that hung up or sent it elsewhere: the next one listens before it sends.
     pub(super) wary: AtomicBool,
     ledger: Option<Arc<dyn Ledger>>,
@@ -153,6 +155,7 @@ impl Door {
             bandwidth: Arc::new(Bandwidth::new(options.upload_bandwidth)),
             timeouts,
             learned: Learned::default(),
+            answered_by: AnsweredBy::new(options.environment.as_deref()),
             wary: AtomicBool::new(false),
             ledger: options.ledger,
             token: options.token,

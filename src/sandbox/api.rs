@@ -208,6 +208,7 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         ("GET", ["environments"]) => site::environments(world, call),
         ("GET", ["environments", name]) => site::one_environment(world, call, name),
         ("POST", ["environments", name, "fork"]) => site::fork(world, call, name),
+        ("PUT", ["environments", name, "promote"]) => site::promote(world, call, name),
         ("GET", ["public-info"]) => site::public_info(world, call),
         ("GET", ["subscription-limits"]) => site::limits(world, call),
         ("GET", ["daily-site-usages"]) => site::daily(world, call),

@@ -6,7 +6,7 @@
 //! - `GET|PATCH /_sandbox/settings`: any of the settings
 //! - `GET /_sandbox/state`: environments with assets, collections, records
 //! - `POST /_sandbox/records`: `{"record","uploads":[ids],"environment"?}`; no uploads removes the record
-//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork", …, "environment"?}`
+//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork|promote", …, "environment"?}`
 //!
 //! Owns: `/_sandbox/…`, in JSON. Not rate limited, not logged, reachable while the service is "down". Writes need a
 //! JSON content type, which a page of another site cannot send without the browser asking first.
@@ -52,6 +52,8 @@ enum Operation {
     Record { record: String, uploads: BTreeSet<String> },
     /// Copies the environment.
     Fork { name: String },
+    /// Makes the environment `name` the primary one.
+    Promote { name: String },
 }
 
 /// The body of `/_sandbox/records`.
@@ -188,6 +190,11 @@ impl World {
                 self.settle(now);
                 if !self.fork(&environment, &name, now) {
                     return Err(io::Error::other("the name is taken"));
+                }
+            }
+            Operation::Promote { name } => {
+                if !self.promote(&name) {
+                    return Err(io::Error::other(format!("no environment {name}")));
                 }
             }
         }

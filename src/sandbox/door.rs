@@ -237,6 +237,7 @@ async fn answer(shared: &Shared, seq: u64, request: Request, fault: Option<&Faul
             let found = found.and_then(|environment| api::quota(&mut world, now).map(|()| environment));
             match found {
                 Ok(environment) => {
+                    world.log.amend(seq, |entry| entry.environment.clone_from(&environment));
                     let query = parts.uri.query().unwrap_or_default();
                     let mut call = api::call(method, parts.uri.path(), query, environment, token, now);
                     script(&mut call, fault);
@@ -288,20 +289,35 @@ fn endless(shared: &Shared, seq: u64, status: u16) -> Response {
     respond(status, "text/html", Body::from_stream(chunks))
 }
 
-/// Notes the answer in the log, and names the call in it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.starts_with("application/json")
+}
+
+/// Notes the answer in the log, and names the call and its environment in it.
 async fn finish(shared: &Shared, seq: u64, response: Response) -> Response {
     let status = response.status().as_u16();
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let bytes = body.len() as u64;
-    let mut request = String::new();
-    shared.world().log.amend(seq, |entry| {
-        entry.status = status;
-        entry.bytes_out = bytes;
-        request.clone_from(&entry.request_id);
-    });
-    if let (false, Ok(value)) = (request.is_empty(), HeaderValue::from_str(&request)) {
-        parts.headers.entry("x-request-id").or_insert(value);
+    let (mut request, mut environment) = (String::new(), String::new());
+    {
+        let mut world = shared.world();
+        world.log.amend(seq, |entry| {
+            entry.status = status;
+            entry.bytes_out = bytes;
+            request.clone_from(&entry.request_id);
+            environment.clone_from(&entry.environment);
+        });
+        // A proxy's page knows nothing of environments.
+        if !world.settings.names_environment || !is_json(&parts.headers) {
+            environment.clear();
+        }
+    }
+    for (name, text) in [("x-request-id", request), ("x-environment", environment)] {
+        if let (false, Ok(value)) = (text.is_empty(), HeaderValue::from_str(&text)) {
+            parts.headers.entry(name).or_insert(value);
+        }
     }
     Response::from_parts(parts, Body::from(body))
 }

@@ -134,4 +134,13 @@ impl Sandbox {
         world.settle(now);
         world.fork(source, name, now)
     }
+
+    /// Makes an environment the primary one, as somebody does in the CMS; false when there is none of this name.
+    #[must_use]
+    pub fn promote(&self, name: &str) -> bool {
+        let mut world = self.shared.world();
+        let now = world.now();
+        world.settle(now);
+        world.promote(name)
+    }
 }

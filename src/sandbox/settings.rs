@@ -88,6 +88,8 @@ pub struct Settings {
     pub read_only: bool,
     /// Writes are refused with MAINTENANCE_MODE.
     pub maintenance: bool,
+    /// Every answer of the API names its environment in `x-environment`.
+    pub names_environment: bool,
 }
 
 impl Default for Settings {
@@ -125,6 +127,7 @@ impl Default for Settings {
             down: false,
             read_only: false,
             maintenance: false,
+            names_environment: true,
         }
     }
 }

@@ -88,6 +88,16 @@ pub(super) fn fork(world: &mut World, call: &Call, source: &str) -> Result<Answe
     Ok(world.begin(call, super::job::Work::Tell { status: 200, body }))
 }
 
+/// `PUT /environments/:name/promote`.
+pub(super) fn promote(world: &mut World, call: &Call, name: &str) -> Result<Answer, Refusal> {
+    call.only_params(&[])?;
+    if !world.promote(name) {
+        return Err(Refusal::not_found("environment"));
+    }
+    let body = json!({ "data": environment(world, name) });
+    Ok(world.begin(call, super::job::Work::Tell { status: 200, body }))
+}
+
 /// `GET /public-info`: what anybody may know, and with a token a little more.
 pub(super) fn public_info(world: &World, call: &Call) -> Result<Answer, Refusal> {
     call.only_params(&[])?;

@@ -322,6 +322,21 @@ impl World {
         self.environments.insert(name.to_owned(), copy);
         true
     }
+
+    /// Makes an environment the primary one; false when there is none of this name.
+    pub(super) fn promote(&mut self, name: &str) -> bool {
+        if !self.environments.contains_key(name) {
+            return false;
+        }
+        for (other, space) in &mut self.environments {
+            let primary = other == name;
+            if space.row.primary != primary {
+                space.row.primary = primary;
+                self.journal.put("environment", other, other, &space.row);
+            }
+        }
+        true
+    }
 }
 
 impl Environment {

@@ -12,6 +12,7 @@ mod guard;
 mod listed;
 mod meanwhile;
 mod process;
+mod promotion;
 mod saves;
 mod service;
 mod settling;

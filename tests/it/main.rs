@@ -19,6 +19,7 @@ mod mirror;
 mod places;
 mod policies;
 mod present;
+mod promotion;
 mod rights;
 mod shared_name;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]

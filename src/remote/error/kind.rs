@@ -14,6 +14,8 @@ pub enum ApiErrorKind {
     Token,
     /// The environment does not exist.
     Environment,
+    /// Another environment than before is the primary one, and answers.
+    Promoted,
     /// The token's role lacks a permission.
     Permission,
     /// The project is switched off.
@@ -71,6 +73,7 @@ impl ApiErrorKind {
             Self::Setup => "the API client cannot be set up",
             Self::Token => "the API refuses the token",
             Self::Environment => "the project has no such environment",
+            Self::Promoted => "another environment became the primary one",
             Self::Permission => "the token may not do this",
             Self::Project => "the project is switched off",
             Self::Maintenance => "the project or the platform is busy",
@@ -112,6 +115,7 @@ impl ApiErrorKind {
             Self::Setup
             | Self::Token
             | Self::Environment
+            | Self::Promoted
             | Self::Project
             | Self::Maintenance
             | Self::Plan
@@ -139,6 +143,7 @@ impl ApiErrorKind {
             Self::Setup => "check base_url and the token; in a container install the ca-certificates package",
             Self::Token => "check the API token: it is wrong, revoked or of another project",
             Self::Environment => "check `environment`",
+            Self::Promoted => "run again: the media area of the new one is looked at anew",
             Self::Permission => "give the token's role the permissions it lacks",
             Self::Project => "look at the project's plan and billing",
             Self::Maintenance | Self::Service => "the service is in trouble; it is tried again",

@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{Attempt, Call, Door, Reply};
 use crate::remote::answer::{self, Body, LARGEST_ERROR, LARGEST_PAGE, network_error};
+use crate::remote::answered_by;
 use crate::remote::error::{ApiError, ApiErrorKind, shorten};
 use crate::remote::pace::Slot;
 use crate::remote::permit::CallPermit;
@@ -26,12 +27,14 @@ fn millis(since: Instant) -> u64 {
 }
 
 impl Door {
-    /// One attempt. The outer error is ours alone (budget): nothing was sent.
+    /// One attempt. The outer error is ours alone, and nothing is tried again: no call is left in the budget, and nothing
+    /// was sent; or another environment answers, and what it says is not believed.
     pub(super) async fn attempt(
         &self,
         call: &Call,
         permit: Option<CallPermit>,
     ) -> Result<Result<Reply, Attempt>, ApiError> {
+        self.answered_by.may_call()?;
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&call.path);
@@ -45,6 +48,8 @@ impl Door {
             Some(permit) => permit,
             None => self.call_permit(self.budget_permit().await?).await,
         };
+        // Another environment may have answered while this one waited for its permit.
+        self.answered_by.may_call()?;
         let slot = permit.used();
         self.requests.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
@@ -68,6 +73,7 @@ impl Door {
         let status = response.status().as_u16();
         let reset = self.settle_slot(slot, &response);
         let request = answer::request_id(response.headers());
+        let environment = answered_by::name_of(response.headers());
         tracing::trace!(
             method = %call.method, path = call.path.join("/"), status, ms = millis(start),
             request = request.as_deref().unwrap_or_default(), "called the API"
@@ -84,6 +90,7 @@ impl Door {
                 Body::Cut(_) => failed(Failure::TooLarge, ApiError::too_large(status).of_request(request)),
                 Body::Whole(bytes) => match answer::document(status, bytes) {
                     Some(document) => {
+                        self.answered_by.heard(environment)?;
                         let job = wire::job_id(&document).map(JobId::new);
                         Ok(Ok(job.map_or(Reply::Document(document, request), Reply::Job)))
                     }
@@ -95,6 +102,9 @@ impl Door {
             };
         }
         let told = answer::refusal(&body);
+        if told.is_some() {
+            self.answered_by.heard(environment)?;
+        }
         let error = match &told {
             None if status != 429 => ApiError::not_the_apis(status, answer::nature(&body)),
             told => ApiError::from_answer(status, told.as_ref()),

@@ -136,7 +136,8 @@ impl Keeper {
     }
 
     fn wait_out(&mut self, error: &ApiError) -> Result<(), RunError> {
-        if error.is_access() {
+        // No waiting heals it. After a promotion a session of its own follows.
+        if error.is_access() || error.is_promotion() {
             return Err(RunError::Api(error.clone()));
         }
         if !self.paused {
