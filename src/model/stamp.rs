@@ -203,6 +203,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             fields: Fields::from([(author.clone(), json!(author_is)), (alt.clone(), json!("an editor's"))]),
             stamp: Stamp::default(),
+            antivirus: crate::model::Antivirus::default(),
             created_at: String::new(),
             updated_at: String::new(),
         };

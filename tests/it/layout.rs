@@ -100,6 +100,25 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
 }
 
 #[test]
+fn every_fact_about_the_service_names_tests_that_exist() {
+    let facts = fs::read_to_string(here().join("docs/service.md")).unwrap();
+    let mut sources = rust_files(&here().join("src"));
+    sources.extend(rust_files(&here().join("tests")));
+    let tests: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let rows: Vec<&str> = facts.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        let names: Vec<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for name in names {
+            assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}: {row}");
+        }
+    }
+}
+
+#[test]
 fn every_promise_of_the_readme_has_tests_that_exist() {
     let readme = fs::read_to_string(here().join("README.md")).unwrap();
     let architecture = fs::read_to_string(here().join("ARCHITECTURE.md")).unwrap();

@@ -20,6 +20,7 @@ mod places;
 mod policies;
 mod present;
 mod rights;
+mod served;
 mod shared_name;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;

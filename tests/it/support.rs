@@ -363,12 +363,13 @@ pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// What the media area serves at a URL.
+/// What the media area serves at a URL to whoever asks for the file as it was uploaded.
 #[track_caller]
 pub fn served(url: &str) -> Vec<u8> {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();
-    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    write!(stream, "GET /{path}?skip-default-optimizations=true&svg-sanitize=false HTTP/1.0\r\nHost: {host}\r\n\r\n")
+        .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let split = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
