@@ -159,6 +159,9 @@ impl World {
             let media = upload.file.media();
             let applied = upload.metadata.apply(&patch, self.shape(), media);
             applied.map_err(|refusal| io::Error::other(refusal.details.to_string()))?;
+            if self.settings.editors_flatten_custom_data {
+                upload.metadata.drop_objects_in(&patch);
+            }
         }
         if let Some(collection) = edit.collection {
             let space = self.environments.get(environment);

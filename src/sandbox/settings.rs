@@ -95,6 +95,9 @@ pub struct Settings {
     pub cdn_sanitises_svg: bool,
     /// The CDN answers 422 for a video as it was uploaded.
     pub refuses_raw_videos: bool,
+    /// An editor's save of custom data drops every value that is an object: the CMS shows names and values. Whether it does
+    /// is not known.
+    pub editors_flatten_custom_data: bool,
     /// Added to the sandbox's clock, ms.
     pub clock_offset_ms: i64,
     /// The service is down: every connection is closed without a word.
@@ -143,6 +146,7 @@ impl Default for Settings {
             cdn_optimises: true,
             cdn_sanitises_svg: true,
             refuses_raw_videos: false,
+            editors_flatten_custom_data: true,
             clock_offset_ms: 0,
             down: false,
             read_only: false,

@@ -22,6 +22,7 @@ mod present;
 mod rights;
 mod served;
 mod shared_name;
+mod stamps;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;

@@ -332,8 +332,17 @@ pub fn stamped_paths(asset: &AssetView) -> Vec<String> {
     mirrors.map(|path| path.as_str().unwrap().to_owned()).collect()
 }
 
-/// An asset's stamp, in either metadata shape.
+/// An asset's stamp, in either metadata shape and either form.
 pub fn stamp(asset: &AssetView) -> Option<Value> {
+    let stored = stored_stamp(asset)?;
+    Some(match stored.as_str() {
+        Some(text) => serde_json::from_str(text).unwrap(),
+        None => stored,
+    })
+}
+
+/// The value that is stored as an asset's stamp.
+pub fn stored_stamp(asset: &AssetView) -> Option<Value> {
     let by_locale = asset.metadata.pointer("/en/custom_data/dato-mirror");
     by_locale.or_else(|| asset.metadata.pointer("/custom_data/en/dato-mirror")).cloned()
 }
