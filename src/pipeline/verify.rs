@@ -525,7 +525,7 @@ mod tests {
             let what = Replacement { old: what.old.filter(|_| old), ..what.clone() };
             assert_eq!(Seen::of_size(size, &what), seen, "{size} {old}");
         }
-        assert_eq!(Seen::of_status(422, &Replacement { is_video: false, ..what.clone() }), {
+        assert_eq!(Seen::of_status(422, &Replacement { is_video: false, ..what }), {
             Seen::Neither("the URL answers with status 422".to_owned())
         });
         assert_eq!(
