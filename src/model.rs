@@ -15,7 +15,7 @@ mod sidecar;
 mod stamp;
 mod upload_id;
 
-pub use asset::{Asset, CollectionId, Site};
+pub use asset::{Antivirus, Asset, CollectionId, Site};
 pub use companion::{Companion, TrackKind, video_names, video_stem};
 pub use digest::{Md5, Md5Hasher, ParseMd5Error};
 pub use field::{FieldKey, Fields};

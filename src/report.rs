@@ -83,6 +83,18 @@ pub struct ReportedProblem {
     pub advice: String,
 }
 
+/// What is known of a replaced asset's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveState {
+    /// It serves the new bytes.
+    Live,
+    /// It does not serve them yet.
+    NotYet,
+    /// What it serves tells nothing: other bytes than the new and the old ones, or none.
+    CannotBeTold,
+}
+
 /// A replaced asset's URL, followed until it served the new bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LiveUrl {
@@ -90,6 +102,8 @@ pub struct LiveUrl {
     pub path: String,
     /// Where the asset is served.
     pub url: String,
+    /// What is known of it.
+    pub state: LiveState,
     /// Milliseconds from the replacement until the new bytes were seen; `None`: not seen.
     pub after_ms: Option<u64>,
     /// What it did instead.

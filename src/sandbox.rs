@@ -7,10 +7,12 @@
 
 mod amend;
 mod answer;
+mod antivirus;
 mod api;
 mod bucket;
 mod bulk;
 mod call;
+mod cdn;
 mod collections;
 mod control;
 mod create;

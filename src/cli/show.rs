@@ -11,7 +11,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
 use super::args::Format;
 use crate::error::Exit;
-use crate::report::{MirrorReport, PlannedAction, Report, ReportedProblem};
+use crate::report::{LiveState, MirrorReport, PlannedAction, Report, ReportedProblem};
 
 /// A column of paths is not made wider than this, characters.
 const WIDEST: usize = 48;
@@ -64,20 +64,20 @@ fn planned(plan: &[PlannedAction]) -> String {
 /// What `verify_live` saw, in one sentence, and what is behind.
 fn live(mirror: &MirrorReport) -> Option<String> {
     let took: Vec<u64> = mirror.live.iter().filter_map(|url| url.after_ms).collect();
-    let behind: Vec<String> =
-        mirror.live.iter().filter(|url| url.after_ms.is_none()).map(|url| printable(&url.path)).collect();
+    let paths = |state: LiveState| -> Vec<String> {
+        mirror.live.iter().filter(|url| url.state == state).take(10).map(|url| printable(&url.path)).collect()
+    };
+    let (behind, untold) = (paths(LiveState::NotYet), paths(LiveState::CannotBeTold));
     let served = took.iter().max().map(|slowest| {
         let urls =
             if took.len() == 1 { "1 replaced URL serves" } else { &format!("{} replaced URLs serve", took.len()) };
         format!("live: {urls} the new bytes, {:.1} s after the replacement at the latest", *slowest as f64 / 1000.0)
     });
-    let waits = (!behind.is_empty()).then(|| {
-        format!(
-            "not live yet: {}; a CDN may take 5 to 10 minutes, nothing is lost",
-            behind.iter().take(10).cloned().collect::<Vec<_>>().join(", ")
-        )
-    });
-    let lines: Vec<String> = [served, waits].into_iter().flatten().collect();
+    let waits = (!behind.is_empty())
+        .then(|| format!("not live yet: {}; a CDN may take 5 to 10 minutes, nothing is lost", behind.join(", ")));
+    let cannot = (!untold.is_empty())
+        .then(|| format!("whether they are live cannot be told: {}; the report has the reasons", untold.join(", ")));
+    let lines: Vec<String> = [served, waits, cannot].into_iter().flatten().collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 

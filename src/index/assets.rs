@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::files::{bytes, digest, mark_others_dirty, mark_owners_dirty};
 use super::{claims, companions, contact, hearsay};
-use crate::model::{Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
+use crate::model::{Antivirus, Asset, Fields, Md5, MirrorStamp, Stamp, UploadId};
 
 const COLUMNS: &str = "id, md5, size, path, url, filename, format, mime, width, height, blurhash, tags, fields, stamp, \
-                       created_at, updated_at";
+                       created_at, updated_at, antivirus";
 
 fn asset_of(row: &Row<'_>) -> rusqlite::Result<Asset> {
     let json = |index: usize| -> rusqlite::Result<Value> {
@@ -35,6 +35,7 @@ fn asset_of(row: &Row<'_>) -> rusqlite::Result<Asset> {
         stamp: Stamp::from_json(&json(13)?),
         created_at: row.get(14)?,
         updated_at: row.get(15)?,
+        antivirus: Antivirus::of(row.get_ref(16)?.as_str()?),
     })
 }
 
@@ -104,6 +105,45 @@ pub fn of_paths(conn: &Connection, mirror: i64, after: &str, limit: u32) -> rusq
     .collect()
 }
 
+/// An asset with this content whose file the service deleted as infected.
+///
+/// # Errors
+/// SQLite's.
+pub fn infected(conn: &Connection, md5: Md5) -> rusqlite::Result<Option<Asset>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM asset WHERE md5 = ?1 AND antivirus = 'infected' ORDER BY id LIMIT 1"
+    ))?
+    .query_row([bytes(Some(&md5))], asset_of)
+    .optional()
+}
+
+/// All infected assets as one text, which differs when they do.
+///
+/// # Errors
+/// SQLite's.
+pub fn infected_digest(conn: &Connection) -> rusqlite::Result<Option<Md5>> {
+    let ids = conn
+        .prepare_cached("SELECT id FROM asset WHERE antivirus = 'infected' ORDER BY id")?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok((!ids.is_empty()).then(|| Md5::of(ids.join(",").as_bytes())))
+}
+
+/// Assets of files on disk that the antivirus has not looked at, the next `limit` after `after` by id.
+///
+/// # Errors
+/// SQLite's.
+pub fn pending(conn: &Connection, after: &str, limit: usize) -> rusqlite::Result<Vec<UploadId>> {
+    conn.prepare_cached(
+        "SELECT id FROM asset WHERE antivirus = 'pending' AND id > ?1
+            AND EXISTS (SELECT 1 FROM file WHERE file.asset = asset.id AND present = 1) ORDER BY id LIMIT ?2",
+    )?
+    .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(UploadId::new(row.get::<_, String>(0)?))
+    })?
+    .collect()
+}
+
 /// How many assets the index knows.
 ///
 /// # Errors
@@ -137,7 +177,15 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
         return Ok(false);
     }
     write(conn, asset, listing)?;
+    if before.as_ref().is_some_and(|before| is_same_to_its_paths(before, asset)) {
+        return Ok(true);
+    }
     mark_owners_dirty(conn, &asset.id)?;
+    if before.as_ref().is_some_and(Asset::is_infected) {
+        // Its content may be sent again.
+        conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE md5 = ?1")?
+            .execute([bytes(before.as_ref().and_then(|before| before.md5.as_ref()))])?;
+    }
     // A path that waits for "some asset with its content" may have met it now.
     if before.as_ref().map(|before| before.md5) != Some(asset.md5) {
         conn.prepare_cached("UPDATE file SET news = news + 1, retry_at = NULL WHERE md5 = ?1")?
@@ -147,13 +195,18 @@ pub fn upsert(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlit
     Ok(true)
 }
 
+/// Whether a path that has the asset learns nothing: the antivirus has begun or ended its work without a find.
+fn is_same_to_its_paths(before: &Asset, asset: &Asset) -> bool {
+    before.is_infected() == asset.is_infected() && Asset { antivirus: asset.antivirus, ..before.clone() } == *asset
+}
+
 fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
-        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-            COALESCE(?17, (SELECT CAST(value AS INTEGER) FROM setting WHERE key = 'listing'), 0))
+        "INSERT INTO asset ({COLUMNS}, listing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+            COALESCE(?18, (SELECT CAST(value AS INTEGER) FROM setting WHERE key = 'listing'), 0))
          ON CONFLICT (id) DO UPDATE SET md5 = ?2, size = ?3, path = ?4, url = ?5, filename = ?6, format = ?7, mime = ?8,
          width = ?9, height = ?10, blurhash = ?11, tags = ?12, fields = ?13, stamp = ?14, created_at = ?15,
-         updated_at = ?16"
+         updated_at = ?16, antivirus = ?17"
     ))?
     .execute(params![
         asset.id.as_str(),
@@ -172,6 +225,7 @@ fn write(conn: &Connection, asset: &Asset, listing: Option<i64>) -> rusqlite::Re
         asset.stamp.to_json().to_string(),
         asset.created_at,
         asset.updated_at,
+        asset.antivirus.as_str(),
         listing,
     ])
     .map(drop)
@@ -257,6 +311,11 @@ pub fn import_stamps(conn: &Connection) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE file SET news = news + 1, retry_at = NULL
+         WHERE md5 IN (SELECT md5 FROM asset WHERE id = ?1 AND antivirus = 'infected')",
+    )?
+    .execute([id.as_str()])?;
     conn.prepare_cached("DELETE FROM asset WHERE id = ?1")?.execute([id.as_str()])?;
     mark_owners_dirty(conn, id)
 }
@@ -268,6 +327,11 @@ pub fn remove(conn: &Connection, id: &UploadId) -> rusqlite::Result<()> {
 pub fn sweep(conn: &Connection, listing: i64) -> rusqlite::Result<u64> {
     conn.execute(
         "UPDATE file SET news = news + 1, retry_at = NULL WHERE asset IN (SELECT id FROM asset WHERE listing <> ?1)",
+        [listing],
+    )?;
+    conn.execute(
+        "UPDATE file SET news = news + 1, retry_at = NULL
+         WHERE md5 IN (SELECT md5 FROM asset WHERE listing <> ?1 AND antivirus = 'infected')",
         [listing],
     )?;
     conn.execute("DELETE FROM asset WHERE listing <> ?1", [listing]).map(|rows| rows as u64)
@@ -361,6 +425,30 @@ mod tests {
             conn.query_row("EXPLAIN QUERY PLAN SELECT count(*) FROM asset", [], |row| row.get(3)).unwrap();
         assert!(plan.contains("asset_md5"), "{plan}");
         assert_eq!(count(&conn).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_find_of_the_antivirus_is_news_to_the_paths_and_its_end_without_one_is_not() {
+        use Antivirus::{Clean, Infected, Pending, Untold};
+        for (before, after, is_news) in [
+            (Untold, Pending, false),
+            (Pending, Clean, false),
+            (Pending, Infected, true),
+            (Infected, Clean, true),
+            (Infected, Infected, false),
+        ] {
+            let (conn, mirror) = index();
+            let one = Asset { antivirus: before, ..asset("u1", "x", &["a.png"]) };
+            upsert(&conn, &one, None).unwrap();
+            conn.execute("UPDATE file SET present = 1, handled = news", []).unwrap();
+            assert_eq!(pending(&conn, "", 9).unwrap().len(), usize::from(before == Pending));
+            upsert(&conn, &Asset { antivirus: after, ..one }, None).unwrap();
+            assert_eq!(by_id(&conn, &UploadId::new("u1")).unwrap().unwrap().antivirus, after);
+            let dirty = files::dirty(&conn, mirror, true, "", 0, 9).unwrap().len();
+            assert_eq!(dirty, usize::from(is_news), "{before:?} {after:?}");
+            assert_eq!(infected(&conn, Md5::of(b"x")).unwrap().is_some(), after == Infected);
+            assert_eq!(infected_digest(&conn).unwrap().is_some(), after == Infected);
+        }
     }
 
     #[test]

@@ -175,6 +175,12 @@ CREATE TABLE deletion (
     at_ms  INTEGER NOT NULL          -- since 1970
 ) STRICT;
 ",
+    r"
+-- What the service's antivirus says of the file; empty: untold.
+ALTER TABLE asset ADD COLUMN antivirus TEXT NOT NULL DEFAULT '';
+CREATE INDEX asset_infected ON asset (md5) WHERE antivirus = 'infected';
+CREATE INDEX asset_pending ON asset (id) WHERE antivirus = 'pending';
+",
 ];
 
 /// The number of steps.

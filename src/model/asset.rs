@@ -38,13 +38,67 @@ pub struct Asset {
     pub fields: Fields,
     /// The mirror's own record on the asset; empty when there is none.
     pub stamp: Stamp,
+    /// What the service's antivirus says of its file.
+    pub antivirus: Antivirus,
     /// RFC 3339 time of its creation, by the service's clock; empty when it was not told.
     pub created_at: String,
     /// RFC 3339 time of the last change, by the service's clock; compares as text.
     pub updated_at: String,
 }
 
+/// What the service's antivirus says of an asset's file (`meta.antivirus.status`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Antivirus {
+    /// It was not told, or told in a word that is not known here.
+    #[default]
+    Untold,
+    /// The file is still to be looked at.
+    Pending,
+    /// Nothing was found.
+    Clean,
+    /// The service deleted the file and does not serve it any more; the asset's row stays.
+    Infected,
+    /// The file could not be looked at.
+    Failed,
+    /// The file was not looked at.
+    Skipped,
+}
+
+impl Antivirus {
+    /// By the service's word for it.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        match word {
+            "pending" => Self::Pending,
+            "clean" => Self::Clean,
+            "infected" => Self::Infected,
+            "failed" => Self::Failed,
+            "skipped" => Self::Skipped,
+            _ => Self::Untold,
+        }
+    }
+
+    /// The service's word; empty for [`Antivirus::Untold`].
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Untold => "",
+            Self::Pending => "pending",
+            Self::Clean => "clean",
+            Self::Infected => "infected",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 impl Asset {
+    /// Whether the service deleted its file as infected.
+    #[must_use]
+    pub fn is_infected(&self) -> bool {
+        self.antivirus == Antivirus::Infected
+    }
+
     /// The year it was created, UTC; the same on every machine and in every year to come.
     #[must_use]
     pub fn year(&self) -> Option<i16> {

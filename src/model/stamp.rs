@@ -1,6 +1,8 @@
 //! What the mirror writes on an asset so that the media area itself is the record.
 //!
-//! Owns: the JSON under `custom_data[main locale]["dato-mirror"]`: per mirror, the paths that share the asset, the
+//! Owns: the value of `custom_data[main locale]["dato-mirror"]`: JSON in one string, because the CMS keeps custom data as names
+//! and values, and whether a value that is an object survives an editor's save there is not known. An object, as older
+//! versions wrote it, reads the same. In it are, per mirror, the paths that share the asset, the
 //! digest and the metadata it last pushed. With it, a machine that has never seen the folder can tell "changed
 //! here" from "changed by an editor". A foreign or damaged stamp reads as "no stamp", never as an error.
 
@@ -76,13 +78,22 @@ impl TrackStamp {
 }
 
 impl Stamp {
-    /// Reads the value under [`STAMP_KEY`]; anything that is no stamp is an empty one.
+    /// Reads the value under [`STAMP_KEY`], in either form; anything that is no stamp is an empty one.
     #[must_use]
     pub fn from_json(value: &Value) -> Self {
-        serde_json::from_value(value.clone()).unwrap_or_default()
+        match value {
+            Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+            other => serde_json::from_value(other.clone()).unwrap_or_default(),
+        }
     }
 
     /// The value to store under [`STAMP_KEY`].
+    #[must_use]
+    pub fn to_custom_data(&self) -> Value {
+        Value::String(self.to_json().to_string())
+    }
+
+    /// The stamp as an object, for the index.
     #[must_use]
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)
@@ -174,6 +185,12 @@ mod tests {
         };
         let stamp = Stamp(BTreeMap::from([("brand".to_owned(), entry.clone())]));
         assert_eq!(Stamp::from_json(&stamp.to_json()), stamp);
+        let stored = stamp.to_custom_data();
+        assert!(stored.is_string(), "{stored}");
+        assert_eq!(Stamp::from_json(&stored), stamp);
+        for damaged in [json!("{\"brand\": "), json!(""), json!("\"{}\""), json!([]), json!(1), json!("[]")] {
+            assert_eq!(Stamp::from_json(&damaged), Stamp::default(), "{damaged}");
+        }
         assert!(entry.pushed(&FieldKey::Alt("en".into()), &json!("A logo")));
         assert!(!entry.pushed(&FieldKey::Alt("en".into()), &json!("An editor's words")));
         assert_eq!(entry.digest(), Some(Md5::of(b"x")));
@@ -203,6 +220,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             fields: Fields::from([(author.clone(), json!(author_is)), (alt.clone(), json!("an editor's"))]),
             stamp: Stamp::default(),
+            antivirus: crate::model::Antivirus::default(),
             created_at: String::new(),
             updated_at: String::new(),
         };

@@ -20,7 +20,7 @@ use crate::index::Index;
 use crate::live::{ApiView, Change, Live, Phase, Waiting};
 
 use super::session::{Session, admitted, open_index};
-use super::verify::{Followed, PATIENCE_OF_DAEMON, Verifier};
+use super::verify::{End, Followed, PATIENCE_OF_DAEMON, Verifier};
 use super::waits::Waits;
 use keeper::Keeper;
 use outage::Outage;
@@ -172,8 +172,9 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
         end.log();
         let Followed { what, end } = end;
         let action = match end {
-            Ok(took) => format!("live after {:.0} s", took.as_secs_f64()),
-            Err(_) => "not live yet".to_owned(),
+            End::Live(took) => format!("live after {:.0} s", took.as_secs_f64()),
+            End::NotYet(_) => "not live yet".to_owned(),
+            End::CannotTell(_) => "whether it is live cannot be told".to_owned(),
         };
         let change = Change { path: what.path, action, at: jiff::Timestamp::now(), url: Some(what.url), asset: None };
         live.changed(&what.mirror, change);

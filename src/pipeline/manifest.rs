@@ -1,5 +1,7 @@
 //! The list of assets that a site build reads instead of asking the API: `manifest = "assets.json"`.
 //!
+//! An asset whose file the service deleted as infected is left out: nothing is served for it.
+//!
 //! Owns: its JSON (one line a path, sorted, the same bytes for the same media area), the TypeScript types beside it, and
 //! when it has to be written again. It is written to a temporary file and renamed, so that a build never reads half of it.
 //! Never does: calls; all is in the index. Memory does not grow with the number of files. Called by: the end of a pass.
@@ -109,7 +111,9 @@ fn signature(conn: &Connection, mirror: i64, path: &Path, types: Option<&Path>) 
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let (assets, change) = (assets::count(conn)?, assets::newest_change(conn)?);
-    Ok(format!("1 {files} {newest:?} {assets} {change:?} {} {types:?}", path.display()))
+    // A find of the antivirus need not count as a change of the asset.
+    let infected = assets::infected_digest(conn)?.map_or_else(String::new, |digest| format!(" {digest}"));
+    Ok(format!("1 {files} {newest:?} {assets} {change:?} {} {types:?}{infected}", path.display()))
 }
 
 /// Calls `each` with every path on disk that has an asset, in path order.
@@ -124,7 +128,7 @@ fn for_each(
         let page = index.call_blocking(move |conn| assets::of_paths(conn, mirror, &from, PAGE))?;
         let Some((last, _)) = page.last() else { return Ok(Ok(count)) };
         after.clone_from(last);
-        for (path, asset) in &page {
+        for (path, asset) in page.iter().filter(|(_, asset)| !asset.is_infected()) {
             if let Err(error) = each(path, asset) {
                 return Ok(Err(error));
             }
@@ -266,6 +270,7 @@ mod tests {
             tags: Vec::new(),
             fields: Fields::from([(FieldKey::Alt("en".into()), json!(alt))]),
             stamp: Stamp::default(),
+            antivirus: crate::model::Antivirus::default(),
             created_at: String::new(),
             updated_at: "2026-11-21T00:00:00Z".into(),
         }

@@ -158,6 +158,7 @@ impl Looks<'_> {
             gone_twin: None,
             live_twin: None,
             remote_twin: None,
+            infected_twin: None,
             followers: Vec::new(),
             alike: Vec::new(),
             new_id,
@@ -190,6 +191,11 @@ impl Looks<'_> {
             Known::Gone(id) => self.alike(row, id)?,
             Known::There(asset) => self.alike(row, &asset.id)?,
         };
+        if let Some(content) = local {
+            let own = row.asset.as_ref();
+            let twin = assets::infected(conn, content)?.filter(|asset| Some(&asset.id) != own);
+            seen.infected_twin = twin.map(Box::new);
+        }
         if let Some(content) = local.filter(|_| self.is_to_be_placed(&seen)) {
             self.find_twins(row, content, &mut seen)?;
             if let (Known::Never | Known::Gone(_), Some(asset)) = (&seen.known, to_take(&seen, scope.share)) {

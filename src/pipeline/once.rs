@@ -12,14 +12,14 @@ use crate::error::{Exit, RunError};
 use crate::index::{Index, Problem, files, told};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
-use crate::report::{LiveUrl, MirrorReport, Report};
+use crate::report::{LiveState, LiveUrl, MirrorReport, Report};
 
 use super::mirror::{MirrorRun, RunRequest, Turn};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::scan::{ScanError, Scanned, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
-use super::verify::{Followed, PATIENCE_OF_ONCE, Verifier};
+use super::verify::{End, Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
 
 /// So often a run begins anew because another environment became the primary one meanwhile.
@@ -377,8 +377,12 @@ fn verify(
 fn take_live(ends: Vec<Followed>, reports: &mut [MirrorReport]) {
     for Followed { what, end } in ends {
         let Some(report) = reports.iter_mut().find(|report| report.name == what.mirror) else { continue };
-        let after_ms = end.as_ref().ok().map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        report.live.push(LiveUrl { path: what.path, url: what.url, after_ms, instead: end.err() });
+        let (state, after_ms, instead) = match end {
+            End::Live(took) => (LiveState::Live, Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)), None),
+            End::NotYet(cause) => (LiveState::NotYet, None, Some(cause)),
+            End::CannotTell(cause) => (LiveState::CannotBeTold, None, Some(cause)),
+        };
+        report.live.push(LiveUrl { path: what.path, url: what.url, state, after_ms, instead });
         report.live.sort();
     }
 }

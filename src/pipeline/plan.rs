@@ -45,6 +45,9 @@ fn decide_alone(seen: &Observation, policy: &Policy) -> Plan {
 
 /// A file without an asset: find it one.
 fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
+    if let Some(infected) = seen.infected_twin.as_deref().filter(|_| !has_asset_to_take(seen, policy)) {
+        return never_sent_again(infected);
+    }
     // An asset that was made with this path in mind is the one it waits for, whatever else it could have.
     let is_named = |entry: &MirrorStamp| entry.paths.contains(&seen.me.stamp_name);
     let awaited = policy.duplicates == Duplicates::Share
@@ -79,6 +82,14 @@ fn place(seen: &Observation, policy: &Policy, content: Md5) -> Plan {
         return if shares { plan.with(members(seen, aliased)) } else { plan };
     }
     create(seen, policy, content, "the file is new".into())
+}
+
+/// Whether there is an asset that the path takes without a byte sent.
+fn has_asset_to_take(seen: &Observation, policy: &Policy) -> bool {
+    let shares = policy.duplicates == Duplicates::Share;
+    seen.gone_twin.is_some()
+        || seen.remote_twin.is_some()
+        || (shares && seen.live_twin.as_ref().is_some_and(|twin| twin.candidate.is_some()))
 }
 
 fn create(seen: &Observation, policy: &Policy, content: Md5, why: String) -> Plan {
@@ -179,12 +190,44 @@ fn compare(seen: &Observation, policy: &Policy, asset: &Asset, local: Option<Md5
     let as_we_left_it = seen.base.is_some() && (seen.base == Some(remote) || accepted == Some(remote));
     let changed_here = seen.base != Some(local);
     match (local == remote, changed_here, as_we_left_it) {
+        _ if asset.is_infected() && (local == remote || (!changed_here && as_we_left_it)) => infected(asset),
         (true, _, _) => retag(seen, policy, asset, changed_here, "disk and media area have the same content"),
         (false, false, true) => retag(seen, policy, asset, false, "an editor's file stands, as accepted"),
         (false, true, true) => changed(seen, policy, asset, local),
         (false, changed_here, false) => replaced_by_editor(seen, policy, asset, local, remote, changed_here),
     }
 }
+
+/// The asset's file was deleted by the service's antivirus: nothing is mirrored, and nothing is written to such an asset.
+fn infected(asset: &Asset) -> Plan {
+    decide(
+        Action::Report {
+            cause: format!(
+                "the service's antivirus found the file of its asset {} infected and deleted it: nothing is served at {}",
+                asset.id, asset.url
+            ),
+            advice: INFECTED_ADVICE.into(),
+        },
+        "the service's antivirus found its asset infected",
+    )
+}
+
+/// The content is that of another asset which was found infected.
+fn never_sent_again(asset: &Asset) -> Plan {
+    decide(
+        Action::Report {
+            cause: format!(
+                "the service's antivirus found the same content infected and deleted it (asset {}, {})",
+                asset.id, asset.url
+            ),
+            advice: INFECTED_ADVICE.into(),
+        },
+        "the service's antivirus found the same content infected",
+    )
+}
+
+const INFECTED_ADVICE: &str = "save a clean version of the file, which is mirrored as usual, or remove the file; these bytes are not \
+                               sent as long as that asset is in the media area";
 
 /// The content needs nothing; does the metadata?
 fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool, why: &str) -> Plan {
@@ -222,6 +265,9 @@ fn changed(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5) -> 
 }
 
 fn replace(seen: &Observation, policy: &Policy, asset: &Asset, content: Md5, why: &str) -> Plan {
+    if let Some(infected) = seen.infected_twin.as_deref() {
+        return never_sent_again(infected);
+    }
     let keep_url = match policy.on_change {
         OnChange::NewUrl => KeepUrl::No,
         OnChange::KeepUrl if policy.custom_storage => {
@@ -305,6 +351,7 @@ fn replaced_by_editor(
             local,
             "the asset's file was replaced in the CMS, and on_remote_change = \"overwrite\"",
         ),
+        OnRemoteChange::Accept if !changed_here && asset.is_infected() => infected(asset),
         OnRemoteChange::Accept if !changed_here => decide(
             Action::Accept { asset: asset.id.clone(), content: remote },
             "an editor replaced the asset's file, and on_remote_change = \"accept\"",

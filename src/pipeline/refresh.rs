@@ -4,11 +4,13 @@
 //! all of it, or just our own ids and digests, whichever is cheaper, when it has not. Deletions are told by the count.
 //! Never does: deciding, or changing the remote. Called by: `pipeline::pass`.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
 use crate::index::{Index, IndexError, absence, assets, binding, files, settings};
-use crate::model::{Asset, Md5, UploadId};
+use crate::model::{Antivirus, Asset, Md5, UploadId};
 use crate::remote::{ApiError, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Remote, Walk};
 
 /// The service may show a write late; this much of what was already seen is looked at again.
@@ -21,6 +23,11 @@ const ATTEMPTS: u32 = 3;
 const COMPLETE: &str = "listed";
 /// Setting: number of the last full listing.
 const LISTING: &str = "listing";
+
+/// Assets that are asked for at once because the antivirus has not looked at them.
+const PENDING: usize = 100;
+/// Setting: the last of these, where there were more.
+const PENDING_AFTER: &str = "pending_after";
 
 /// Setting: see [`seen_until`].
 const SEEN_UNTIL: &str = "seen_until";
@@ -42,13 +49,13 @@ pub enum RefreshError {
 /// The API's and the index's.
 pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError> {
     if index.call(is_complete).await? {
-        let total = changes(index, remote).await?;
+        let Changes { total, pending } = look_for_changes(index, remote).await?;
         let known = index.call(assets::count).await?;
-        if known != total {
-            tracing::debug!(known, total, "the number of assets differs: listing all");
-            list_all(index, remote, None).await?;
+        if known == total {
+            return follow_pending(index, remote, &pending).await;
         }
-        return Ok(());
+        tracing::debug!(known, total, "the number of assets differs: listing all");
+        return list_all(index, remote, None).await;
     }
     let first = remote.list(&ListQuery::all(0)).await?;
     let pages = first.total.div_ceil(u64::from(PAGE_LIMIT));
@@ -66,9 +73,23 @@ pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError>
 ///
 /// # Errors
 /// The API's and the index's.
-pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError> {
+pub async fn changes(index: &Index, remote: &Remote) -> Result<(), RefreshError> {
+    look_for_changes(index, remote).await.map(drop)
+}
+
+/// What a look at changes came to.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Assets in all.
+    total: u64,
+    /// Those that it showed and that the antivirus has not looked at yet.
+    pending: HashSet<UploadId>,
+}
+
+async fn look_for_changes(index: &Index, remote: &Remote) -> Result<Changes, RefreshError> {
     let seen_until = index.call(seen_until).await?;
     let horizon = seen_until.map(|time| time - OVERLAP);
+    let mut pending = HashSet::new();
     for attempt in 1.. {
         let (mut walk, mut total, mut newest) = (Walk::default(), None, None);
         let mut shifted = false;
@@ -82,6 +103,8 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
             let page_newest = newest_of(&page.assets);
             newest = newest.max(page_newest);
             let listed = walk.take(&page);
+            let waits = page.assets.iter().filter(|asset| asset.antivirus == Antivirus::Pending);
+            pending.extend(waits.map(|asset| asset.id.clone()));
             let far_enough = page.assets.iter().any(|asset| is_before(asset, horizon));
             shifted |= listed == Listed::Broken && !far_enough && walk.offset() < page.total;
             let reached = listed != Listed::More || far_enough;
@@ -97,10 +120,38 @@ pub async fn changes(index: &Index, remote: &Remote) -> Result<u64, RefreshError
             index.call(move |conn| set_seen_until(conn, newest)).await?;
         }
         if !shifted || attempt >= ATTEMPTS {
-            return Ok(total.unwrap_or_default());
+            return Ok(Changes { total: total.unwrap_or_default(), pending });
         }
     }
-    Ok(0)
+    Ok(Changes::default())
+}
+
+/// Asks for assets that the antivirus had not looked at when they were last seen, in one call at most: whether its verdict
+/// counts as a change of the asset is not known, so the look at changes need not show it. `seen`: those which it showed.
+/// Where one call does not take all, the next refresh goes on where this one ended.
+async fn follow_pending(index: &Index, remote: &Remote, seen: &HashSet<UploadId>) -> Result<(), RefreshError> {
+    let most = remote.batch_limits().ids.min(PENDING);
+    // What was seen is not asked for, so one look at the index may have to read past it.
+    let read = most.saturating_add(seen.len());
+    let waiting = index.call(move |conn| {
+        let after = settings::get(conn, PENDING_AFTER)?.unwrap_or_default();
+        let mut waiting = assets::pending(conn, &after, read)?;
+        if waiting.len() < read && !after.is_empty() {
+            let known: HashSet<UploadId> = waiting.iter().cloned().collect();
+            waiting.extend(assets::pending(conn, "", read)?.into_iter().filter(|id| !known.contains(id)));
+        }
+        Ok(waiting)
+    });
+    let mut waiting = waiting.await?;
+    waiting.retain(|id| !seen.contains(id));
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let is_all = waiting.len() <= most;
+    waiting.truncate(most);
+    let last = waiting.last().filter(|_| !is_all).map_or_else(String::new, |id| id.as_str().to_owned());
+    by_id(index, remote, waiting).await?;
+    Ok(index.call(move |conn| settings::set(conn, PENDING_AFTER, &last)).await?)
 }
 
 /// Until when, by the service's clock, every change was looked at. Not the newest change the index knows: our own

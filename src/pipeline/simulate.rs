@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::index::FileRow;
-use crate::model::{Asset, Fields, Md5, Stamp, UploadId};
+use crate::model::{Antivirus, Asset, Fields, Md5, Stamp, UploadId};
 
 use super::edit::Edit;
 use super::plan::Action;
@@ -31,7 +31,7 @@ pub fn simulate(row: &FileRow, action: &Action) -> Option<Asset> {
         }
         Action::Retag { asset, edit } => Some(edited((**asset).clone(), edit)),
         Action::Replace { asset, content, edit, .. } => {
-            Some(edited(Asset { md5: Some(*content), ..(**asset).clone() }, edit))
+            Some(edited(Asset { md5: Some(*content), antivirus: Antivirus::Untold, ..(**asset).clone() }, edit))
         }
     }
 }
@@ -58,6 +58,7 @@ fn new_asset(row: &FileRow, id: &UploadId, content: Md5) -> Asset {
         tags: Vec::new(),
         fields: Fields::new(),
         stamp: Stamp::default(),
+        antivirus: Antivirus::Untold,
         created_at: Timestamp::now().to_string(),
         updated_at: Timestamp::now().to_string(),
     }

@@ -1,8 +1,10 @@
 //! Follows replaced assets' URLs until they serve the new bytes: `verify_live`.
 //!
 //! Owns: the task that asks, how often, and when to give up. A CDN may serve the old bytes for 5 to 10 minutes after a
-//! replacement (media-area-api.md "Replacing the file"). What is asked is what a visitor gets: no cache is told to look
-//! again. These requests are no API calls: they carry no token and count against no budget.
+//! replacement (media-area-api.md "Replacing the file"). No cache is told to look again, but what is asked for is the
+//! original: what a visitor gets may be an optimised picture or a sanitised SVG, and of those nobody can tell whether they
+//! are new. Where the original is refused, or other bytes come than the new and the old ones, it cannot be told.
+//! These requests are no API calls: they carry no token and count against no budget.
 //! Never does: holding up a pass. Called by: `pipeline::pass` (handing over), `once` and the daemon (the task).
 
 use std::collections::HashMap;
@@ -26,8 +28,19 @@ const QUEUE: usize = 1024;
 const AT_ONCE: usize = 8;
 /// A request that takes longer counts as no answer.
 const REQUEST: Duration = Duration::from_secs(60);
+/// What asks for a file as it was uploaded.
+const ORIGINAL: [(&str, &str); 2] = [("skip-default-optimizations", "true"), ("svg-sanitize", "false")];
 /// The first pause and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// What is known of a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes {
+    /// Their digest.
+    pub md5: Md5,
+    /// How many.
+    pub size: u64,
+}
 
 /// A replacement to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +55,21 @@ pub struct Replacement {
     pub md5: Md5,
     /// Its bytes.
     pub size: u64,
+    /// What was there before; `None` where that is not known, and where the URL is new.
+    pub old: Option<Bytes>,
+    /// Projects can refuse to serve videos as they were uploaded.
+    pub is_video: bool,
+}
+
+/// What a URL did in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It serves the new bytes, seen so long after the replacement.
+    Live(Duration),
+    /// It does not serve them yet; what it did at last.
+    NotYet(String),
+    /// Nobody can tell; why.
+    CannotTell(String),
 }
 
 /// What became of it.
@@ -49,8 +77,8 @@ pub struct Replacement {
 pub struct Followed {
     /// The replacement.
     pub what: Replacement,
-    /// How long after the replacement the URL was seen to serve the new bytes; else what it did at last.
-    pub end: Result<Duration, String>,
+    /// What its URL did in the end.
+    pub end: End,
 }
 
 impl Followed {
@@ -58,13 +86,20 @@ impl Followed {
     pub fn log(&self) {
         let Replacement { mirror, path, url, .. } = &self.what;
         match &self.end {
-            Ok(took) => tracing::info!(
+            End::Live(took) => tracing::info!(
                 mirror,
                 path,
                 after = format!("{:.1} s", took.as_secs_f64()),
                 "live: the URL serves the new bytes"
             ),
-            Err(cause) => tracing::warn!(
+            End::CannotTell(cause) => tracing::info!(
+                mirror,
+                path,
+                url,
+                cause,
+                "whether the URL serves the new bytes cannot be told; the asset itself has them"
+            ),
+            End::NotYet(cause) => tracing::warn!(
                 mirror,
                 path,
                 url,
@@ -177,10 +212,10 @@ async fn follow(
                 () = cancel.cancelled() => return None,
             }
         };
-        let Err(seen) = seen else { return Some(Followed { what, end: Ok(since.elapsed()) }) };
         let pause = pause(attempt);
-        if since.elapsed() + pause > patience {
-            return Some(Followed { what, end: Err(seen) });
+        let is_over = since.elapsed() + pause > patience;
+        if let Some(end) = seen.end(since.elapsed(), is_over) {
+            return Some(Followed { what, end });
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -196,39 +231,130 @@ fn pause(attempt: u32) -> Duration {
     first.saturating_mul(1 << attempt.min(16)).min(longest)
 }
 
-/// Whether the URL serves the new bytes; else what it does.
-async fn look(client: &Client, what: &Replacement) -> Result<(), String> {
-    let head = ask(client, Method::HEAD, &what.url).await?;
-    match head.status().as_u16() {
-        200 => {}
-        // Some servers know no HEAD.
-        405 | 501 => return compare_bytes(client, what).await,
-        status => return Err(format!("the URL answers with status {status}")),
+/// What one look at a URL showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// The new bytes.
+    New,
+    /// The old ones, or nothing that could be the new ones.
+    Old(String),
+    /// Bytes that tell nothing yet: an older cache may still give way to the new ones.
+    Neither(String),
+    /// Asking again changes nothing.
+    Refused(String),
+}
+
+impl Seen {
+    /// Whether following ends with it.
+    fn end(self, took: Duration, is_over: bool) -> Option<End> {
+        match self {
+            Self::New => Some(End::Live(took)),
+            Self::Refused(why) => Some(End::CannotTell(why)),
+            Self::Old(why) => is_over.then_some(End::NotYet(why)),
+            Self::Neither(why) => is_over.then_some(End::CannotTell(why)),
+        }
     }
-    if let Some(md5) = etag(&head) {
-        return if md5 == what.md5 { Ok(()) } else { Err(old()) };
+
+    /// By an answer's status other than success.
+    fn of_status(status: u16, what: &Replacement) -> Self {
+        match status {
+            422 if what.is_video => Self::Refused(
+                "the project does not serve videos as they were uploaded (the URL answers with status 422)".to_owned(),
+            ),
+            422 => Self::Neither("the URL answers with status 422".to_owned()),
+            status => Self::Old(format!("the URL answers with status {status}")),
+        }
     }
-    let length = head.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length != what.size => Err(old()),
-        _ => compare_bytes(client, what).await,
+
+    /// By what was served; `None` where its digest is not the last word on it.
+    fn of_md5(md5: Md5, what: &Replacement) -> Option<Self> {
+        match what.old {
+            _ if md5 == what.md5 => Some(Self::New),
+            Some(old) if old.md5 == md5 => Some(Self::old()),
+            _ => None,
+        }
+    }
+
+    /// By the number of bytes; `None` where the bytes themselves have to be looked at.
+    fn of_size(size: u64, what: &Replacement) -> Option<Self> {
+        match what.old {
+            _ if size == what.size => None,
+            Some(old) if old.size != size => Some(Self::neither()),
+            _ => Some(Self::old()),
+        }
+    }
+
+    /// Other bytes than the new ones.
+    fn of_others(what: &Replacement) -> Self {
+        if what.old.is_some() { Self::neither() } else { Self::old() }
+    }
+
+    fn old() -> Self {
+        Self::Old("the URL still serves other bytes".to_owned())
+    }
+
+    fn neither() -> Self {
+        Self::Neither(
+            "the URL serves neither the new bytes nor the old ones: it may change files on their way out".to_owned(),
+        )
     }
 }
 
-async fn compare_bytes(client: &Client, what: &Replacement) -> Result<(), String> {
-    let mut response = ask(client, Method::GET, &what.url).await?;
+/// The URL at which the original is asked for.
+fn original(url: &str) -> String {
+    let Ok(mut asked) = Url::parse(url) else { return url.to_owned() };
+    asked.query_pairs_mut().extend_pairs(ORIGINAL);
+    asked.into()
+}
+
+/// What the URL serves.
+async fn look(client: &Client, what: &Replacement) -> Seen {
+    let url = original(&what.url);
+    let head = match ask(client, Method::HEAD, &url).await {
+        Ok(head) => head,
+        Err(why) => return Seen::Old(why),
+    };
+    match head.status().as_u16() {
+        200 => {}
+        // Some servers know no HEAD.
+        405 | 501 => return compare_bytes(client, &url, what).await,
+        status => return Seen::of_status(status, what),
+    }
+    // An ETag that fits neither may be made of something else than the bytes.
+    if let Some(seen) = etag(&head).and_then(|md5| Seen::of_md5(md5, what)) {
+        return seen;
+    }
+    let length = head.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length.and_then(|length| Seen::of_size(length, what)) {
+        Some(seen) => seen,
+        None => compare_bytes(client, &url, what).await,
+    }
+}
+
+async fn compare_bytes(client: &Client, url: &str, what: &Replacement) -> Seen {
+    let mut response = match ask(client, Method::GET, url).await {
+        Ok(response) => response,
+        Err(why) => return Seen::Old(why),
+    };
     if !response.status().is_success() {
-        return Err(format!("the URL answers with status {}", response.status().as_u16()));
+        return Seen::of_status(response.status().as_u16(), what);
     }
+    let most = what.old.map_or(what.size, |old| old.size.max(what.size));
     let (mut hasher, mut size) = (Md5Hasher::new(), 0_u64);
-    while let Some(chunk) = response.chunk().await.map_err(|error| words(&error))? {
-        size += chunk.len() as u64;
-        if size > what.size {
-            return Err(old());
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                size += chunk.len() as u64;
+                if size > most {
+                    return Seen::of_others(what);
+                }
+                hasher.update(&chunk);
+            }
+            Ok(None) => break,
+            Err(error) => return Seen::Old(words(&error)),
         }
-        hasher.update(&chunk);
     }
-    if hasher.finish() == what.md5 { Ok(()) } else { Err(old()) }
+    Seen::of_md5(hasher.finish(), what).unwrap_or_else(|| Seen::of_others(what))
 }
 
 async fn ask(client: &Client, method: Method, url: &str) -> Result<Response, String> {
@@ -238,10 +364,6 @@ async fn ask(client: &Client, method: Method, url: &str) -> Result<Response, Str
 fn words(error: &reqwest::Error) -> String {
     let cause = if error.is_timeout() { "no answer in time" } else { "the connection failed" };
     format!("the URL gives no answer: {cause}")
-}
-
-fn old() -> String {
-    "the URL still serves other bytes".to_owned()
 }
 
 /// An ETag that is an MD5 digest; others say nothing about the bytes.
@@ -269,6 +391,7 @@ mod tests {
         NoEtags,
         NoHead,
         Fails,
+        Refuses,
     }
 
     /// Serves "old" to the first `stale` requests, then "new"; gives its URL and how many requests came.
@@ -277,12 +400,14 @@ mod tests {
         let count = asked.clone();
         let answer = move |request: Request| {
             let bytes = if count.fetch_add(1, Ordering::SeqCst) < stale { "old" } else { "new" };
+            assert_eq!(request.uri().query(), Some("skip-default-optimizations=true&svg-sanitize=false"));
             let etag = format!("\"{}\"", Md5::of(bytes.as_bytes()));
             let answer: Answer = match kind {
                 Kind::Etags => ([("etag", etag)], bytes).into_response(),
                 Kind::NoHead if request.method() == Method::HEAD => StatusCode::METHOD_NOT_ALLOWED.into_response(),
                 Kind::NoEtags | Kind::NoHead => ([("etag", "\"v1\"")], bytes).into_response(),
                 Kind::Fails => StatusCode::NOT_FOUND.into_response(),
+                Kind::Refuses => StatusCode::UNPROCESSABLE_ENTITY.into_response(),
             };
             std::future::ready(answer)
         };
@@ -294,7 +419,8 @@ mod tests {
 
     fn replacement(url: &str, bytes: &str) -> Replacement {
         let (mirror, path) = ("brand".to_owned(), "a.png".to_owned());
-        Replacement { mirror, path, url: url.into(), md5: Md5::of(bytes.as_bytes()), size: bytes.len() as u64 }
+        let (md5, size) = (Md5::of(bytes.as_bytes()), bytes.len() as u64);
+        Replacement { mirror, path, url: url.into(), md5, size, old: None, is_video: false }
     }
 
     async fn ends(what: Vec<Replacement>, patience: Duration) -> Vec<Followed> {
@@ -314,7 +440,7 @@ mod tests {
         for (kind, stale) in [(Kind::Etags, 2), (Kind::NoEtags, 2), (Kind::NoHead, 3)] {
             let (url, asked) = server(kind, stale).await;
             let ends = ends(vec![replacement(&url, "new")], PATIENCE_OF_ONCE).await;
-            assert!(matches!(ends.as_slice(), [Followed { end: Ok(_), .. }]), "{ends:?}");
+            assert!(matches!(ends.as_slice(), [Followed { end: End::Live(_), .. }]), "{ends:?}");
             assert!(asked.load(Ordering::SeqCst) > stale);
         }
     }
@@ -326,10 +452,87 @@ mod tests {
         {
             let (url, _) = server(kind, 0).await;
             let ends = ends(vec![replacement(&url, bytes)], Duration::from_millis(300)).await;
-            assert!(matches!(ends.as_slice(), [Followed { end: Err(why), .. }] if why.contains(words)), "{ends:?}");
+            assert!(
+                matches!(ends.as_slice(), [Followed { end: End::NotYet(why), .. }] if why.contains(words)),
+                "{ends:?}"
+            );
         }
         let gone = ends(vec![replacement("http://127.0.0.1:1/a", "x")], Duration::from_millis(1)).await;
-        assert!(matches!(gone.as_slice(), [Followed { end: Err(why), .. }] if why.contains("no answer")), "{gone:?}");
+        assert!(
+            matches!(gone.as_slice(), [Followed { end: End::NotYet(why), .. }] if why.contains("no answer")),
+            "{gone:?}"
+        );
+    }
+
+    fn bytes(text: &str) -> Bytes {
+        Bytes { md5: Md5::of(text.as_bytes()), size: text.len() as u64 }
+    }
+
+    #[tokio::test]
+    async fn bytes_that_fit_neither_the_new_nor_the_old_content_cannot_be_told() {
+        // (how the server answers, what was there before, whether it is known to be old)
+        let cases = [
+            (Kind::Etags, "old", true),
+            (Kind::NoEtags, "old", true),
+            (Kind::NoHead, "old", true),
+            (Kind::Etags, "xyz", false),
+            (Kind::NoEtags, "longer", false),
+            (Kind::NoEtags, "xyz", false),
+            (Kind::NoHead, "xyz", false),
+        ];
+        for (kind, before, is_old) in cases {
+            let (url, _) = server(kind, u32::MAX).await;
+            let what = Replacement { old: Some(bytes(before)), ..replacement(&url, "new") };
+            let ends = ends(vec![what], Duration::from_millis(300)).await;
+            let ok = match &ends[0].end {
+                End::NotYet(why) => is_old && why.contains("still serves other bytes"),
+                End::CannotTell(why) => !is_old && why.contains("neither"),
+                End::Live(_) => false,
+            };
+            assert!(ok, "{before}: {ends:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_raw_video_ends_the_wait_at_once() {
+        let (url, asked) = server(Kind::Refuses, 0).await;
+        let ends = ends(vec![Replacement { is_video: true, ..replacement(&url, "new") }], PATIENCE_OF_DAEMON).await;
+        assert!(matches!(&ends[0].end, End::CannotTell(why) if why.contains("422")), "{ends:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_is_seen_ends_the_wait_or_does_not() {
+        let text = || "why".to_owned();
+        let took = Duration::from_secs(7);
+        for (seen, now, at_last) in [
+            (Seen::New, Some(End::Live(took)), Some(End::Live(took))),
+            (Seen::Refused(text()), Some(End::CannotTell(text())), Some(End::CannotTell(text()))),
+            (Seen::Old(text()), None, Some(End::NotYet(text()))),
+            (Seen::Neither(text()), None, Some(End::CannotTell(text()))),
+        ] {
+            assert_eq!(seen.clone().end(took, false), now);
+            assert_eq!(seen.end(took, true), at_last);
+        }
+        let what = Replacement { old: Some(bytes("longer")), ..replacement("u", "new") };
+        for (size, old, seen) in [
+            (3, true, None),
+            (6, true, Some(Seen::old())),
+            (5, true, Some(Seen::neither())),
+            (3, false, None),
+            (6, false, Some(Seen::old())),
+        ] {
+            let what = Replacement { old: what.old.filter(|_| old), ..what.clone() };
+            assert_eq!(Seen::of_size(size, &what), seen, "{size} {old}");
+        }
+        assert_eq!(Seen::of_status(422, &Replacement { is_video: false, ..what }), {
+            Seen::Neither("the URL answers with status 422".to_owned())
+        });
+        assert_eq!(
+            original("https://a.example/1/a.svg?v=1"),
+            "https://a.example/1/a.svg?v=1&skip-default-optimizations=true&svg-sanitize=false"
+        );
+        assert_eq!(original("no url"), "no url");
     }
 
     #[tokio::test]

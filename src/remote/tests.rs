@@ -474,7 +474,7 @@ async fn an_update_that_names_no_stamp_keeps_the_stored_one() {
     let seen = stub.seen();
     assert_eq!(seen[2].line, "PUT /uploads/abc?replace_strategy=keep_url HTTP/1.1");
     let sent = &seen[2].json()["data"]["attributes"]["default_field_metadata"]["en"]["custom_data"]["dato-mirror"];
-    assert_eq!(*sent, stamp.to_json());
+    assert_eq!(*sent, stamp.to_custom_data());
 }
 
 /// A ledger of a few calls, whose first answer is to wait.

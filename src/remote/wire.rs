@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::model::{Asset, FieldKey, Fields, Md5, Site, Stamp, UploadId};
+use crate::model::{Antivirus, Asset, FieldKey, Fields, Md5, MirrorStamp, Site, Stamp, UploadId};
 
 use super::error::{ApiError, ApiErrorKind};
 
@@ -59,6 +59,8 @@ struct UploadWire {
     attributes: UploadAttributes,
     #[serde(default)]
     relationships: Value,
+    #[serde(default)]
+    meta: Value,
 }
 
 /// All optional: a service that leaves one out must not stop the mirror.
@@ -104,6 +106,7 @@ pub(super) fn bare_asset(id: &UploadId) -> Asset {
         id: Id::Text(id.as_str().to_owned()),
         attributes: UploadAttributes::default(),
         relationships: Value::Null,
+        meta: Value::Null,
     })
 }
 
@@ -118,11 +121,17 @@ fn asset_of(wire: UploadWire) -> Asset {
     let collection = related("upload_collection").get("id").cloned().unwrap_or_default();
     insert_present(&mut fields, FieldKey::Collection, collection);
     insert_present(&mut fields, FieldKey::Creator, related("creator"));
+    let word = wire.meta.pointer("/antivirus/status").and_then(Value::as_str);
+    let antivirus = word.map_or(Antivirus::Untold, Antivirus::of);
+    let md5 = a.md5.as_deref().and_then(|text| text.parse::<Md5>().ok());
+    // Whether an asset whose file was deleted still tells its digest is not known. What was pushed to it last is.
+    let pushed = || stamp.0.values().find_map(MirrorStamp::digest).filter(|_| antivirus == Antivirus::Infected);
+    let md5 = md5.or_else(pushed);
     let path = a.path.unwrap_or_default();
     let filename = a.filename.or(a.basename).unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default().to_owned());
     Asset {
         id: UploadId::new(wire.id.into_text()),
-        md5: a.md5.as_deref().and_then(|text| text.parse::<Md5>().ok()),
+        md5,
         size: a.size.unwrap_or(0),
         url: a.url.unwrap_or_default(),
         filename,
@@ -135,6 +144,7 @@ fn asset_of(wire: UploadWire) -> Asset {
         tags: a.tags.unwrap_or_default(),
         fields,
         stamp,
+        antivirus,
         created_at: a.created_at.unwrap_or_default(),
         updated_at: a.updated_at.unwrap_or_default(),
     }
@@ -361,6 +371,34 @@ mod tests {
         let bare = asset(&json!({"data": {"id": 12, "attributes": {"path": "/1/x.png", "md5": "?"}}})).unwrap();
         assert_eq!((bare.id.as_str(), bare.filename.as_str(), bare.md5), ("12", "x.png", None));
         assert!(bare.fields.is_empty());
+    }
+
+    #[test]
+    fn what_the_antivirus_says_is_read_and_an_infected_asset_without_a_digest_has_that_of_its_stamp() {
+        let read = |meta: Value, md5: Value| {
+            let stamp = json!({"dato-mirror": {"brand": {"md5": "873c296d0f2b7ee569f2d7ddaebc0d33", "paths": ["a"]}}});
+            asset(&json!({"data": {"id": "u", "meta": meta, "attributes": {"path": "/1/x.png", "md5": md5,
+                "default_field_metadata": {"en": {"alt": null, "title": null, "custom_data": stamp}}}}}))
+            .unwrap()
+        };
+        let told = |status: &str| json!({"antivirus": {"status": status}});
+        for (meta, expected) in [
+            (told("pending"), Antivirus::Pending),
+            (told("clean"), Antivirus::Clean),
+            (told("infected"), Antivirus::Infected),
+            (told("failed"), Antivirus::Failed),
+            (told("skipped"), Antivirus::Skipped),
+            (told("another word"), Antivirus::Untold),
+            (json!({}), Antivirus::Untold),
+            (json!({"antivirus": null}), Antivirus::Untold),
+            (Value::Null, Antivirus::Untold),
+        ] {
+            let read = read(meta.clone(), Value::Null);
+            assert_eq!(read.antivirus, expected, "{meta}");
+            assert_eq!(read.md5.is_some(), read.is_infected(), "{meta}");
+        }
+        let other = read(told("infected"), json!("00000000000000000000000000000000"));
+        assert_eq!(other.md5.unwrap().to_string(), "00000000000000000000000000000000");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! - `GET|PATCH /_sandbox/settings`: any of the settings
 //! - `GET /_sandbox/state`: environments with assets, collections, records
 //! - `POST /_sandbox/records`: `{"record","uploads":[ids],"environment"?}`; no uploads removes the record
-//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork|promote", …, "environment"?}`
+//! - `POST /_sandbox/edit`: `{"op":"edit|replace|delete|foreign|foreign_many|record|fork|promote|scan", …, "environment"?}`
 //!
 //! Owns: `/_sandbox/…`, in JSON. Not rate limited, not logged, reachable while the service is "down". Writes need a
 //! JSON content type, which a page of another site cannot send without the browser asking first.
@@ -54,6 +54,8 @@ enum Operation {
     Fork { name: String },
     /// Makes the environment `name` the primary one.
     Promote { name: String },
+    /// The antivirus looks at what it has not looked at yet.
+    Scan,
 }
 
 /// The body of `/_sandbox/records`.
@@ -185,6 +187,7 @@ impl World {
                 return Ok(json!({ "ids": self.foreign_many(&environment, count)? }));
             }
             Operation::Record { record, uploads } => self.record(&environment, &record, uploads)?,
+            Operation::Scan => self.scan(&environment),
             Operation::Fork { name } => {
                 let now = self.now();
                 self.settle(now);

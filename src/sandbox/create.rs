@@ -138,6 +138,7 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, creator: &str,
     let collection = document.one("upload_collection", "upload_collection")?.flatten();
     known_collection(world, environment, collection.as_deref())?;
     let path = final_path(world, path, file.media(), file.format.as_deref());
+    let md5 = file.md5.clone();
     Ok(Upload {
         seq: 0,
         id: id.to_owned(),
@@ -150,6 +151,7 @@ fn plan(world: &World, environment: &str, id: &str, body: &Value, creator: &str,
         metadata,
         collection,
         creator: json!({ "type": "access_token", "id": creator }),
+        antivirus: super::antivirus::first(world, &md5),
         tracks: Vec::new(),
         created_at: now,
         updated_at: now,

@@ -9,6 +9,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::antivirus;
 use super::bucket::describe;
 use super::call::new_id;
 use super::entity::{Collection, Upload, asset_url};
@@ -46,6 +47,8 @@ pub struct AssetView {
     pub collection: Option<String>,
     /// Creator, `{"type","id"}`.
     pub creator: Value,
+    /// What the antivirus says: `pending`, `clean` or `infected`.
+    pub antivirus: String,
     /// ms since 1970.
     pub created_at_ms: i64,
     /// ms since 1970.
@@ -124,6 +127,7 @@ impl World {
             notes: upload.notes.clone(),
             collection: upload.collection.clone(),
             creator: upload.creator.clone(),
+            antivirus: antivirus::name(upload.antivirus).to_owned(),
             created_at_ms: upload.created_at,
             updated_at_ms: upload.updated_at,
         }
@@ -155,6 +159,9 @@ impl World {
             let media = upload.file.media();
             let applied = upload.metadata.apply(&patch, self.shape(), media);
             applied.map_err(|refusal| io::Error::other(refusal.details.to_string()))?;
+            if self.settings.editors_flatten_custom_data {
+                upload.metadata.drop_objects_in(&patch);
+            }
         }
         if let Some(collection) = edit.collection {
             let space = self.environments.get(environment);
@@ -184,6 +191,7 @@ impl World {
         let now = self.now();
         let mut upload = self.find_asset(environment, id)?;
         upload.file = self.store(upload.filename(), content)?;
+        upload.antivirus = antivirus::first(self, &upload.file.md5);
         upload.updated_at = now;
         self.put_file(&upload.path, upload.file.clone());
         self.put_upload(environment, upload, now);
@@ -268,7 +276,7 @@ impl World {
     }
 
     fn foreign_at(&mut self, environment: &str, path: String, file: super::entity::StoredFile, now: i64) -> String {
-        let id = new_id();
+        let (id, md5) = (new_id(), file.md5.clone());
         let upload = Upload {
             seq: self.next(),
             id: id.clone(),
@@ -281,6 +289,7 @@ impl World {
             metadata: Metadata::default(),
             collection: None,
             creator: json!({ "type": "account", "id": "1" }),
+            antivirus: antivirus::first(self, &md5),
             tracks: Vec::new(),
             created_at: now,
             updated_at: now,
@@ -317,6 +326,7 @@ impl World {
                 metadata,
                 collection: None,
                 creator: json!({ "type": "access_token", "id": "sandbox" }),
+                antivirus: antivirus::first(self, &md5.to_string()),
                 tracks: Vec::new(),
                 created_at: now,
                 updated_at: now,

@@ -11,6 +11,19 @@ use serde_json::{Value, json};
 use super::metadata::{Media, Metadata, Shape};
 use super::tracks::Track;
 
+/// What the service's antivirus says of an asset's file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Antivirus {
+    /// Not looked at yet.
+    Pending,
+    /// Harmless.
+    #[default]
+    Clean,
+    /// Harmful: the file is deleted, the asset stays.
+    Infected,
+}
+
 /// Bytes in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredFile {
@@ -58,6 +71,8 @@ pub(super) struct Upload {
     pub(super) collection: Option<String>,
     /// `{"type","id"}`.
     pub(super) creator: Value,
+    #[serde(default)]
+    pub(super) antivirus: Antivirus,
     /// Of a video.
     #[serde(default)]
     pub(super) tracks: Vec<Track>,
@@ -152,7 +167,8 @@ impl Upload {
     }
 
     /// The resource object.
-    pub(super) fn render(&self, base_url: &str, shape: Shape<'_>) -> Value {
+    pub(super) fn render(&self, base_url: &str, shape: Shape<'_>, infected_keep_md5: bool) -> Value {
+        let has_md5 = self.antivirus != Antivirus::Infected || infected_keep_md5;
         let image = self.file.media() == Media::Image;
         let video = self.file.media() == Media::Video;
         let collection = self.collection.as_ref().map(|id| json!({ "type": "upload_collection", "id": id }));
@@ -171,7 +187,7 @@ impl Upload {
                 "author": self.author,
                 "copyright": self.copyright,
                 "notes": self.notes,
-                "md5": self.file.md5,
+                "md5": has_md5.then_some(&self.file.md5),
                 "duration": if video { json!(1) } else { Value::Null },
                 "frame_rate": if video { json!(25) } else { Value::Null },
                 "blurhash": if image && self.file.width.is_some() { json!("LEHV6nWB2yk8pyo0adR*.7kCMdnj") } else { Value::Null },
@@ -192,7 +208,11 @@ impl Upload {
                 "creator": { "data": self.creator },
                 "upload_collection": { "data": collection },
             },
-            "meta": { "antivirus": { "status": "clean", "checked_at": rfc3339(self.updated_at), "threat_name": null } },
+            "meta": { "antivirus": {
+                "status": self.antivirus,
+                "checked_at": (self.antivirus != Antivirus::Pending).then(|| rfc3339(self.updated_at)),
+                "threat_name": (self.antivirus == Antivirus::Infected).then_some("Sandbox-Test-File"),
+            } },
         })
     }
 }

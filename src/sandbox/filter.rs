@@ -331,6 +331,7 @@ mod tests {
             metadata: Metadata::default(),
             collection: None,
             creator: json!(null),
+            antivirus: super::super::entity::Antivirus::Clean,
             tracks: Vec::new(),
             created_at: 1_600_000_030_000,
             updated_at: 1_600_000_030_000,

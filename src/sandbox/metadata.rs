@@ -78,6 +78,17 @@ impl Metadata {
         }
     }
 
+    /// Drops objects among the custom data that `patch`, which was applied, has in either shape.
+    pub(super) fn drop_objects_in(&mut self, patch: &Value) {
+        for (locale, stored) in &mut self.custom_data {
+            let saved =
+                patch.pointer(&format!("/{locale}/custom_data")).or(patch.pointer(&format!("/custom_data/{locale}")));
+            if let (Some(_), Some(stored)) = (saved, stored.as_object_mut()) {
+                stored.retain(|_, value| !value.is_object());
+            }
+        }
+    }
+
     fn apply_by_locale(&mut self, patch: &Map<String, Value>, shape: Shape<'_>, media: Media) -> Result<(), Refusal> {
         for (locale, fields) in patch {
             known_locale(locale, shape)?;

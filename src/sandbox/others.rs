@@ -118,6 +118,17 @@ impl Sandbox {
         self.edited(environment, |world, environment| world.plant(environment, all))
     }
 
+    /// The antivirus looks at what it has not looked at yet.
+    ///
+    /// # Errors
+    /// None.
+    pub fn scan(&self, environment: Option<&str>) -> io::Result<()> {
+        self.edited(environment, |world, environment| {
+            world.scan(environment);
+            Ok(())
+        })
+    }
+
     /// Makes a collection at the top, as an editor would; gives its id.
     ///
     /// # Errors

@@ -1,17 +1,15 @@
-//! What people see: a page that lists the media area, and the assets themselves.
+//! What people see: a page that lists the media area.
 //!
-//! Owns: `/` and `/_assets/…`. Everything shown is escaped; an SVG cannot run scripts. Called by: `door`.
+//! Owns: `/`. Everything shown is escaped. The assets themselves are `cdn`'s. Called by: `door`.
 
 use std::fmt::Write as _;
 
-use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::response::Response;
-use tokio::fs::File;
-use tokio_util::io::ReaderStream;
 
 use super::answer::respond;
 use super::call::{decode, parse_query};
+use super::cdn;
 use super::door::Shared;
 use super::entity::asset_url;
 use super::metadata::Media;
@@ -28,7 +26,7 @@ border-radius:.6em;margin-right:.3em}";
 /// `/` and `/_assets/…`.
 pub(super) async fn enter(shared: &Shared, path: &str, query: &str) -> Response {
     match path.strip_prefix("/_assets") {
-        Some(path) => asset(shared, &decode(path)).await,
+        Some(path) => cdn::serve(shared, &decode(path), query).await,
         None => {
             let html = render(&mut shared.world(), query);
             let mut response = respond(200, "text/html; charset=utf-8", html);
@@ -37,28 +35,6 @@ pub(super) async fn enter(shared: &Shared, path: &str, query: &str) -> Response 
             response
         }
     }
-}
-
-async fn asset(shared: &Shared, path: &str) -> Response {
-    let found = {
-        let mut world = shared.world();
-        let now = world.now();
-        world.settle(now);
-        world.files.get(path).map(|file| (world.blobs.join(&file.blob), file.clone()))
-    };
-    let Some((blob, file)) = found else { return respond(404, "text/plain", "no such asset\n") };
-    let Ok(opened) = File::open(blob).await else { return respond(404, "text/plain", "the bytes are gone\n") };
-    let kind = file.mime_type.as_deref().unwrap_or("application/octet-stream");
-    let body = Body::from_stream(ReaderStream::with_capacity(opened, 256 * 1024));
-    let mut response = respond(200, kind, body);
-    let headers = response.headers_mut();
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
-    headers.insert("content-security-policy", HeaderValue::from_static(policy));
-    if let Ok(etag) = HeaderValue::from_str(&format!("\"{}\"", file.md5)) {
-        headers.insert("etag", etag);
-    }
-    response
 }
 
 fn render(world: &mut World, query: &str) -> String {

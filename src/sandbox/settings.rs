@@ -80,6 +80,24 @@ pub struct Settings {
     pub bulk_limit: usize,
     /// The longest path and query, bytes.
     pub longest_url: usize,
+    /// Digests (hexadecimal) of the contents that the antivirus finds infected.
+    pub infected: Vec<String>,
+    /// The antivirus says `pending` of a new file until it is told to scan (`{"op":"scan"}`); else it says at once what it
+    /// finds.
+    pub antivirus_waits: bool,
+    /// A verdict that comes later moves the asset's `updated_at`. Whether it does is not known.
+    pub verdict_moves_updated_at: bool,
+    /// An infected asset, whose file is deleted, still tells the digest of that file. Whether it does is not known.
+    pub infected_keep_md5: bool,
+    /// The CDN serves other bytes of a picture than were uploaded, unless it is asked with `skip-default-optimizations=true`.
+    pub cdn_optimises: bool,
+    /// The CDN serves an SVG without its scripts, unless it is asked with `svg-sanitize=false`.
+    pub cdn_sanitises_svg: bool,
+    /// The CDN answers 422 for a video as it was uploaded.
+    pub refuses_raw_videos: bool,
+    /// An editor's save of custom data drops every value that is an object: the CMS shows names and values. Whether it does
+    /// is not known.
+    pub editors_flatten_custom_data: bool,
     /// Added to the sandbox's clock, ms.
     pub clock_offset_ms: i64,
     /// The service is down: every connection is closed without a word.
@@ -123,6 +141,14 @@ impl Default for Settings {
             tells_limits: true,
             bulk_limit: 200,
             longest_url: 8 * 1024,
+            infected: Vec::new(),
+            antivirus_waits: false,
+            verdict_moves_updated_at: false,
+            infected_keep_md5: true,
+            cdn_optimises: true,
+            cdn_sanitises_svg: true,
+            refuses_raw_videos: false,
+            editors_flatten_custom_data: true,
             clock_offset_ms: 0,
             down: false,
             read_only: false,

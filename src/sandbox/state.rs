@@ -202,7 +202,7 @@ impl World {
 
     /// An upload as the API shows it.
     pub(super) fn show(&self, upload: &Upload) -> Value {
-        upload.render(&self.base_url, self.shape())
+        upload.render(&self.base_url, self.shape(), self.settings.infected_keep_md5)
     }
 
     /// Stores an upload, new or changed.

@@ -200,6 +200,7 @@ fn replace(world: &World, upload: &mut Upload, path: &str, keep_url: bool) -> Re
     } else {
         upload.path = final_path(world, path, file.media(), file.format.as_deref());
     }
+    upload.antivirus = super::antivirus::first(world, &file.md5);
     upload.file = file;
     upload.tracks.clear();
     Ok(())

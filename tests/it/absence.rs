@@ -40,7 +40,7 @@ fn on_another_machine(env: &mut TestEnv) {
 }
 
 fn set_stamp(env: &TestEnv, id: &str, stamp: &Value) {
-    let metadata = Some(json!({ "en": { "custom_data": { "dato-mirror": stamp } } }));
+    let metadata = Some(json!({ "en": { "custom_data": { "dato-mirror": stamp.to_string() } } }));
     env.sandbox.edit_metadata(None, id, Edit { metadata, ..Edit::default() }).unwrap();
 }
 

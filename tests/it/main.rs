@@ -21,7 +21,9 @@ mod policies;
 mod present;
 mod promotion;
 mod rights;
+mod served;
 mod shared_name;
+mod stamps;
 #[allow(dead_code, reason = "each helper is used by one topic or another")]
 mod support;
 mod swapped;

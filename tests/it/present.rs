@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dato_mirror::sandbox::{Answers, AssetView, Edit, Fault, FaultKind, Held, LogEntry, Settings};
 use serde_json::{Value, json};
 
-use crate::support::{Run, Started, TestEnv, bytes, fast, jobs, slowness, wait_until};
+use crate::support::{Run, Started, TestEnv, bytes, fast, jobs, slowness, stamp as stamp_of, wait_until};
 
 /// How long a held call may take to arrive; only a failure uses it up.
 const ARRIVAL: Duration = Duration::from_secs(60);
@@ -458,7 +458,9 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
 
     let (env, run) = ten_to_be_deleted(|env, asset| {
         let mut data = stored(asset, false, "custom_data");
-        data["dato-mirror"]["another"] = json!({"paths": ["on another machine.png"], "md5": asset.md5});
+        let mut stamp = stamp_of(asset).unwrap();
+        stamp["another"] = json!({"paths": ["on another machine.png"], "md5": asset.md5});
+        data["dato-mirror"] = json!(stamp.to_string());
         let edit = Edit { metadata: Some(localized(false, "custom_data", &data)), ..Edit::default() };
         env.sandbox.edit_metadata(None, &asset.id, edit).unwrap();
     });
@@ -475,7 +477,9 @@ fn what_an_editor_replaces_starts_to_use_or_restamps_is_not_deleted() {
             let mut data = stored(asset, false, "custom_data");
             match stamp.as_object() {
                 Some(changes) => {
-                    changes.iter().for_each(|(key, value)| data["dato-mirror"]["brand"][key] = value.clone());
+                    let mut stamp = stamp_of(asset).unwrap();
+                    changes.iter().for_each(|(key, value)| stamp["brand"][key] = value.clone());
+                    data["dato-mirror"] = json!(stamp.to_string());
                 }
                 None => data = json!({}),
             }

@@ -183,6 +183,7 @@ proptest! {
     #[test]
     fn any_stamp_reads_and_what_is_read_is_written_back(value in some_json(), name in ".{0,12}") {
         let stamp = Stamp::from_json(&value);
+        prop_assert_eq!(&Stamp::from_json(&stamp.to_custom_data()), &stamp);
         prop_assert_eq!(Stamp::from_json(&stamp.to_json()), stamp);
         if let Ok(key) = name.parse::<FieldKey>() {
             prop_assert_eq!(key.to_string(), name);

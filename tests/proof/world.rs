@@ -10,6 +10,7 @@ use dato_mirror::config::{Api, Config, Mirror};
 use dato_mirror::error::RunError;
 use dato_mirror::index::IndexError;
 use dato_mirror::metadata::template::Template;
+use dato_mirror::model::Stamp;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::remote::Timeouts;
@@ -216,9 +217,8 @@ pub fn custom_of(metadata: &Value) -> Option<&Value> {
 
 /// The paths that the stamp of an asset names for a mirror.
 pub fn stamped(asset: &AssetView, mirror: &str) -> BTreeSet<String> {
-    let paths =
-        custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")?.get(mirror)?.get("paths")?.as_array());
-    paths.into_iter().flatten().filter_map(|path| path.as_str().map(str::to_owned)).collect()
+    let stamp = custom_of(&asset.metadata).and_then(|data| data.get("dato-mirror")).map(Stamp::from_json);
+    stamp.and_then(|mut stamp| stamp.0.remove(mirror)).map(|entry| entry.paths).unwrap_or_default()
 }
 
 /// Problems of a run, for messages.

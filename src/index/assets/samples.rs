@@ -36,6 +36,7 @@ pub(in crate::index) fn asset(id: &str, content: &str, paths: &[&str]) -> Asset 
         tags: vec!["t".into(), "editor".into()],
         fields: Fields::from([(FieldKey::Alt("en".into()), json!("An alt"))]),
         stamp,
+        antivirus: crate::model::Antivirus::default(),
         created_at: "2025-12-31T23:59:59.000Z".into(),
         updated_at: "2026-01-01T00:00:00.000Z".into(),
     }

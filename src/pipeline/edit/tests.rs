@@ -35,6 +35,7 @@ fn asset(tags: &[&str], stamped: Option<&MirrorStamp>) -> Asset {
         fields: Fields::new(),
         stamp: Stamp(stamped.map(|entry| [("brand".to_owned(), entry.clone())].into()).unwrap_or_default()),
         updated_at: String::new(),
+        antivirus: crate::model::Antivirus::default(),
         created_at: String::new(),
     }
 }

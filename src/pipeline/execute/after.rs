@@ -72,6 +72,7 @@ mod tests {
             tags: vec!["theirs".into()],
             fields: Fields::from([(FieldKey::Notes, json!("theirs"))]),
             stamp: Stamp::default(),
+            antivirus: crate::model::Antivirus::default(),
             created_at: String::new(),
             updated_at: String::new(),
         }

@@ -181,7 +181,8 @@ impl Looks<'_> {
     /// is a live twin.
     fn remote_twin(&mut self, row: &FileRow, content: Md5) -> rusqlite::Result<Option<Candidate>> {
         let mut best: Option<(bool, Asset)> = None;
-        for asset in self.unowned(content)?.iter() {
+        // One whose file was deleted as infected has nothing to be taken over.
+        for asset in self.unowned(content)?.iter().filter(|asset| !asset.is_infected()) {
             // With assets of their own, not one that has another owner; one that another machine made for this very path
             // is its own.
             if !self.scope.share

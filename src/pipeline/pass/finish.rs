@@ -18,7 +18,7 @@ use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::execute::{Executed, Failure, changed_since};
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
-use crate::pipeline::verify::Replacement;
+use crate::pipeline::verify::{Bytes, Replacement};
 
 /// What failed is tried again after this, when trying again can help or when there is news of it.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
@@ -154,6 +154,10 @@ impl Pass<'_> {
                 if unfinished || !since.is_empty() {
                     files::mark_dirty(conn, row.id)?;
                 }
+                if asset.as_deref().is_some_and(Asset::is_infected) && !is_gone {
+                    // Done, and nothing is served for it: each path is to say so.
+                    plan.rows(&row).filter(|row| row.present).try_for_each(|row| files::mark_dirty(conn, row.id))?;
+                }
                 let asked = action.name().map(|action| (&row, action, &plan.why));
                 let joined = plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?, &one.why)));
                 for (row, action, why) in asked.into_iter().chain(joined) {
@@ -251,16 +255,21 @@ impl Pass<'_> {
 
     /// A replacement whose URL is to be followed.
     fn replacement(&self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) -> Option<Replacement> {
-        let (Action::Replace { content, .. }, Some(asset), Some(_)) = (&plan.action, asset, &self.context.verifier)
+        let (Action::Replace { content, asset: before, .. }, Some(asset), Some(_)) =
+            (&plan.action, asset.filter(|asset| !asset.is_infected()), &self.context.verifier)
         else {
             return None;
         };
+        // Of a new URL nothing older is served.
+        let before = (before.url == asset.url).then_some(before);
         Some(Replacement {
             mirror: self.context.scope.name.clone(),
             path: row.path.key().to_owned(),
             url: asset.url.clone(),
             md5: *content,
             size: asset.size,
+            old: before.and_then(|before| Some(Bytes { md5: before.md5?, size: before.size })),
+            is_video: asset.mime_type.as_deref().is_some_and(|mime| mime.starts_with("video/")),
         })
     }
 

@@ -144,6 +144,9 @@ pub struct Observation {
     pub live_twin: Option<LiveTwin>,
     /// For a path without an asset: an asset of the media area with its content.
     pub remote_twin: Option<Candidate>,
+    /// An asset with the file's content whose file the service deleted as infected, where it is another than the known one:
+    /// these bytes are not sent again.
+    pub infected_twin: Option<Box<Asset>>,
     /// Other paths with the same content that will share the asset the path gets, or wait for the same one.
     pub followers: Vec<Follower>,
     /// Other due rows with the same asset about which nothing is known that is not known of this one: on disk or not, the

@@ -78,6 +78,7 @@ pub(super) fn asset(id: &str, content: &str, entry: Option<&MirrorStamp>) -> Ass
         tags: vec!["editor".into()],
         fields: Fields::new(),
         stamp: Stamp(stamp),
+        antivirus: crate::model::Antivirus::default(),
         created_at: String::new(),
         updated_at: String::new(),
     }
@@ -130,6 +131,7 @@ pub(super) fn lonely(key: &str, local: &str) -> Observation {
         gone_twin: None,
         live_twin: None,
         remote_twin: None,
+        infected_twin: None,
         followers: Vec::new(),
         alike: Vec::new(),
         new_id: UploadId::new("new"),
@@ -319,6 +321,71 @@ fn an_accepted_file_of_an_editor_stands_until_either_side_changes_again() {
     assert_eq!(observe("a", "d"), "accept", "the editor replaced it again");
     assert_eq!(observe("c", "d"), "report", "both changed");
     assert_eq!(observe("b", "b"), "record", "the folder took the editor's file");
+}
+
+fn infected_one(id: &str, content: &str, entry: Option<&MirrorStamp>) -> Asset {
+    Asset { antivirus: crate::model::Antivirus::Infected, ..asset(id, content, entry) }
+}
+
+#[test]
+fn an_infected_asset_is_reported_until_the_file_changes_and_else_treated_as_any() {
+    for row in TABLE {
+        for policy in policies() {
+            let clean = observation(row, Shared::No, true, "a.png");
+            let mut seen = clean.clone();
+            let Known::There(known) = &mut seen.known else { continue };
+            known.antivirus = crate::model::Antivirus::Infected;
+            let wanted = match row.3 {
+                Case::Agree { .. } => "report",
+                Case::ChangedThere if policy.on_remote_change != OnRemoteChange::Overwrite => "report",
+                _ => short(&plan(&clean, &policy)),
+            };
+            let plan = plan(&seen, &policy);
+            assert_eq!(short(&plan), wanted, "{row:?} {policy:?}");
+            if let (Case::Agree { .. }, Action::Report { cause, advice }) = (row.3, &plan.action) {
+                assert!(cause.contains("known") && cause.contains("infected"), "{cause}");
+                assert!(crate::index::files::RetryAt::AfterAChange.keeps(advice), "{advice}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_accepted_file_that_is_infected_is_reported() {
+    let policy = Policy { on_remote_change: OnRemoteChange::Accept, ..default_policy() };
+    let mut pushed = entry(&["a.png"], "a", true);
+    pushed.accepted = Some(md5("b").to_string());
+    let mut seen = lonely("a.png", "a");
+    seen.base = maybe("a");
+    seen.pushed = Some(pushed.clone());
+    seen.known = Known::There(Box::new(infected_one("known", "b", Some(&pushed))));
+    assert_eq!(short(&plan(&seen, &policy)), "report");
+}
+
+#[test]
+fn infected_bytes_are_not_sent_for_another_path_and_an_asset_that_is_there_is_still_taken() {
+    let candidate = || Candidate { asset: Box::new(asset("theirs", "a", None)), pushed: None };
+    for policy in policies() {
+        let mut seen = lonely("b.png", "a");
+        seen.infected_twin = Some(Box::new(infected_one("bad", "a", None)));
+        let planned = plan(&seen, &policy);
+        let Action::Report { cause, .. } = &planned.action else { panic!("{planned:?}") };
+        assert!(cause.contains("bad"), "{cause}");
+        // A copy does not wait for one that is not sent either.
+        seen.live_twin = Some(LiveTwin { path: path("a.png"), candidate: None, sharers: Vec::new() });
+        assert_eq!(short(&plan(&seen, &policy)), "report");
+        seen.remote_twin = Some(candidate());
+        let wanted = if policy.duplicates == Duplicates::Share { "wait" } else { "adopt" };
+        assert_eq!(short(&plan(&seen, &policy)), wanted);
+        seen.live_twin = None;
+        assert_eq!(short(&plan(&seen, &policy)), "adopt");
+        // Nor in the place of what an asset has.
+        let mut seen = lonely("b.png", "a");
+        seen.infected_twin = Some(Box::new(infected_one("bad", "a", None)));
+        seen.base = maybe("before");
+        seen.known = Known::There(Box::new(asset("known", "before", None)));
+        assert_eq!(short(&plan(&seen, &policy)), "report");
+    }
 }
 
 #[test]

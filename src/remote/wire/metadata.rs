@@ -143,7 +143,7 @@ impl Writer<'_> {
         if locale == self.site.main_locale()
             && let Some(stamp) = self.metadata.stamp.as_ref().filter(|stamp| !stamp.0.is_empty())
         {
-            object.insert(STAMP_KEY.into(), stamp.to_json());
+            object.insert(STAMP_KEY.into(), stamp.to_custom_data());
         }
         Value::Object(object)
     }
@@ -250,7 +250,7 @@ mod tests {
             stamp: Some(stamp()),
             ..Metadata::default()
         };
-        let custom = json!({"foreign": null, "dato-mirror": stamp().to_json()});
+        let custom = json!({"foreign": null, "dato-mirror": stamp().to_custom_data()});
         assert_eq!(written(&metadata, false), json!({"en": {"alt": "ours", "custom_data": custom}}));
         assert_eq!(written(&metadata, true), json!({"alt": {"en": "ours"}, "custom_data": {"en": custom}}));
         let other = Metadata { write: BTreeSet::from([custom_key()]), stamp: None, ..metadata };
@@ -274,6 +274,17 @@ mod tests {
                 tags: None,
             };
             assert_eq!(flatten(&written(&metadata, by_field)), (fields, stamp()), "by field: {by_field}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_reads_the_same_as_a_string_and_as_the_object_of_older_versions() {
+        for value in [stamp().to_custom_data(), stamp().to_json()] {
+            let data = json!({"dato-mirror": value, "foreign": "x"});
+            for metadata in [json!({"en": {"custom_data": data}}), json!({"custom_data": {"en": data}})] {
+                let foreign = Fields::from([(custom("en", "foreign"), json!("x"))]);
+                assert_eq!(flatten(&metadata), (foreign, stamp()), "{metadata}");
+            }
         }
     }
 

@@ -239,6 +239,8 @@ impl Left {
     fn stamp_foreign(&mut self, sandbox: &Sandbox, content: &str, stamp: &Value) -> String {
         let id = sandbox.create_foreign(None, "theirs.png", content.as_bytes()).unwrap();
         let asset = sandbox.assets(None).into_iter().find(|one| one.id == id).unwrap();
+        // The CMS's own save keeps no objects.
+        let stamp = if stamp.is_string() { stamp.clone() } else { json!(stamp.to_string()) };
         let data = with(&asset, "custom_data", json!({ "dato-mirror": stamp }));
         sandbox.edit_metadata(None, &id, Edit { metadata: Some(data), ..Edit::default() }).unwrap();
         self.foreign.insert(id.clone(), content.to_owned());
