@@ -8,6 +8,10 @@
 //! The proof. The service counts a call somewhere between our send and its answer. A slot is given back one window
 //! after its ANSWER, so any two calls that share a slot are counted more than one window apart, and no window, fixed
 //! or sliding, ever holds more calls than there are slots. The price is one round trip a window.
+//!
+//! Others. They are seen only in what an answer says is left, and where the service counts in fixed windows, less of
+//! them is seen than is there. So whoever is new gets half at once, for as long as the window still shows too little of
+//! them; a limit that is full in company is met as a 429 is; and who was seen is remembered while we are idle.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,8 +22,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(3);
 const GUARD: Duration = Duration::from_millis(5);
 /// Slots while no answer has told the limit (a proxy may strip the headers).
 const UNTOLD_LIMIT: u32 = 20;
-/// How long a sign of other clients counts.
-const OTHERS_MEMORY: Duration = Duration::from_secs(6);
+/// How long a sign of other clients counts: longer than a daemon rests between two saves. When they are gone, we are
+/// slower for so long.
+const OTHERS_MEMORY: Duration = Duration::from_secs(30);
 /// Timers wake late on a busy machine. A call that goes out no later than this after its time does not push back the next.
 const LATE: Duration = Duration::from_millis(200);
 /// Growth after a cut, in parts of the full allowance a window.
@@ -60,6 +65,8 @@ pub(super) struct Limiter {
     paced: Option<Instant>,
     stopped_until: Option<Instant>,
     others: VecDeque<(Instant, u32)>,
+    /// When other clients were first seen, after a time without them.
+    company_since: Option<Instant>,
     /// When and how far the last 429 cut us down.
     cut: Option<(Instant, f64)>,
 }
@@ -77,6 +84,7 @@ impl Limiter {
             paced: None,
             stopped_until: None,
             others: VecDeque::new(),
+            company_since: None,
             cut: None,
         }
     }
@@ -127,7 +135,14 @@ impl Limiter {
             let ours = u32::try_from(ours).unwrap_or(u32::MAX);
             let others = limit.saturating_sub(remaining).saturating_sub(ours);
             if others > 0 {
+                if self.others(now) == 0 {
+                    self.company_since = Some(now);
+                }
                 self.others.push_back((now, others));
+            }
+            // What was sent before they came is on its way out of the window as it is.
+            if remaining < self.margin() && self.others(now) > 0 && !self.has_new_company(now) {
+                self.cut(sent, now);
             }
         }
     }
@@ -144,13 +159,7 @@ impl Limiter {
         if let Some(limit) = limit {
             self.limit = Some(limit.max(1));
         }
-        // Refusals of calls that were under way at the last cut say nothing new.
-        if self.cut.is_none_or(|(at, _)| sent > at) {
-            let allowance = self.allowance(now);
-            let fair = self.fair();
-            let level = if allowance > fair { f64::from(fair) } else { f64::from(allowance) * 0.75 };
-            self.cut = Some((now, level.max(1.0)));
-        }
+        self.cut(sent, now);
         let until = now + reset;
         self.stopped_until = Some(self.stopped_until.map_or(until, |at| at.max(until)));
     }
@@ -171,6 +180,11 @@ impl Limiter {
         recent.map(|(_, count)| *count).max().unwrap_or(0)
     }
 
+    /// Whether others were first seen less than a window ago: how much they want does not show yet.
+    fn has_new_company(&self, now: Instant) -> bool {
+        self.company_since.is_some_and(|since| now.saturating_duration_since(since) < WINDOW)
+    }
+
     /// How long a 429 still stops everybody.
     pub(super) fn stopped_for(&self, now: Instant) -> Duration {
         self.stopped_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
@@ -183,6 +197,8 @@ impl Limiter {
         let limit = self.limit.unwrap_or(UNTOLD_LIMIT);
         let beside = if others == 0 {
             full
+        } else if self.has_new_company(now) {
+            self.fair()
         } else {
             full.min(limit.saturating_sub(others).saturating_sub(self.margin())).max(self.fair())
         };
@@ -204,6 +220,17 @@ impl Limiter {
     fn fair(&self) -> u32 {
         let half = (self.limit.unwrap_or(UNTOLD_LIMIT) / 2).saturating_sub(self.margin());
         half.min(self.full()).max(1)
+    }
+
+    /// The limit is too small for all that a call sent at `sent` met.
+    fn cut(&mut self, sent: Instant, now: Instant) {
+        // Calls that were under way at the last cut say nothing new.
+        if self.cut.is_none_or(|(at, _)| sent > at) {
+            let allowance = self.allowance(now);
+            let fair = self.fair();
+            let level = if allowance > fair { f64::from(fair) } else { f64::from(allowance) * 0.75 };
+            self.cut = Some((now, level.max(1.0)));
+        }
     }
 
     fn margin(&self) -> u32 {
@@ -240,272 +267,4 @@ fn floor(value: f64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cmp::Reverse;
-    use std::collections::BinaryHeap;
-
-    use super::*;
-
-    /// How a stand-in service counts.
-    #[derive(Clone, Copy)]
-    enum Counting {
-        Sliding,
-        Fixed,
-    }
-
-    struct Service {
-        counting: Counting,
-        limit: u32,
-        counted: VecDeque<u64>,
-    }
-
-    impl Service {
-        /// `Ok(remaining)` or `Err(seconds to wait)`.
-        fn call(&mut self, at: u64) -> Result<u32, u64> {
-            let window_start = match self.counting {
-                Counting::Sliding => (at + 1).saturating_sub(3_000_000),
-                Counting::Fixed => at / 3_000_000 * 3_000_000,
-            };
-            self.counted.retain(|t| *t >= window_start);
-            let used = u32::try_from(self.counted.len()).unwrap();
-            if used >= self.limit {
-                let first = self.counted.front().copied().unwrap_or(at);
-                let ends = match self.counting {
-                    Counting::Sliding => first + 3_000_000,
-                    Counting::Fixed => window_start + 3_000_000,
-                };
-                return Err((ends - at).div_ceil(1_000_000));
-            }
-            self.counted.push_back(at);
-            Ok(self.limit - used - 1)
-        }
-    }
-
-    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-    enum Event {
-        Wake(usize),
-        Count(usize, u64),
-        Answer(usize, u64, Result<u32, u64>),
-        Foreign,
-    }
-
-    /// What came out of a simulated run.
-    #[derive(Debug, Default)]
-    struct Outcome {
-        done: Vec<u64>,
-        refused: Vec<u64>,
-        foreign: u64,
-        foreign_refused: u64,
-    }
-
-    struct Run {
-        shares: Vec<f64>,
-        limit: u32,
-        counting: Counting,
-        latency_ms: (u64, u64),
-        /// A client wakes up to so many milliseconds late.
-        late_ms: u64,
-        seconds: u64,
-        /// Microseconds between another client's calls, and until when (s) it makes them.
-        foreign: Option<(u64, u64)>,
-    }
-
-    /// Clients that always have work, against a service that counts when a call reaches it.
-    fn simulate(run: &Run) -> Outcome {
-        let mut random = fastrand::Rng::with_seed(7);
-        let base = Instant::now();
-        let at = |us: u64| base + Duration::from_micros(us);
-        let mut service = Service { counting: run.counting, limit: run.limit, counted: VecDeque::new() };
-        let mut clients: Vec<_> = run.shares.iter().map(|share| Limiter::new(*share)).collect();
-        let mut outcome =
-            Outcome { done: vec![0; clients.len()], refused: vec![0; clients.len()], ..Outcome::default() };
-        let mut events = BinaryHeap::new();
-        for client in 0..clients.len() {
-            events.push(Reverse((client as u64 * 1_700_000, Event::Wake(client))));
-        }
-        if run.foreign.is_some() {
-            events.push(Reverse((500_000, Event::Foreign)));
-        }
-        while let Some(Reverse((now, event))) = events.pop() {
-            if now > run.seconds * 1_000_000 {
-                break;
-            }
-            match event {
-                Event::Wake(client) => match clients[client].poll(at(now)) {
-                    Poll::Grant(SlotId(id)) => {
-                        let half = random.u64(run.latency_ms.0 * 500..=run.latency_ms.1 * 500);
-                        events.push(Reverse((now + half, Event::Count(client, id))));
-                        events.push(Reverse((now + 200, Event::Wake(client))));
-                    }
-                    Poll::WaitUntil(until) => {
-                        let late = random.u64(0..=run.late_ms * 1_000);
-                        let wait = u64::try_from((until - at(now)).as_micros()).unwrap() + 1 + late;
-                        events.push(Reverse((now + wait, Event::Wake(client))));
-                    }
-                    Poll::WaitAnswer => events.push(Reverse((now + 500, Event::Wake(client)))),
-                },
-                Event::Count(client, id) => {
-                    let answer = service.call(now);
-                    let half = random.u64(run.latency_ms.0 * 500..=run.latency_ms.1 * 500);
-                    events.push(Reverse((now + half, Event::Answer(client, id, answer))));
-                }
-                Event::Answer(client, id, Ok(remaining)) => {
-                    outcome.done[client] += 1;
-                    clients[client].answered(SlotId(id), at(now), Some(run.limit), Some(remaining));
-                }
-                Event::Answer(client, id, Err(wait)) => {
-                    outcome.refused[client] += 1;
-                    clients[client].refused(SlotId(id), at(now), Duration::from_secs(wait), Some(run.limit));
-                }
-                Event::Foreign => {
-                    if let Some((every, until)) = run.foreign {
-                        match service.call(now) {
-                            Ok(_) => outcome.foreign += 1,
-                            Err(_) => outcome.foreign_refused += 1,
-                        }
-                        if now < until * 1_000_000 {
-                            events.push(Reverse((now + every, Event::Foreign)));
-                        }
-                    }
-                }
-            }
-        }
-        outcome
-    }
-
-    #[test]
-    fn alone_it_reaches_the_told_pace_and_never_a_429() {
-        for counting in [Counting::Sliding, Counting::Fixed] {
-            for (latency_ms, share, at_least) in
-                [((2, 20), 1.0, 0.97), ((60, 200), 1.0, 0.93), ((2, 20), 0.8, 0.97), ((500, 2_000), 1.0, 0.65)]
-            {
-                let run = Run {
-                    shares: vec![share],
-                    limit: 60,
-                    counting,
-                    latency_ms,
-                    late_ms: 0,
-                    seconds: 120,
-                    foreign: None,
-                };
-                let outcome = simulate(&run);
-                let told = 60.0 * share * 40.0;
-                assert_eq!(outcome.refused, [0], "{latency_ms:?}");
-                #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-                let reached = outcome.done[0] as f64 / told;
-                assert!(reached >= at_least, "{latency_ms:?} share {share}: {reached}");
-                assert!(reached <= 1.03, "{latency_ms:?} share {share}: {reached}");
-            }
-        }
-    }
-
-    #[test]
-    fn late_timers_of_a_busy_machine_do_not_slow_the_pace() {
-        for counting in [Counting::Sliding, Counting::Fixed] {
-            let (latency_ms, late_ms) = ((2, 20), 30);
-            let run = Run { shares: vec![1.0], limit: 60, counting, latency_ms, late_ms, seconds: 120, foreign: None };
-            let outcome = simulate(&run);
-            assert_eq!(outcome.refused, [0]);
-            assert!(outcome.done[0] >= 2_400 * 95 / 100, "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn beside_a_client_that_spends_half_both_go_on_almost_without_429() {
-        for counting in [Counting::Sliding, Counting::Fixed] {
-            let foreign = Some((100_000, 120));
-            let run =
-                Run { shares: vec![1.0], limit: 60, counting, latency_ms: (2, 20), late_ms: 0, seconds: 120, foreign };
-            let outcome = simulate(&run);
-            assert!(outcome.refused[0] + outcome.foreign_refused <= 30, "about one in a hundred: {outcome:?}");
-            assert!(outcome.foreign >= 1_150, "{outcome:?}");
-            assert!(outcome.done[0] >= 900, "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn when_the_other_client_is_gone_the_pace_grows_back() {
-        let foreign = Some((100_000, 20));
-        let run = |seconds| Run {
-            shares: vec![1.0],
-            limit: 60,
-            counting: Counting::Sliding,
-            latency_ms: (2, 20),
-            late_ms: 0,
-            seconds,
-            foreign,
-        };
-        let grown = simulate(&run(120)).done[0] - simulate(&run(60)).done[0];
-        assert!(grown >= 1_150, "{grown} calls in a minute");
-    }
-
-    #[test]
-    fn two_of_us_share_without_being_told() {
-        for counting in [Counting::Sliding, Counting::Fixed] {
-            let run = Run {
-                shares: vec![1.0, 1.0],
-                limit: 60,
-                counting,
-                latency_ms: (2, 20),
-                late_ms: 0,
-                seconds: 300,
-                foreign: None,
-            };
-            let outcome = simulate(&run);
-            let all: u64 = outcome.done.iter().sum();
-            let refused: u64 = outcome.refused.iter().sum();
-            assert!(all >= 4_200, "{outcome:?}");
-            assert!(refused * 50 <= all, "{outcome:?}");
-            assert!(outcome.done.iter().all(|done| *done * 4 >= all), "neither starves: {outcome:?}");
-        }
-    }
-
-    #[test]
-    fn one_call_goes_first_and_a_limit_of_one_still_moves() {
-        let now = Instant::now();
-        let mut limiter = Limiter::new(1.0);
-        let Poll::Grant(first) = limiter.poll(now) else { panic!("the first call waits") };
-        assert_eq!(limiter.poll(now), Poll::WaitAnswer);
-        limiter.answered(first, now, Some(1), Some(0));
-        let mut at = now;
-        while let Poll::WaitUntil(next) = limiter.poll(at) {
-            assert!(next > at, "it must not spin");
-            at = next;
-        }
-        assert!(at >= now + WINDOW, "two calls in one window");
-    }
-
-    #[test]
-    fn a_429_stops_everybody_until_its_reset_and_the_wake_is_even() {
-        let now = Instant::now();
-        let mut limiter = Limiter::new(1.0);
-        let Poll::Grant(first) = limiter.poll(now) else { panic!() };
-        limiter.answered(first, now, Some(60), Some(59));
-        let Poll::Grant(second) = limiter.poll(now) else { panic!() };
-        limiter.refused(second, now, Duration::from_secs(2), None);
-        let until = now + Duration::from_secs(2);
-        assert_eq!(limiter.poll(now), Poll::WaitUntil(until));
-        assert_eq!(limiter.stopped_for(now), Duration::from_secs(2));
-        assert!(matches!(limiter.poll(until), Poll::Grant(_)));
-        let Poll::WaitUntil(next) = limiter.poll(until) else { panic!("a herd") };
-        assert!(next - until >= Duration::from_millis(40));
-        assert!(limiter.allowance(until) < 35);
-        assert_eq!(limiter.allowance(until + Duration::from_secs(30)), 59);
-    }
-
-    #[test]
-    fn a_lost_call_keeps_its_slot_for_a_window() {
-        let now = Instant::now();
-        let mut limiter = Limiter::new(1.0);
-        let Poll::Grant(first) = limiter.poll(now) else { panic!() };
-        limiter.answered(first, now, Some(2), Some(1));
-        let Poll::Grant(second) = limiter.poll(now) else { panic!() };
-        let later = now + Duration::from_secs(30);
-        limiter.lost(second, later);
-        let mut granted = 0;
-        while let Poll::Grant(_) = limiter.poll(later) {
-            granted += 1;
-        }
-        assert_eq!(granted, 1, "the lost call may have been counted just now");
-    }
-}
+mod tests;
