@@ -5,6 +5,7 @@
 //! Called by: `pipeline::pass`, for the daemon, for `--sync-once` and for `--dry-run` alike.
 
 mod action;
+mod infected;
 mod observation;
 
 use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
@@ -13,6 +14,7 @@ use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
+use infected::{infected, never_sent_again};
 
 pub use action::{Action, KeepUrl, Member, Part, Plan};
 pub use observation::{Candidate, Follower, GoneTwin, Known, LiveTwin, Observation, Origin, Policy, Sharer};
@@ -197,37 +199,6 @@ fn compare(seen: &Observation, policy: &Policy, asset: &Asset, local: Option<Md5
         (false, changed_here, false) => replaced_by_editor(seen, policy, asset, local, remote, changed_here),
     }
 }
-
-/// The asset's file was deleted by the service's antivirus: nothing is mirrored, and nothing is written to such an asset.
-fn infected(asset: &Asset) -> Plan {
-    decide(
-        Action::Report {
-            cause: format!(
-                "the service's antivirus found the file of its asset {} infected and deleted it: nothing is served at {}",
-                asset.id, asset.url
-            ),
-            advice: INFECTED_ADVICE.into(),
-        },
-        "the service's antivirus found its asset infected",
-    )
-}
-
-/// The content is that of another asset which was found infected.
-fn never_sent_again(asset: &Asset) -> Plan {
-    decide(
-        Action::Report {
-            cause: format!(
-                "the service's antivirus found the same content infected and deleted it (asset {}, {})",
-                asset.id, asset.url
-            ),
-            advice: INFECTED_ADVICE.into(),
-        },
-        "the service's antivirus found the same content infected",
-    )
-}
-
-const INFECTED_ADVICE: &str = "save a clean version of the file, which is mirrored as usual, or remove the file; these bytes are not \
-                               sent as long as that asset is in the media area";
 
 /// The content needs nothing; does the metadata?
 fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool, why: &str) -> Plan {
