@@ -36,7 +36,7 @@ use mirror::Placed;
 use own_files::{exclude_own_files, own_files};
 use proxy::check_proxies;
 use unknown_variables::warn_of_variables;
-use value::{Wrong, nearest, shown};
+use value::{Bytes, Wrong, nearest, shown};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +67,8 @@ pub struct Config {
     pub state_path: PathBuf,
     /// Where the index may lie from the time when all configurations of a user shared one.
     pub old_state: Option<OldState>,
+    /// Bytes that files fetched from URLs may take beside the index.
+    pub remote_cache: u64,
     /// Where the status page listens.
     pub status_listen: Option<SocketAddr>,
     /// The mirrors, in the file's order; at least one.
@@ -87,6 +89,7 @@ impl Config {
             api,
             state_path: state_path.into(),
             old_state: None,
+            remote_cache: REMOTE_CACHE,
             status_listen: None,
             mirrors,
             source: None,
@@ -105,6 +108,8 @@ pub struct OldState {
     pub mirrors: Vec<(String, PathBuf)>,
 }
 
+/// Ten of the largest files that the service takes.
+const REMOTE_CACHE: u64 = 10_000_000_000;
 /// No configuration file is larger, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 /// The variables of mirrors' keys begin so.
@@ -137,6 +142,7 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     check_proxies(environment, &findings);
     let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
     let named = state.get::<PathBuf>("path");
+    let remote_cache = state.get::<Bytes>("remote_cache").map_or(REMOTE_CACHE, |found| found.value.0);
     state.finish();
     // With a folder given instead of the file's mirrors, the index is that folder's.
     let owner = root.as_ref().and_then(|found| folders.absolute(found, &Findings::default())).or_else(|| file.clone());
@@ -168,6 +174,7 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
             api,
             state_path: place.path,
             old_state: place.old.map(|path| OldState { path, mirrors: all }),
+            remote_cache,
             status_listen: status_listen.map(|found| found.value),
             mirrors: mirrors.into_iter().map(|placed| placed.mirror).collect(),
             source: file,

@@ -1,16 +1,17 @@
 //! Fetches files from URLs that a user's list names, without trusting list, server or name service.
 //!
 //! Owns: one GET with its redirects: http and https only, no private address (each address a name resolves to is
-//! looked at, and the connection is made to just these), bounded size and time, streamed to a file, asked again only
-//! when it has changed.
+//! looked at, and the connection is made to just these), bounded size and time, a least speed, streamed to a file, asked
+//! again only when it has changed.
 //! Never does: knowing what the files are for. Called by: `pipeline::listed`.
 
 pub mod address;
+pub mod speed;
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION};
@@ -19,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::model::{Md5, Md5Hasher};
 use address::is_public;
+use speed::{LEAST, Least, Speed};
 
 /// Redirects followed at most.
 const REDIRECTS: usize = 5;
@@ -79,6 +81,22 @@ pub enum FetchError {
         /// Bytes.
         limit: u64,
     },
+    /// There is no room for it among the fetched files.
+    #[error("the files fetched and not yet mirrored fill the {limit} bytes that are kept of fetched files")]
+    NoRoom {
+        /// Bytes.
+        limit: u64,
+    },
+    /// It would take days.
+    #[error("{host} sends too slowly: {bytes} bytes in the last {seconds} s")]
+    TooSlow {
+        /// The host.
+        host: String,
+        /// What came.
+        bytes: u64,
+        /// In how long.
+        seconds: u64,
+    },
     /// No answer, or a broken one.
     #[error("{host} cannot be reached or broke off: {cause}")]
     Network {
@@ -104,6 +122,10 @@ impl FetchError {
             }
             Self::Status { .. } => "open the URL in a browser; correct it, or take it off the list",
             Self::TooLarge { .. } => "the service takes files of up to 1 GB: link to a smaller one",
+            Self::NoRoom { .. } => "it is tried again; raise remote_cache in [state] if it does not pass",
+            Self::TooSlow { .. } => {
+                "it is tried again after ever longer pauses; tell whoever runs the server, or take it off the list"
+            }
             Self::Network { .. } => "it is tried again; check the host's name and your network",
             Self::Disk(_) => "check the disk that holds the index",
         }
@@ -115,6 +137,16 @@ impl FetchError {
 pub struct Fetcher {
     client: Client,
     allow_private: bool,
+    least: Least,
+}
+
+/// Where the bytes of a file may lie, and how many.
+pub trait Room: Sync {
+    /// Takes room for more bytes; false when there is none.
+    fn take(&self, bytes: u64) -> bool;
+
+    /// The bytes there are in all.
+    fn limit(&self) -> u64;
 }
 
 impl Fetcher {
@@ -137,19 +169,33 @@ impl Fetcher {
             host: "the client".into(),
             cause: error.without_url().to_string(),
         })?;
-        Ok(Self { client, allow_private })
+        Ok(Self { client, allow_private, least: LEAST })
     }
 
     /// Fetches `url` into the new file `into`, unless it is still the version of `known`.
     ///
     /// # Errors
     /// See [`FetchError`]; nothing of `into` is of use then.
-    pub async fn fetch(&self, url: &str, known: &Validators, into: &Path, limit: u64) -> Result<Fetched, FetchError> {
-        let whole = tokio::time::timeout(WHOLE, self.fetch_all(url, known, into, limit)).await;
+    pub async fn fetch(
+        &self,
+        url: &str,
+        known: &Validators,
+        into: &Path,
+        limit: u64,
+        room: &dyn Room,
+    ) -> Result<Fetched, FetchError> {
+        let whole = tokio::time::timeout(WHOLE, self.fetch_all(url, known, into, limit, room)).await;
         whole.unwrap_or_else(|_| Err(FetchError::Network { host: "the server".into(), cause: "it takes hours".into() }))
     }
 
-    async fn fetch_all(&self, url: &str, known: &Validators, into: &Path, limit: u64) -> Result<Fetched, FetchError> {
+    async fn fetch_all(
+        &self,
+        url: &str,
+        known: &Validators,
+        into: &Path,
+        limit: u64,
+        room: &dyn Room,
+    ) -> Result<Fetched, FetchError> {
         let mut url = checked(url)?;
         for _ in 0..=REDIRECTS {
             let host = url.host_str().unwrap_or_default().to_owned();
@@ -170,7 +216,7 @@ impl Fetcher {
             }
             let validators =
                 Validators { etag: text(answer.headers(), &ETAG), modified: text(answer.headers(), &LAST_MODIFIED) };
-            let md5 = save(answer, &host, into, limit).await?;
+            let md5 = self.save(answer, &host, into, limit, room).await?;
             return Ok(Fetched::New { md5, validators });
         }
         Err(FetchError::Url("leads from one redirect to the next"))
@@ -190,6 +236,56 @@ impl Fetcher {
         }
         call.send().await.map_err(|error| broken(host, error))
     }
+
+    async fn save(
+        &self,
+        mut answer: Response,
+        host: &str,
+        into: &Path,
+        limit: u64,
+        room: &dyn Room,
+    ) -> Result<Md5, FetchError> {
+        if answer.content_length().is_some_and(|length| length > limit) {
+            return Err(FetchError::TooLarge { limit });
+        }
+        let mut file =
+            tokio::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(into).await?;
+        let mut hasher = Md5Hasher::new();
+        let mut speed = Speed::new(self.least, Instant::now());
+        let mut bytes = 0;
+        loop {
+            let chunk = tokio::select! {
+                chunk = answer.chunk() => chunk.map_err(|error| broken(host, error))?,
+                () = tokio::time::sleep_until(speed.next_look().into()) => {
+                    self.check(&mut speed, host)?;
+                    continue;
+                }
+            };
+            let Some(chunk) = chunk else { break };
+            let length = chunk.len() as u64;
+            speed.came(length, Instant::now());
+            self.check(&mut speed, host)?;
+            bytes += length;
+            if bytes > limit {
+                return Err(FetchError::TooLarge { limit });
+            }
+            if !room.take(length) {
+                return Err(FetchError::NoRoom { limit: room.limit() });
+            }
+            hasher.update(&chunk);
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        Ok(hasher.finish())
+    }
+
+    fn check(&self, speed: &mut Speed, host: &str) -> Result<(), FetchError> {
+        let seconds = self.least.within.as_secs();
+        match speed.too_slow(Instant::now()) {
+            Some(bytes) => Err(FetchError::TooSlow { host: host.to_owned(), bytes, seconds }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A URL that is fetched at all.
@@ -206,25 +302,6 @@ fn checked(url: &str) -> Result<Url, FetchError> {
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-async fn save(mut answer: Response, host: &str, into: &Path, limit: u64) -> Result<Md5, FetchError> {
-    if answer.content_length().is_some_and(|length| length > limit) {
-        return Err(FetchError::TooLarge { limit });
-    }
-    let mut file = tokio::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(into).await?;
-    let mut hasher = Md5Hasher::new();
-    let mut bytes = 0;
-    while let Some(chunk) = answer.chunk().await.map_err(|error| broken(host, error))? {
-        bytes += chunk.len() as u64;
-        if bytes > limit {
-            return Err(FetchError::TooLarge { limit });
-        }
-        hasher.update(&chunk);
-        file.write_all(&chunk).await?;
-    }
-    file.flush().await?;
-    Ok(hasher.finish())
 }
 
 /// The cause of a failed call, without the URL.
@@ -271,8 +348,28 @@ mod tests {
     use axum::http::{HeaderMap, StatusCode};
     use axum::response::{IntoResponse as _, Redirect};
     use axum::routing::get;
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
+
+    /// So many bytes in all.
+    struct Bytes(u64, Mutex<u64>);
+
+    impl Room for Bytes {
+        fn take(&self, bytes: u64) -> bool {
+            let mut taken = self.1.lock().unwrap();
+            *taken += bytes;
+            *taken <= self.0
+        }
+
+        fn limit(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn room() -> Bytes {
+        Bytes(1_000, Mutex::default())
+    }
 
     async fn server() -> (String, Arc<Mutex<usize>>) {
         let asked = Arc::new(Mutex::new(0));
@@ -302,10 +399,10 @@ mod tests {
         let into = dir.path().join("f");
         let fetcher = Fetcher::new(true).unwrap();
         let known = Validators::default();
-        let fetched = fetcher.fetch(&format!("{base}/moved"), &known, &into, 7).await.unwrap();
+        let fetched = fetcher.fetch(&format!("{base}/moved"), &known, &into, 7, &room()).await.unwrap();
         let Fetched::New { md5, validators } = fetched else { panic!("{fetched:?}") };
         assert_eq!((md5, std::fs::read(&into).unwrap().as_slice()), (Md5::of(b"content"), &b"content"[..]));
-        let again = fetcher.fetch(&format!("{base}/file"), &validators, &into, 7).await.unwrap();
+        let again = fetcher.fetch(&format!("{base}/file"), &validators, &into, 7, &room()).await.unwrap();
         assert_eq!(again, Fetched::Unchanged);
         assert_eq!(*asked.lock().unwrap(), 2);
         let wrong = |path: &str| format!("{base}{path}");
@@ -318,9 +415,36 @@ mod tests {
             ("http://u:p@example.com/".into(), 7, "holds a user name"),
             ("nonsense".into(), 7, "is not a URL"),
         ] {
-            let error = fetcher.fetch(&url, &known, &into, limit).await.unwrap_err().to_string();
+            let error = fetcher.fetch(&url, &known, &into, limit, &room()).await.unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_finds_no_room_or_never_ends_is_given_up() {
+        let (base, _) = server().await;
+        let dir = tempfile::tempdir().unwrap();
+        let (into, known) = (dir.path().join("f"), Validators::default());
+        let mut fetcher = Fetcher::new(true).unwrap();
+        let small = Bytes(6, Mutex::default());
+        let error = fetcher.fetch(&format!("{base}/file"), &known, &into, 7, &small).await.unwrap_err();
+        assert!(matches!(error, FetchError::NoRoom { limit: 6 }), "{error}");
+        // The server sends one byte and then nothing for ever, so that the time given does not matter.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let drip = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nc").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        fetcher.least = Least { bytes: 2, within: Duration::from_millis(50) };
+        let error = fetcher.fetch(&format!("http://{address}/"), &known, &into, 7, &room()).await.unwrap_err();
+        assert!(matches!(error, FetchError::TooSlow { bytes: 0 | 1, .. }), "{error}");
+        drip.abort();
     }
 
     #[tokio::test]
@@ -331,7 +455,8 @@ mod tests {
         let port = base.rsplit(':').next().unwrap();
         for host in ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"] {
             let url = format!("http://{host}:{port}/file");
-            let error = fetcher.fetch(&url, &Validators::default(), &dir.path().join("f"), 7).await.unwrap_err();
+            let error =
+                fetcher.fetch(&url, &Validators::default(), &dir.path().join("f"), 7, &room()).await.unwrap_err();
             assert!(matches!(error, FetchError::Private { .. }), "{host}: {error}");
         }
         assert_eq!(*asked.lock().unwrap(), 0);

@@ -347,9 +347,18 @@ mod tests {
         let Some(Command::Sandbox(sandbox)) = args.command else { panic!("{args:?}") };
         assert_eq!(sandbox.job_latency, Latency { min_ms: 5, max_ms: 9 });
         assert_eq!(sandbox.locales, ["en", "it"]);
-        for words in
-            ["status -c x", "doctor", "retry", "retry a b", "retry --force", "retry --take-over --recreate", "demo --keep", "man", "healthcheck", "completions zsh"]
-        {
+        for words in [
+            "status -c x",
+            "doctor",
+            "retry",
+            "retry a b",
+            "retry --force",
+            "retry --take-over --recreate",
+            "demo --keep",
+            "man",
+            "healthcheck",
+            "completions zsh",
+        ] {
             assert!(parse(&format!("dato-mirror {words}")).is_ok(), "{words}");
         }
     }

@@ -276,7 +276,7 @@ fn every_plain_key_comes_from_the_environment() {
 
 #[test]
 fn the_environment_goes_before_the_file_and_hides_no_problem_of_it() {
-    let toml = format!("[api]\nrate_share = 0.5\n[state]\npath = \"a.sqlite\"\n{PLAIN}");
+    let toml = format!("[api]\nrate_share = 0.5\n[state]\npath = \"a.sqlite\"\nremote_cache = \"2MB\"\n{PLAIN}");
     let config = Case::new(&toml).with("DATO_MIRROR_API_RATE_SHARE", "1").load().unwrap();
     assert_eq!(config.api.rate_share, 1.0);
     assert_eq!(config.origins["api.rate_share"], Place::Environment("DATO_MIRROR_API_RATE_SHARE".into()));

@@ -256,8 +256,12 @@ mod tests {
 
     #[test]
     fn what_was_mounted_below_has_to_be_mounted() {
-        let mount =
-            |point: &str, source: &str| Mount { point: point.into(), fs_type: "nfs4".into(), source: source.into(), uuid: None };
+        let mount = |point: &str, source: &str| Mount {
+            point: point.into(),
+            fs_type: "nfs4".into(),
+            source: source.into(),
+            uuid: None,
+        };
         let (archive, other) = (mount("/srv/brand/archive", "nas:/a"), mount("/srv/brand/archive", "nas:/b"));
         let now = |below: &[&Mount]| RootIdentity {
             below: Some(below.iter().map(|mount| (*mount).clone()).collect()),

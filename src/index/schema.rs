@@ -3,7 +3,9 @@
 //! Owns: every `CREATE` statement. A released step is never edited; a change is a new step.
 //! Called by: `Index::open`.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::metadata::remote_list::{is_list, url_digest, without_urls};
 
 /// The steps, oldest first; `PRAGMA user_version` counts those taken.
 const STEPS: &[&str] = &[
@@ -181,7 +183,39 @@ ALTER TABLE asset ADD COLUMN antivirus TEXT NOT NULL DEFAULT '';
 CREATE INDEX asset_infected ON asset (md5) WHERE antivirus = 'infected';
 CREATE INDEX asset_pending ON asset (id) WHERE antivirus = 'pending';
 ",
+    // `hide_urls` fills it.
+    r"
+-- A URL may hold a secret: its digest is enough to tell whether it is the one fetched from.
+ALTER TABLE remote_file RENAME COLUMN url TO url_digest;
+-- How often in a row it could not be fetched.
+ALTER TABLE remote_file ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+",
 ];
+
+/// The step at which URLs were taken out.
+const HIDES_URLS: usize = 8;
+
+/// What lists of URLs said is kept without the URLs.
+fn hide_urls(conn: &Connection) -> rusqlite::Result<()> {
+    let rows = |sql: &str| -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
+        conn.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+    };
+    for (mirror, path, content) in rows("SELECT mirror, path, content FROM sidecar")? {
+        if is_list(&path) {
+            conn.execute(
+                "UPDATE sidecar SET content = ?3 WHERE mirror = ?1 AND path = ?2",
+                params![mirror, path, without_urls(&path, &content)],
+            )?;
+        }
+    }
+    for (mirror, path, url) in rows("SELECT mirror, path, CAST(url_digest AS BLOB) FROM remote_file")? {
+        conn.execute(
+            "UPDATE remote_file SET url_digest = ?3 WHERE mirror = ?1 AND path = ?2",
+            params![mirror, path, url_digest(&String::from_utf8_lossy(&url))],
+        )?;
+    }
+    Ok(())
+}
 
 /// The number of steps.
 #[must_use]
@@ -207,9 +241,16 @@ pub fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
     if taken > STEPS.len() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(0, taken as i64));
     }
+    if taken <= HIDES_URLS && taken > 0 {
+        // What is overwritten is not to stay readable in the file's free space.
+        conn.pragma_update(None, "secure_delete", true)?;
+    }
     for (number, step) in STEPS.iter().enumerate().skip(taken) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(step)?;
+        if number == HIDES_URLS {
+            hide_urls(&tx)?;
+        }
         tx.pragma_update(None, "user_version", number as i64 + 1)?;
         tx.commit()?;
     }
@@ -227,6 +268,34 @@ mod tests {
         migrate(&mut conn).unwrap();
         let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, STEPS.len() as i64);
+    }
+
+    #[test]
+    fn urls_of_an_older_version_are_taken_out_to_the_last_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        let list = "[[file]]\nurl = \"https://example.com/a?sig=hush\"\nfilename = \"a.png\"\n";
+        let conn = Connection::open(&path).unwrap();
+        STEPS[..HIDES_URLS].iter().for_each(|step| conn.execute_batch(step).unwrap());
+        conn.pragma_update(None, "user_version", HIDES_URLS as i64).unwrap();
+        conn.execute("INSERT INTO mirror (id, name) VALUES (1, 'm')", []).unwrap();
+        let sidecar = "INSERT INTO sidecar (mirror, path, mtime_ns, size, inode, content) VALUES (1, ?1, 0, 0, 0, ?2)";
+        for name in ["_remote.toml", "x/_remote.toml"] {
+            conn.execute(sidecar, params![name, list.as_bytes()]).unwrap();
+        }
+        conn.execute(sidecar, params!["other.meta.toml", b"see https://example.com"]).unwrap();
+        let remote =
+            "INSERT INTO remote_file (mirror, path, list, url, asked_at) VALUES (1, 'a.png', '_remote.toml', ?1, 0)";
+        conn.execute(remote, ["https://example.com/a?sig=hush"]).unwrap();
+        drop(conn);
+        let holds = |text: &[u8]| std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text);
+        assert!(holds(b"hush"));
+        let mut conn = Connection::open(&path).unwrap();
+        migrate(&mut conn).unwrap();
+        let digest: String = conn.query_row("SELECT url_digest FROM remote_file", [], |row| row.get(0)).unwrap();
+        assert_eq!(digest, url_digest("https://example.com/a?sig=hush"), "so nothing is fetched again");
+        drop(conn);
+        assert!(!holds(b"hush") && holds(b"see https://example.com"));
     }
 
     #[test]

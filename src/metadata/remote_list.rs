@@ -10,7 +10,7 @@ use crate::config::Problems;
 use crate::config::document::{Document, Findings, Section};
 use crate::config::problem::Place;
 use crate::config::value::Wrong;
-use crate::model::{RelPath, sidecar_kind};
+use crate::model::{Md5, RelPath, sidecar_kind};
 
 /// The name of the list.
 pub const LIST_NAME: &str = "_remote.toml";
@@ -64,6 +64,39 @@ pub fn parse(list: &str, content: &[u8]) -> Result<Vec<RemoteFile>, Problems> {
     if problems.0.is_empty() { Ok(files.unwrap_or_default()) } else { Err(problems) }
 }
 
+/// What stands for a URL wherever it is only compared: it may hold a secret.
+#[must_use]
+pub fn url_digest(url: &str) -> String {
+    Md5::of(format!("url {url}").as_bytes()).to_string()
+}
+
+/// The list at the key `list` as it may be kept: each URL is cut down to its host and its digest. Comments are left out,
+/// since they may hold an old one. Two lists that name other URLs stay different.
+#[must_use]
+pub fn without_urls(list: &str, content: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(content);
+    let kept = parse(list, content).ok().and_then(|_| {
+        let mut table = text.parse::<toml::Table>().ok()?;
+        for file in table.get_mut("file").and_then(toml::Value::as_array_mut).into_iter().flatten() {
+            let url = file.get_mut("url")?;
+            *url = toml::Value::String(shown(url.as_str()?.trim()));
+        }
+        toml::to_string(&table).ok()
+    });
+    // What cannot be read as a list tells nothing, and whatever is in it may be a secret. That it cannot be read is kept.
+    kept.unwrap_or_else(|| format!("unreadable = \"{}\"\n", url_digest(&text))).into_bytes()
+}
+
+/// A URL by its scheme, host and digest.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", ""));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // With an `@` anywhere it cannot be told what is a password.
+    let plain =
+        !rest.contains('@') && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    format!("{scheme}://{}/{}", if plain { host } else { "hidden" }, url_digest(url))
+}
+
 fn file(mut section: Section<'_>, list: &str, taken: &mut BTreeSet<String>) -> Option<RemoteFile> {
     let url = section.check("url", |url: String| {
         let web = ["http://", "https://"].iter().any(|scheme| url.trim().starts_with(scheme));
@@ -110,6 +143,33 @@ mod tests {
         assert_eq!((files[0].sidecar.layer.tags.len(), files[0].sidecar.layer.alt.len()), (1, 1));
         assert_eq!(parse("_remote.toml", toml.as_bytes()).unwrap()[0].path.key(), "a.png");
         assert_eq!(parse("_remote.toml", b"").unwrap(), []);
+    }
+
+    #[test]
+    fn a_list_is_kept_without_its_urls_and_says_the_same_otherwise() {
+        let toml = |secret: &str| {
+            format!(
+                "# url = \"https://example.com/old?{secret}\"\n[[file]]\nurl = ' https://example.com/{secret}\"?x={secret}'\n\
+                 filename = \"a.png\"\ntags = [\"far\", \"b\"]\nnotes = \"see https://example.com/licence\"\n\
+                 [[file]]\nurl = \"http://user:{secret}@host/b\"\nfilename = \"b.png\"\n[file.alt]\nen = \"B\"\n"
+            )
+        };
+        let kept = without_urls("_remote.toml", toml("hush").as_bytes());
+        let text = String::from_utf8(kept.clone()).unwrap();
+        assert!(!text.contains("hush") && text.contains("https://example.com/licence"), "{text}");
+        let read = |content: &[u8]| parse("_remote.toml", content).unwrap();
+        let (before, after) = (read(toml("hush").as_bytes()), read(&kept));
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!((&before.path, &before.sidecar), (&after.path, &after.sidecar));
+        }
+        assert_eq!(after[0].url, format!("https://example.com/{}", url_digest(&before[0].url)));
+        assert!(after[1].url.starts_with("http://hidden/"), "{}", after[1].url);
+        assert_ne!(kept, without_urls("_remote.toml", toml("other").as_bytes()), "a changed secret is a change");
+        for broken in ["[[file]]\nurl = \"https://x/?hush\"\n", "url = \"https://x/?hush", "\u{0}hush"] {
+            let kept = without_urls("_remote.toml", broken.as_bytes());
+            assert!(!String::from_utf8_lossy(&kept).contains("hush"));
+            assert!(parse("_remote.toml", &kept).is_err(), "it stays broken: {broken}");
+        }
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Desires {
         self.collections = collections;
     }
 
+    /// Whether a list of files to fetch names this path.
+    #[must_use]
+    pub fn is_listed(&self, path: &RelPath) -> bool {
+        self.listed.contains_key(path.key())
+    }
+
     /// Whether a file whose asset an editor deleted gets another one.
     #[must_use]
     pub fn recreates(&self) -> bool {

@@ -1,30 +1,87 @@
-//! Brings index and cache in step with the `_remote.toml` lists of a mirror: what they name is fetched beside the index and
-//! then counts as a file of the list's folder, without being written into it.
+//! Compares the `_remote.toml` lists of a mirror with the index: what they name is fetched beside the index and then counts
+//! as a file of the list's folder, without being written into it.
 //!
-//! Owns: what is asked for and when, the cache, and that a file of the root goes before a listed one of the same name.
-//! Never does: the fetching itself (that is `fetch`), deciding about assets. Called by: `pipeline::mirror`, after a scan.
+//! Owns: what is asked for and when, and that a file of the root goes before a listed one of the same name. A scan only
+//! tells what is to be asked for: other people's servers are asked in `job`, beside all else.
+//! Never does: deciding about assets. Called by: `pipeline::mirror`, after a scan.
+
+mod cache;
+mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
-use crate::disk::{Fingerprint, RootDir};
-use crate::fetch::{FetchError, Fetched, Fetcher, Validators};
-use crate::index::listed::{self, ListedFile};
-use crate::index::{FoundFile, Index, IndexError, Problem, sidecars};
-use crate::metadata::remote_list::{RemoteFile, parse};
+use super::scan::{ScanRequest, Scanned, Severity, read_as};
+use crate::disk::RootDir;
+use crate::fetch::Validators;
+use crate::index::listed::{self, Held, ListedFile};
+use crate::index::sidecars::{self, StoredSidecar};
+use crate::index::{Index, IndexError, Problem};
+use crate::metadata::remote_list::{RemoteFile, parse, url_digest, without_urls};
 use crate::model::{Md5, RelPath};
 
-use super::scan::{MAX_FILE_BYTES, ScanRequest, Scanned, Severity};
+pub use cache::Cache;
+pub use job::{FetchEnd, FetchJob};
 
-/// What could not be fetched is asked for again after so long, or after `ask_every` if that is shorter.
-const AGAIN: Duration = Duration::from_secs(300);
-/// Files fetched at a time.
-const AT_ONCE: usize = 4;
+/// What could not be fetched is asked for again after so long, then after twice as long, and so on.
+pub const AGAIN: Duration = Duration::from_secs(60);
+/// So many times it is doubled: about an hour.
+const DOUBLINGS: u32 = 6;
+
+/// A file to ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    list: String,
+    /// What the list says of it.
+    pub file: RemoteFile,
+    /// To ask with; none when its bytes are needed.
+    validators: Option<Validators>,
+    /// Why it could not be fetched before.
+    pub problem: Option<Problem>,
+    failures: u32,
+}
+
+/// What is to be fetched, and what goes when that is done: a file that got another name is then one that moved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asks {
+    /// Files to ask for.
+    pub files: Vec<Ask>,
+    gone: Vec<String>,
+}
+
+impl Asks {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.gone.is_empty()
+    }
+
+    /// Takes in what a later look wants.
+    pub fn add(&mut self, later: Self) {
+        let Self { files, gone } = later;
+        for file in files {
+            let path = file.file.path.key();
+            self.files.retain(|before| before.file.path.key() != path);
+            self.gone.retain(|before| before != path);
+            self.files.push(file);
+        }
+        for path in gone {
+            self.files.retain(|before| *before.file.path.key() != path);
+            if !self.gone.contains(&path) {
+                self.gone.push(path);
+            }
+        }
+    }
+
+    /// Whether this path is to be asked for.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        self.files.iter().any(|ask| ask.file.path.key() == path)
+    }
+}
 
 /// Where the fetched files of a mirror lie: beside the index.
 #[must_use]
@@ -46,7 +103,27 @@ pub fn cached_name(path: &RelPath) -> RelPath {
     RelPath::from_parts(Md5::of(path.key().as_bytes()).to_string(), None)
 }
 
-/// What a bringing in step needs.
+/// How long a file that could not be fetched `failures` times in a row is left alone.
+#[must_use]
+pub const fn pause_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1);
+    AGAIN.saturating_mul(1 << if doublings < DOUBLINGS { doublings } else { DOUBLINGS })
+}
+
+/// The files that could not be fetched and whose time to be asked for again has come. `every`: how often all are.
+#[must_use]
+pub fn due_again(known: &[ListedFile], every: Duration, now: Timestamp) -> Vec<RelPath> {
+    let failed = known.iter().filter(|one| one.problem.is_some() && is_time(one, every, now));
+    failed.filter_map(|one| RelPath::from_key(&one.path).ok()).collect()
+}
+
+fn is_time(known: &ListedFile, every: Duration, now: Timestamp) -> bool {
+    let every = if known.problem.is_some() { every.min(pause_after(known.failures)) } else { every };
+    let age = now.as_millisecond().saturating_sub(known.asked_at);
+    age < 0 || age.unsigned_abs() >= u64::try_from(every.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a comparison needs.
 #[derive(Debug)]
 pub struct Lists<'a> {
     /// The index.
@@ -55,18 +132,17 @@ pub struct Lists<'a> {
     pub scan: &'a ScanRequest,
     /// See [`cache_folder`].
     pub folder: PathBuf,
-    /// Whether private addresses may be fetched from.
-    pub allow_private: bool,
     /// How long an answer is good for; `None`: it is asked at each scan of the whole tree.
     pub ask_every: Option<Duration>,
 }
 
 impl Lists<'_> {
-    /// Fetches what is new, and asks after what is known when the whole tree was scanned. Adds to `scanned`.
+    /// Tells in `scanned` what is listed, what of it is there, and what is to be asked for: what is new, what is known when
+    /// the whole tree was scanned. Asks nobody.
     ///
     /// # Errors
-    /// The index's; what cannot be fetched is told in `scanned`.
-    pub async fn update(&self, scanned: &mut Scanned, stop: &CancellationToken) -> Result<(), IndexError> {
+    /// The index's.
+    pub async fn compare(&self, scanned: &mut Scanned) -> Result<(), IndexError> {
         let mirror = self.scan.mirror;
         let (lists, known) =
             self.index.call(move |conn| Ok((sidecars::lists(conn, mirror)?, listed::all(conn, mirror)?))).await?;
@@ -75,116 +151,107 @@ impl Lists<'_> {
         }
         let mut wanted: BTreeMap<String, (String, RemoteFile)> = BTreeMap::new();
         let mut broken = BTreeSet::new();
-        for list in lists {
-            match parse(&list.path, &list.content) {
+        for (path, content) in self.read(lists).await {
+            // One that is being changed is looked at when it has settled.
+            let Some(content) = content else {
+                broken.insert(path);
+                continue;
+            };
+            match parse(&path, &content) {
                 Ok(files) => {
-                    wanted
-                        .extend(files.into_iter().map(|file| (file.path.key().to_owned(), (list.path.clone(), file))));
+                    wanted.extend(files.into_iter().map(|file| (file.path.key().to_owned(), (path.clone(), file))));
                 }
                 Err(problems) => {
+                    // Without the lines themselves: they may hold a secret.
+                    let cause = problems.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                     let advice = "correct the list; until then what it named stays as it is";
-                    problem(scanned, &list.path, problems.render(false), advice);
-                    broken.insert(list.path);
+                    scanned.problems.extend(problem(&path, cause, advice));
+                    broken.insert(path);
                 }
             }
         }
-        for gone in known.iter().filter(|one| !wanted.contains_key(&one.path)) {
-            if broken.contains(&gone.list) {
+        let mut gone = Vec::new();
+        for one in known.iter().filter(|one| !wanted.contains_key(&one.path)) {
+            if broken.contains(&one.list) {
                 scanned.listed += 1;
                 scanned.files += 1;
             } else {
-                self.drop(&gone.path).await?;
+                gone.push(one.path.clone());
             }
         }
         let known: BTreeMap<&str, &ListedFile> = known.iter().map(|one| (one.path.as_str(), one)).collect();
-        self.fetch_all(wanted, &known, scanned, stop).await
-    }
-
-    async fn fetch_all(
-        &self,
-        wanted: BTreeMap<String, (String, RemoteFile)>,
-        known: &BTreeMap<&str, &ListedFile>,
-        scanned: &mut Scanned,
-        stop: &CancellationToken,
-    ) -> Result<(), IndexError> {
-        let mut asks = Vec::new();
-        scanned.listed += wanted.len() as u64;
-        for (path, (list, file)) in wanted {
-            let (mirror, key) = (self.scan.mirror, path.clone());
-            if self.index.call(move |conn| listed::is_real(conn, mirror, &key)).await? {
-                let cause = format!("{list} lists a file of this name, but one lies in the folder, which is mirrored");
-                problem(scanned, &path, cause, "rename one of the two");
-                self.drop(&path).await?;
-                continue;
-            }
-            let before = known.get(path.as_str()).filter(|known| known.url == file.url);
-            let there = before.is_some() && cached_at(&self.folder, &file.path).is_file();
-            if !self.is_due(&list, &path, before.copied()) {
-                scanned.files += u64::from(there);
-                if let Some(known) = before.and_then(|known| known.problem.as_ref()) {
-                    scanned.problems.push((file.path, known.clone(), Severity::Failed));
-                }
-            } else {
-                let validators = before
-                    .filter(|_| there)
-                    .map(|known| Validators { etag: known.etag.clone(), modified: known.modified.clone() });
-                asks.push((list, file, validators));
-            }
-        }
-        if asks.is_empty() {
-            return Ok(());
-        }
+        let files = self.asks(wanted, &known, scanned).await?;
         if self.index.is_snapshot() {
             // A dry run fetches nothing.
-            for (_, file, validators) in asks {
+            for Ask { file, validators, .. } in files {
                 match validators {
                     Some(_) => scanned.files += 1,
                     None => scanned.would_fetch.push(file.path),
                 }
             }
+        } else if !files.is_empty() {
+            scanned.asks = Asks { files, gone };
             return Ok(());
         }
-        let fetcher = match Fetcher::new(self.allow_private) {
-            Ok(fetcher) => fetcher,
-            Err(error) => {
-                for (_, file, _) in asks {
-                    problem(scanned, file.path.key(), error.to_string(), error.advice());
-                }
-                return Ok(());
-            }
-        };
-        let fetches = asks.into_iter().map(|(list, file, validators)| {
-            let fetcher = &fetcher;
-            async move {
-                let outcome = self.fetch(fetcher, &list, &file, validators.as_ref()).await;
-                (list, file, validators, outcome)
-            }
-        });
-        let mut fetches = futures_util::stream::iter(fetches).buffer_unordered(AT_ONCE);
-        loop {
-            let next = tokio::select! {
-                next = fetches.next() => next,
-                () = stop.cancelled() => return Ok(()),
-            };
-            let Some((list, file, validators, outcome)) = next else { return Ok(()) };
-            let there = validators.is_some();
-            match outcome {
-                Ok(()) => scanned.files += 1,
-                Err(Trouble::Index(error)) => return Err(error),
-                Err(Trouble::Fetch(error)) => {
-                    scanned.files += u64::from(there);
-                    let kept = if there { "; what was fetched before stays" } else { "" };
-                    problem(scanned, file.path.key(), format!("{error}{kept}"), error.advice());
-                    let told = scanned.problems.last().map(|(_, problem, _)| problem.clone());
-                    let (mirror, asked) =
-                        (self.scan.mirror, listed_as(&list, &file, validators.unwrap_or_default(), told));
-                    self.index.call(move |conn| listed::asked(conn, mirror, &asked)).await?;
-                }
-            }
+        for path in gone {
+            drop_file(self.index, mirror, &self.folder, &path).await?;
         }
+        Ok(())
     }
 
-    /// Whether a file of `list` is to be asked for now. A single saved file must not wait for other people's servers:
+    /// The lists as they are in the folder, where they are still what the scan took in: the index keeps no URL.
+    async fn read(&self, lists: Vec<StoredSidecar>) -> Vec<(String, Option<Vec<u8>>)> {
+        let root = self.scan.root.clone();
+        let names: Vec<String> = lists.iter().map(|list| list.path.clone()).collect();
+        let read = tokio::task::spawn_blocking(move || {
+            let root = RootDir::open(&root).ok();
+            let now = |list: &StoredSidecar| {
+                let path = RelPath::from_key(&list.path).ok()?;
+                let content = read_as(root.as_ref()?, &path, &list.print).ok()??;
+                (without_urls(&list.path, &content) == list.content).then_some(content)
+            };
+            lists.iter().map(|list| (list.path.clone(), now(list))).collect()
+        });
+        read.await.unwrap_or_else(|_| names.into_iter().map(|name| (name, None)).collect())
+    }
+
+    async fn asks(
+        &self,
+        wanted: BTreeMap<String, (String, RemoteFile)>,
+        known: &BTreeMap<&str, &ListedFile>,
+        scanned: &mut Scanned,
+    ) -> Result<Vec<Ask>, IndexError> {
+        let mut asks = Vec::new();
+        scanned.listed += wanted.len() as u64;
+        for (path, (list, file)) in wanted {
+            let (mirror, key) = (self.scan.mirror, path.clone());
+            let held = self.index.call(move |conn| listed::held(conn, mirror, &key)).await?;
+            if held == Held::Real {
+                let cause = format!("{list} lists a file of this name, but one lies in the folder, which is mirrored");
+                scanned.problems.extend(problem(&path, cause, "rename one of the two"));
+                drop_file(self.index, mirror, &self.folder, &path).await?;
+                continue;
+            }
+            let before = known.get(path.as_str()).filter(|known| known.url_digest == url_digest(&file.url));
+            // The bytes of what is mirrored may have made room for others.
+            let is_kept = held == Held::Mirrored || cached_at(&self.folder, &file.path).is_file();
+            let there = before.is_some() && is_kept;
+            let failed = before.and_then(|known| known.problem.clone());
+            if self.is_due(&list, &path, before.copied()) {
+                let validators = before
+                    .filter(|_| there)
+                    .map(|known| Validators { etag: known.etag.clone(), modified: known.modified.clone() });
+                let failures = before.map_or(0, |known| known.failures);
+                asks.push(Ask { list, file, validators, problem: failed, failures });
+            } else {
+                scanned.files += u64::from(there);
+                scanned.problems.extend(failed.map(|problem| (file.path, problem, Severity::Failed)));
+            }
+        }
+        Ok(asks)
+    }
+
+    /// Whether a file of `list` is to be asked for now. A single saved file is no reason to ask other people's servers:
     /// only a look at the whole tree, or a list that was itself touched, asks.
     fn is_due(&self, list: &str, file: &str, known: Option<&ListedFile>) -> bool {
         if let Some(only) = &self.scan.only {
@@ -193,102 +260,62 @@ impl Lists<'_> {
             return only.iter().any(touched);
         }
         let (Some(known), Some(every)) = (known, self.ask_every) else { return true };
-        let every = if known.problem.is_some() { every.min(AGAIN) } else { every };
-        let age = Timestamp::now().as_millisecond().saturating_sub(known.asked_at);
-        age < 0 || age.unsigned_abs() >= u64::try_from(every.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    async fn fetch(
-        &self,
-        fetcher: &Fetcher,
-        list: &str,
-        file: &RemoteFile,
-        validators: Option<&Validators>,
-    ) -> Result<(), Trouble> {
-        let place = cached_at(&self.folder, &file.path);
-        let part = place.with_extension("part");
-        tokio::fs::create_dir_all(&self.folder).await.map_err(FetchError::from)?;
-        let nothing = Validators::default();
-        let fetched = fetcher.fetch(&file.url, validators.unwrap_or(&nothing), &part, MAX_FILE_BYTES).await;
-        let (md5, validators) = match fetched {
-            Ok(Fetched::Unchanged) => {
-                let asked = listed_as(list, file, validators.cloned().unwrap_or_default(), None);
-                let mirror = self.scan.mirror;
-                return Ok(self.index.call(move |conn| listed::asked(conn, mirror, &asked)).await?);
-            }
-            Ok(Fetched::New { md5, validators }) => (md5, validators),
-            Err(error) => {
-                // Half a file is of no use to anybody.
-                let _ = tokio::fs::remove_file(&part).await;
-                return Err(error.into());
-            }
-        };
-        tokio::fs::rename(&part, &place).await.map_err(FetchError::from)?;
-        let (path, read, folder) = (file.path.clone(), self.scan.embedded, self.folder.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let file = RootDir::open(&folder)?.file(&cached_name(&path)).map_err(std::io::Error::other)?;
-            let print = Fingerprint::from(&file.metadata()?);
-            let embedded = read.map(|read| read(file, &path, print.size)).transpose()?;
-            Ok::<_, std::io::Error>((print, embedded.flatten()))
-        });
-        let looked = looked.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
-        let (print, embedded) = looked.map_err(FetchError::from)?;
-        let found = FoundFile { path: file.path.clone(), print, read_at_ns: now_ns(), md5, embedded };
-        let listed = listed_as(list, file, validators, None);
-        let mirror = self.scan.mirror;
-        Ok(self.index.call(move |conn| listed::fetched(conn, mirror, &listed, &found)).await?)
-    }
-
-    /// What is no longer listed is gone, as a deleted file is.
-    async fn drop(&self, path: &str) -> Result<(), IndexError> {
-        let (mirror, key) = (self.scan.mirror, path.to_owned());
-        self.index.call(move |conn| listed::dropped(conn, mirror, &key)).await?;
-        if let Ok(path) = RelPath::from_key(path)
-            && !self.index.is_snapshot()
-        {
-            // One that stays takes room, no more.
-            let _ = tokio::fs::remove_file(cached_at(&self.folder, &path)).await;
-        }
-        Ok(())
+        is_time(known, every, Timestamp::now())
     }
 }
 
-enum Trouble {
-    Fetch(FetchError),
-    Index(IndexError),
-}
-
-impl From<FetchError> for Trouble {
-    fn from(error: FetchError) -> Self {
-        Self::Fetch(error)
+/// What is no longer listed is gone, as a deleted file is.
+async fn drop_file(index: &Index, mirror: i64, folder: &Path, path: &str) -> Result<(), IndexError> {
+    let key = path.to_owned();
+    index.call(move |conn| listed::dropped(conn, mirror, &key)).await?;
+    if let Ok(path) = RelPath::from_key(path)
+        && !index.is_snapshot()
+    {
+        // One that stays takes room, no more.
+        let _ = tokio::fs::remove_file(cached_at(folder, &path)).await;
     }
+    Ok(())
 }
 
-impl From<IndexError> for Trouble {
-    fn from(error: IndexError) -> Self {
-        Self::Index(error)
-    }
-}
-
-fn listed_as(list: &str, file: &RemoteFile, validators: Validators, problem: Option<Problem>) -> ListedFile {
-    ListedFile {
-        path: file.path.key().to_owned(),
-        list: list.to_owned(),
-        url: file.url.clone(),
-        etag: validators.etag,
-        modified: validators.modified,
-        asked_at: Timestamp::now().as_millisecond(),
-        problem,
-    }
-}
-
-fn problem(scanned: &mut Scanned, path: &str, cause: String, advice: &str) {
+fn problem(path: &str, cause: String, advice: &str) -> Option<(RelPath, Problem, Severity)> {
     let problem = Problem { action: "read".into(), cause, advice: advice.into() };
-    if let Ok(path) = RelPath::from_key(path) {
-        scanned.problems.push((path, problem, Severity::Failed));
-    }
+    Some((RelPath::from_key(path).ok()?, problem, Severity::Failed))
 }
 
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(path: &str, failures: u32, asked_at: i64) -> ListedFile {
+        let problem = Problem { action: "read".into(), cause: String::new(), advice: String::new() };
+        ListedFile {
+            path: path.into(),
+            list: "_remote.toml".into(),
+            url_digest: String::new(),
+            etag: None,
+            modified: None,
+            asked_at,
+            problem: (failures > 0).then_some(problem),
+            failures,
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_fetched_is_asked_for_again_after_pauses_that_grow() {
+        let pauses = [0, 1, 2, 3, 6, 7, 8, u32::MAX].map(|failures| pause_after(failures).as_secs());
+        assert_eq!(pauses, [60, 60, 120, 240, 1920, 3840, 3840, 3840]);
+        let now = Timestamp::from_second(10_000).unwrap();
+        let known = [
+            failed("a", 1, 9_940_000),
+            failed("b", 2, 9_940_000),
+            failed("c", 7, 1_000_000),
+            failed("d", 0, 0),
+            failed("clock", 7, 11_000_000),
+        ];
+        let due = |every| {
+            due_again(&known, Duration::from_secs(every), now).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(due(21_600), ["a", "c", "clock"]);
+        assert_eq!(due(60), ["a", "b", "c", "clock"], "never more rarely than all the others");
+    }
 }

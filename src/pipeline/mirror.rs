@@ -32,10 +32,11 @@ use crate::model::RelPath;
 
 use super::absence::holds_a_file;
 use super::execute::Sending;
-use super::listed::{Lists, cache_folder};
+use super::listed::{Asks, FetchJob, Lists, cache_folder};
 use super::pass::Urgent;
 use super::progress::{Progress, Stage};
 use super::scan::{Restless, ScanRequest, Scanned, scan};
+use super::session::Session;
 
 pub use context::policy_of;
 pub use ground::Below;
@@ -182,10 +183,9 @@ impl MirrorRun {
             index,
             scan: &request,
             folder: cache_folder(index.path(), &self.config.name),
-            allow_private: self.config.allow_private_urls,
             ask_every: (restless != Restless::Wait).then_some(self.config.remote_refresh),
         };
-        lists.update(&mut scanned, stop).await?;
+        lists.compare(&mut scanned).await?;
         let (root, selection) = (self.config.root.clone(), self.selection.clone());
         let emptied = scanned.files == 0
             && scanned.listed == 0
@@ -199,6 +199,20 @@ impl MirrorRun {
             index.call(move |conn| absence::saw_all(conn, mirror)).await?;
         }
         Ok(scanned)
+    }
+
+    /// What fetches what a scan wants fetched.
+    #[must_use]
+    pub fn fetch_job(&self, session: &Session, asks: Asks) -> FetchJob {
+        FetchJob {
+            index: session.index.clone(),
+            mirror: self.row,
+            folder: cache_folder(session.index.path(), &self.config.name),
+            allow_private: self.config.allow_private_urls,
+            embedded: self.config.embedded_metadata.then_some(embedded_of),
+            cache: session.fetched.clone(),
+            asks,
+        }
     }
 
     /// Paths that a change of `paths` may have touched without an event of their own, and that are not as the index has

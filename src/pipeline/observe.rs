@@ -55,6 +55,10 @@ impl Scope {
         if row.present {
             return Absence::Gone;
         }
+        if self.desires.is_listed(&row.path) {
+            // It is on its way, or cannot be fetched just now.
+            return Absence::Occupied;
+        }
         let place = self.sight.as_ref().map(|sight| (sight.root.as_path(), &*sight.selection));
         Absence::of(row, self.authoritative, place)
     }

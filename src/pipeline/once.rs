@@ -2,6 +2,9 @@
 //!
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
+mod fetching;
+mod trouble;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,10 +20,12 @@ use crate::report::{LiveState, LiveUrl, MirrorReport, Report};
 use super::mirror::{MirrorRun, RunRequest, Turn};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
-use super::scan::{ScanError, Scanned, take_scan_problems, unread};
+use super::scan::{ScanError, Severity, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
 use super::verify::{End, Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
+use fetching::Fetching;
+use trouble::Trouble;
 
 /// So often a run begins anew because another environment became the primary one meanwhile.
 const PROMOTIONS: u32 = 3;
@@ -144,6 +149,10 @@ struct Work<'a> {
     believed: bool,
     /// Something was read, or is gone.
     changed: bool,
+    /// What the look at the disk could not take in.
+    problems: Vec<(RelPath, Problem, Severity)>,
+    /// Files from URLs, on their way beside all else.
+    fetching: Option<Fetching>,
 }
 
 impl Once<'_> {
@@ -166,11 +175,36 @@ impl Once<'_> {
             self.refresh().await?;
             scanned
         };
-        let mut reports = Vec::new();
+        let mut work = work;
         let mut counted = Usage::default();
+        let fetches_until = Instant::now() + self.options.waits.fetch_first;
+        for one in work.iter_mut().filter(|one| one.believed) {
+            // What comes at once is mirrored with all else: one pass less, and a file that moved keeps its asset.
+            let most = fetches_until.saturating_duration_since(Instant::now());
+            if let Some(fetching) = &mut one.fetching
+                && let Some(end) = fetching.wait(most).await
+            {
+                one.fetching = None;
+                self.take_fetched(one, end?).await?;
+            }
+            exit = worst(exit, self.mirror(one.mirror, &mut one.report, self.options.only.clone()).await?);
+            self.count(&mut one.report, &mut counted);
+        }
+        for one in work.iter_mut().filter(|one| one.believed) {
+            let Some(fetching) = one.fetching.take() else { continue };
+            let end = fetching.end(self.options.waits.fetches).await?;
+            if self.stop.is_cancelled() {
+                return Err(RunError::Stopped);
+            }
+            let changed = self.take_fetched(one, end).await?;
+            if !changed.is_empty() && exit < Exit::Api {
+                self.freshen().await?;
+                exit = worst(exit, self.mirror(one.mirror, &mut one.report, Some(changed)).await?);
+            }
+        }
+        let mut reports = Vec::new();
         for Work { mirror, mut report, believed, .. } in work {
             if believed {
-                exit = worst(exit, self.mirror(mirror, &mut report).await?);
                 match mirror.remember_root(index).await {
                     Ok(()) => {}
                     // What was done is done, and told.
@@ -185,10 +219,7 @@ impl Once<'_> {
                     report.waiting = index.call(move |conn| files::waiting(conn, row)).await?;
                 }
             }
-            let usage = self.session.remote.usage();
-            report.api_requests = usage.api_requests - counted.api_requests;
-            report.bytes_uploaded = usage.bytes_uploaded - counted.bytes_uploaded;
-            counted = usage;
+            self.count(&mut report, &mut counted);
             report.counts.unchanged =
                 report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
             if report.failed > 0 || report.waiting > 0 {
@@ -200,6 +231,14 @@ impl Once<'_> {
             reports.push(report);
         }
         Ok((reports, exit))
+    }
+
+    /// What the API was asked since the last time is this mirror's.
+    fn count(&self, report: &mut MirrorReport, counted: &mut Usage) {
+        let usage = self.session.remote.usage();
+        report.api_requests += usage.api_requests - counted.api_requests;
+        report.bytes_uploaded += usage.bytes_uploaded - counted.bytes_uploaded;
+        *counted = usage;
     }
 
     async fn scan<'a>(&self, mirrors: &'a [MirrorRun]) -> Result<(Exit, Vec<Work<'a>>), RunError> {
@@ -214,18 +253,23 @@ impl Once<'_> {
                 ..MirrorReport::default()
             };
             match mirror.scan(&self.session.index, self.options.only.clone(), self.stop).await {
-                Ok(scanned) => {
+                Ok(mut scanned) => {
                     report.counts.scanned = scanned.files;
                     take_scan_problems(&scanned, &mut report);
-                    self.note_unread(mirror, &scanned).await?;
+                    self.note_unread(mirror, &scanned.problems).await?;
                     let changed = scanned.read + scanned.vanished > 0;
-                    work.push(Work { mirror, report, believed: true, changed });
+                    let asks = std::mem::take(&mut scanned.asks);
+                    let fetching = (!asks.is_empty())
+                        .then(|| Fetching::begin(mirror.fetch_job(&self.session, asks), self.stop.child_token()));
+                    let problems = scanned.problems;
+                    work.push(Work { mirror, report, believed: true, changed, problems, fetching });
                 }
                 Err(error @ (RunError::Empty { .. } | RunError::Guard(_) | RunError::Scan(ScanError::Walk(_)))) => {
                     report.problem("", &guard_problem(&error.to_string()));
                     exit = worst(exit, error.exit());
                     first_error.get_or_insert(error);
-                    work.push(Work { mirror, report, believed: false, changed: false });
+                    let problems = Vec::new();
+                    work.push(Work { mirror, report, believed: false, changed: false, problems, fetching: None });
                 }
                 Err(error) => return Err(error),
             }
@@ -237,12 +281,11 @@ impl Once<'_> {
     }
 
     /// For `status`. A look at some paths knows nothing of the others.
-    async fn note_unread(&self, mirror: &MirrorRun, scanned: &Scanned) -> Result<(), RunError> {
+    async fn note_unread(&self, mirror: &MirrorRun, problems: &[(RelPath, Problem, Severity)]) -> Result<(), RunError> {
         if self.options.dry_run || self.options.only.is_some() {
             return Ok(());
         }
-        let problems = scanned.problems.iter();
-        let unread = unread(problems.map(|(path, problem, severity)| (path.key(), problem, *severity)));
+        let unread = unread(problems.iter().map(|(path, problem, severity)| (path.key(), problem, *severity)));
         let name = mirror.config.name.clone();
         Ok(self.session.index.call(move |conn| told::set_unread(conn, &name, &unread)).await?)
     }
@@ -270,9 +313,14 @@ impl Once<'_> {
         }
     }
 
-    async fn mirror(&self, mirror: &MirrorRun, report: &mut MirrorReport) -> Result<Exit, RunError> {
+    async fn mirror(
+        &self,
+        mirror: &MirrorRun,
+        report: &mut MirrorReport,
+        only: Option<Vec<RelPath>>,
+    ) -> Result<Exit, RunError> {
         let request = RunRequest {
-            only: self.options.only.clone(),
+            only,
             force: self.options.force,
             take_over: self.options.take_over,
             recreate: self.options.recreate,
@@ -327,32 +375,6 @@ impl Once<'_> {
     }
 }
 
-/// An API that answers when it is asked and fails when something is to be done would be tried for ever.
-#[derive(Debug, Default)]
-struct Trouble {
-    /// When it began, and what was done until then.
-    since: Option<(Instant, u64)>,
-    tries: u32,
-}
-
-impl Trouble {
-    /// How long to wait before the next try; nothing when it has lasted for too long without anything done. `waits`: what
-    /// the first pauses are measured in, and how long trouble may last.
-    fn pause(&mut self, done: u64, waits: (Duration, Duration), now: Instant) -> Option<Duration> {
-        let (unit, longest) = waits;
-        let (since, _) = match self.since {
-            Some((since, before)) if before == done => (since, before),
-            _ => {
-                self.tries = 0;
-                *self.since.insert((now, done))
-            }
-        };
-        let pause = if self.tries == 0 { Duration::ZERO } else { unit.saturating_mul(1 << self.tries.min(6)) };
-        self.tries += 1;
-        (now.saturating_duration_since(since) + pause <= longest).then_some(pause)
-    }
-}
-
 /// Starts following replaced URLs, when a mirror wants it.
 fn verify(
     config: &Config,
@@ -394,25 +416,4 @@ fn guard_problem(cause: &str) -> Problem {
 /// The exit code that tells most: a guard or the API before files that failed.
 fn worst(a: Exit, b: Exit) -> Exit {
     a.max(b)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trouble_without_anything_done_is_tried_after_pauses_that_grow_and_not_for_ever() {
-        let (start, waits) = (Instant::now(), (Duration::from_millis(500), Duration::from_secs(60)));
-        let mut trouble = Trouble::default();
-        let (mut now, mut pauses) = (start, Vec::new());
-        while let Some(pause) = trouble.pause(0, waits, now) {
-            pauses.push(pause.as_secs());
-            now += pause + Duration::from_millis(10);
-        }
-        assert_eq!(pauses, [0, 1, 2, 4, 8, 16]);
-        // Whatever was done meanwhile begins it anew.
-        assert_eq!(trouble.pause(1, waits, now), Some(Duration::ZERO));
-        assert_eq!(trouble.pause(2, waits, now + Duration::from_secs(600)), Some(Duration::ZERO));
-        assert_eq!(trouble.pause(2, waits, now + Duration::from_secs(661)), None);
-    }
 }

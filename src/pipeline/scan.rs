@@ -26,6 +26,7 @@ use crate::disk::{
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
 use crate::model::RelPath;
+use crate::pipeline::listed::Asks;
 
 use self::looks::Looks;
 use self::reading::Reading;
@@ -33,6 +34,8 @@ use self::walked::{Known, Shared};
 
 pub use self::looks::{Kind, Look};
 pub use self::problems::{Severity, take_scan_problems, unread};
+pub(in crate::pipeline) use self::sidecars::read_as;
+
 pub use self::request::{ReadEmbedded, Restless, ScanRequest};
 pub use self::walked::MAX_FILE_BYTES;
 
@@ -67,6 +70,8 @@ pub struct Scanned {
     pub complete: bool,
     /// Files that `_remote.toml` lists, fetched or not.
     pub listed: u64,
+    /// Files of `_remote.toml` that are to be asked for.
+    pub asks: Asks,
     /// Files of `_remote.toml` that a dry run leaves unfetched.
     pub would_fetch: Vec<RelPath>,
 }

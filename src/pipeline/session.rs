@@ -23,6 +23,7 @@ use super::budget::Budget;
 use super::confirm::Confirmer;
 use super::execute::Rights;
 use super::last_look::LastLook;
+use super::listed::Cache;
 use super::old_index;
 use super::record::{record_creation, record_edit, record_replacement};
 use super::refresh::{self, RefreshError};
@@ -52,6 +53,8 @@ pub struct Session {
     pub rights: Arc<Rights>,
     /// What the plan lets be sent.
     pub room: Arc<Room>,
+    /// The bytes of fetched files.
+    pub fetched: Arc<Cache>,
     /// Bounds the files being sent at a time.
     pub senders: Arc<Semaphore>,
     /// Nothing is changed, here or there.
@@ -135,6 +138,7 @@ impl Session {
         tokio::spawn(task);
         let senders = Arc::new(Semaphore::new(SENDERS));
         let room = Arc::new(Room::new(remote.clone(), index.clone()));
+        let fetched = Arc::new(Cache::new(index.path(), config.remote_cache));
         let session = Self {
             index,
             remote,
@@ -143,6 +147,7 @@ impl Session {
             last_look,
             rights: Arc::default(),
             room,
+            fetched,
             senders,
             dry_run,
             verifier: None,

@@ -29,6 +29,10 @@ pub struct Waits {
     pub video: Duration,
     /// For a new track to be ready, before a later pass has to look at it.
     pub track: Duration,
+    /// For files fetched from URLs to be mirrored with all else, before a run goes on without them.
+    pub fetch_first: Duration,
+    /// For files fetched from URLs when all else is mirrored, before a run ends without them.
+    pub fetches: Duration,
     /// Rounds that a phase of a pass takes at most; each settles what waited for the one before.
     pub rounds: u32,
     /// Whether calls wait so that the month's budget lasts until its end. A run that ends by itself would only hang.
@@ -59,6 +63,8 @@ impl Default for Waits {
             follow: Duration::from_secs(300),
             video: Duration::from_secs(120),
             track: Duration::from_secs(5),
+            fetch_first: Duration::from_secs(2),
+            fetches: Duration::from_secs(3600),
             rounds: 1000,
             spreads_budget: false,
         }

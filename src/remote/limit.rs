@@ -67,7 +67,7 @@ pub(super) struct Limiter {
     others: VecDeque<(Instant, u32)>,
     /// When other clients were first seen, after a time without them.
     company_since: Option<Instant>,
-    /// When and how far the last 429 cut us down.
+    /// When and how far a 429, or a limit that was full in company, cut us down.
     cut: Option<(Instant, f64)>,
 }
 

@@ -7,7 +7,11 @@ use crate::process::{Daemon, configure, digest, wait_mirrored};
 use crate::support::TestEnv;
 
 /// A folder beside the root with the files of the disk, and the line that mounts a disk of this name with them.
-fn disk(env: &TestEnv, point: &std::path::Path, files: impl Iterator<Item = (String, String)>) -> impl Fn(&str) -> String {
+fn disk(
+    env: &TestEnv,
+    point: &std::path::Path,
+    files: impl Iterator<Item = (String, String)>,
+) -> impl Fn(&str) -> String {
     let store = env.home().join("store");
     fs::create_dir_all(&store).unwrap();
     fs::create_dir_all(point).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use crate::process::{Daemon, configure, digest, wait_mirrored};
@@ -69,4 +69,30 @@ fn a_list_saved_while_it_runs_is_fetched_and_a_changed_file_replaces_its_asset_a
     daemon.wait_idle();
     assert_eq!(env.assets().len(), 3);
     assert!(!env.at("a.txt").exists());
+}
+
+#[test]
+fn while_a_url_drips_the_daemon_mirrors_all_else() {
+    let env = TestEnv::new();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (flow, flows) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head: Vec<String> =
+            BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        assert!(!head.is_empty());
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ns").unwrap();
+        flows.recv().unwrap();
+        stream.write_all(b"low").unwrap();
+    });
+    env.write("first.txt", "first");
+    env.write("_remote.toml", list(&base, &["slow.txt"]));
+    configure(&env, "allow_private_urls = true");
+    let daemon = Daemon::ready(&env);
+    env.write("second.txt", "second");
+    wait_mirrored(&daemon, &env, &[("second.txt".into(), digest("second"))]);
+    assert_eq!(env.assets().len(), 2);
+    flow.send(()).unwrap();
+    wait_mirrored(&daemon, &env, &[("slow.txt".into(), digest("slow"))]);
 }

@@ -90,6 +90,7 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
         "pipeline/settle",
         "remote/retry",
         "remote/limit",
+        "fetch/speed",
         "remote/job",
         "metadata/merge",
         "metadata/desired",

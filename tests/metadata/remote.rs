@@ -1,27 +1,49 @@
 //! `_remote.toml`: files that are fetched and mirrored without being written into the folder.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::support::{Env, png};
+use crate::support::{Env, Run, png};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-/// A web server; its files have ETags. What was asked and answered is in `log`.
+/// A web server; its files have ETags. What was asked and answered is in `log`. What is below `/drip/` comes byte by byte
+/// until `flows` says otherwise.
 struct Web {
+    flows: Arc<tokio::sync::Semaphore>,
     base: String,
     files: Files,
     log: Arc<Mutex<Vec<String>>>,
 }
 
+fn drip(content: Vec<u8>, flows: Arc<tokio::sync::Semaphore>) -> Body {
+    Body::from_stream(futures_util::stream::unfold(0, move |sent| {
+        let (content, flows) = (content.clone(), flows.clone());
+        async move {
+            let more = tokio::select! {
+                _ = flows.acquire() => content.len(),
+                () = tokio::time::sleep(Duration::from_millis(50)) => 1,
+            };
+            let part = content.get(sent..).filter(|rest| !rest.is_empty())?;
+            let part = part[..more.min(part.len())].to_vec();
+            let sent = sent + part.len();
+            Some((Ok::<_, Infallible>(part), sent))
+        }
+    }))
+}
+
 async fn answer(
-    State((files, log)): State<(Files, Arc<Mutex<Vec<String>>>)>,
+    State((files, log, flows)): State<(Files, Arc<Mutex<Vec<String>>>, Arc<tokio::sync::Semaphore>)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -32,6 +54,7 @@ async fn answer(
             let tag = format!("\"{}\"", content.len());
             match headers.get("if-none-match") {
                 Some(known) if *known == tag => StatusCode::NOT_MODIFIED.into_response(),
+                _ if uri.path().starts_with("/drip/") => ([("etag", tag)], drip(content, flows)).into_response(),
                 _ => ([("etag", tag)], content).into_response(),
             }
         }
@@ -43,14 +66,15 @@ async fn answer(
 impl Web {
     fn new(env: &Env) -> Self {
         let (files, log) = (Files::default(), Arc::new(Mutex::new(Vec::new())));
-        let router = Router::new().fallback(answer).with_state((files.clone(), log.clone()));
+        let flows = Arc::new(tokio::sync::Semaphore::new(0));
+        let router = Router::new().fallback(answer).with_state((files.clone(), log.clone(), flows.clone()));
         let base = env.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let base = format!("http://{}", listener.local_addr().unwrap());
             tokio::spawn(async move { axum::serve(listener, router).await });
             base
         });
-        Self { base, files, log }
+        Self { flows, base, files, log }
     }
 
     fn put(&self, path: &str, content: Vec<u8>) {
@@ -67,10 +91,102 @@ fn list(base: &str, names: &[&str]) -> String {
         .iter()
         .map(|name| {
             format!(
-                "[[file]]\nurl = \"{base}/{name}?key=hush\"\nfilename = \"{name}\"\ntags = [\"far\", \"{{dir}}\"]\n"
+                "[[file]]\nurl = \"{base}/{name}?key=hush\"\nfilename = \"{}\"\ntags = [\"far\", \"{{dir}}\"]\n",
+                name.rsplit('/').next().unwrap_or(name)
             )
         })
         .collect()
+}
+
+/// The files of the index, of its log and of what lies beside it in which `text` can be read.
+fn readable(env: &Env, text: &[u8]) -> Vec<String> {
+    fn below(folder: &Path, text: &[u8], found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                below(&entry.path(), text, found);
+            } else if fs::read(entry.path()).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text)) {
+                found.push(entry.path().display().to_string());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(env.root().parent().unwrap(), text, &mut found);
+    let root = env.root().display().to_string();
+    found.retain(|path| !path.starts_with(&root));
+    found
+}
+
+#[test]
+fn a_url_that_drips_keeps_no_other_file_waiting() {
+    let env = Env::new("allow_private_urls = true");
+    let web = Web::new(&env);
+    // So many that it would drip for minutes.
+    web.put("/drip/slow.png", png(&"s".repeat(50_000)));
+    web.put("/quick.png", png("quick"));
+    env.write("_remote.toml", list(&web.base, &["drip/slow.png", "quick.png"]));
+    for number in 0..20 {
+        env.write(&format!("{number}.png"), png(&number.to_string()));
+    }
+    let run = env.start("index.sqlite");
+    env.block_on(async {
+        while env.sandbox.assets(None).len() < 21 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(env.sandbox.assets(None).iter().all(|asset| asset.filename != "slow.png"));
+    assert_eq!(readable(&env, b"hush"), [""; 0], "also while the index is open");
+    web.flows.add_permits(1);
+    let run = Run::of(run.wait_with_output().unwrap());
+    assert_eq!((run.code, run.count("created"), run.count("scanned")), (0, 22, 22), "{run:#?}");
+    assert_eq!(run.problems(), [""; 0]);
+    assert_eq!(env.asset("slow.png").tags, ["far"]);
+    let run = env.sync();
+    assert_eq!((run.count("unchanged"), run.count("api_requests") <= 3), (22, true), "{run:#?}");
+}
+
+#[test]
+fn what_is_listed_and_cannot_be_fetched_is_not_gone() {
+    let env = Env::new("allow_private_urls = true\nauthoritative = true\non_delete = \"delete\"");
+    let web = Web::new(&env);
+    web.put("/a.png", png("a"));
+    env.write("_remote.toml", list(&web.base, &["a.png"]));
+    env.write("here.png", png("here"));
+    env.sync();
+    let before = env.asset("a.png");
+    env.forget_index();
+    web.files.lock().unwrap().clear();
+    let run = env.run(&[]);
+    assert_eq!((run.code, run.count("deleted")), (1, 0), "{run:#?}");
+    assert_eq!(env.asset("a.png").id, before.id);
+}
+
+#[test]
+fn fetched_files_take_no_more_room_than_they_may_and_mirrored_ones_go_first() {
+    let env = Env::new("allow_private_urls = true");
+    let web = Web::new(&env);
+    let names = ["a.png", "b.png", "c.png"];
+    for name in names {
+        web.put(&format!("/{name}"), png(&name.repeat(200)));
+    }
+    env.write("_remote.toml", list(&web.base, &names));
+    let run = || {
+        let mut command = env.command("index.sqlite", &[]);
+        let run = Run::of(command.env("DATO_MIRROR_STATE_REMOTE_CACHE", "2800").output().unwrap());
+        let kept = fs::read_dir(env.root().parent().unwrap().join("index.sqlite.remote")).unwrap().flatten();
+        let kept = kept.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
+        let bytes: u64 = kept.map(|file| file.metadata().unwrap().len()).sum();
+        assert!(bytes <= 2_800, "{bytes}");
+        run
+    };
+    let first = run();
+    assert_eq!((first.code, first.count("created"), first.count("failed")), (1, 2, 1), "{first:#?}");
+    assert!(first.has_problem("fill the 2800 bytes"), "{first:#?}");
+    let second = run();
+    assert_eq!((second.code, second.count("created")), (0, 1), "{second:#?}");
+    web.take_log();
+    let third = run();
+    assert_eq!((third.code, third.count("unchanged")), (0, 3), "{third:#?}");
+    assert!(web.take_log().iter().all(|line| line.ends_with(" 304")), "what made room is not fetched again");
 }
 
 #[test]
@@ -117,6 +233,7 @@ fn listed_files_are_fetched_followed_and_gone_with_their_entry() {
     env.sandbox.clear_log();
     let run = env.sync();
     assert_eq!((run.count("unchanged"), env.changes()), (1, 0), "{run:#?}");
+    assert_eq!(readable(&env, b"hush"), [""; 0], "a URL may hold a secret");
 }
 
 #[test]

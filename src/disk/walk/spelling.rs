@@ -55,7 +55,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("logo.png"), "one").unwrap();
-        let asks = |name: &str| is_spelt_otherwise(folder.path(), OsStr::new(name), &fs::metadata(at("logo.png")).unwrap());
+        let asks =
+            |name: &str| is_spelt_otherwise(folder.path(), OsStr::new(name), &fs::metadata(at("logo.png")).unwrap());
         assert!(!asks("logo.png"));
         fs::write(at("LOGO.PNG"), "another file").unwrap();
         assert!(!asks("logo.png"));

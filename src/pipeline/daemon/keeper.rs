@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! events ─▶ settle ─▶ files (lane) ─────┐
-//!   └─ folders, rescans ─▶ slow (lane) ─┴▶ pass (lane) ─▶ trouble (lane, in the place of passes)
+//!   └─ folders, rescans ─▶ slow (lane) ─┼▶ pass (lane) ─▶ trouble (lane, in the place of passes)
+//!        what lists name ─▶ fetch (lane) ┘
 //! ```
 //!
 //! Never two passes of one mirror at a time; a file that changes while a pass runs is taken first by that pass. Decides
@@ -38,6 +39,7 @@ use crate::live::Live;
 use crate::model::RelPath;
 
 use super::super::execute::Sending;
+use super::super::listed::{Asks, FetchEnd};
 use super::super::mirror::MirrorRun;
 use super::super::pass::Urgent;
 use super::super::session::Session;
@@ -79,6 +81,14 @@ pub struct Keeper {
     pass: Lane<Worked>,
     job: Job,
     trouble: Lane<()>,
+    /// What lists name, from other people's servers: nothing waits for it.
+    fetch: Lane<FetchEnd>,
+    /// What is fetched now.
+    fetching: Vec<RelPath>,
+    /// What is fetched then.
+    to_fetch: Asks,
+    /// What could not be fetched is not asked for again before.
+    next_fetch: Instant,
     /// Folders to scan.
     folders: Vec<RelPath>,
     /// The whole tree has to be scanned.
@@ -151,6 +161,10 @@ impl Keeper {
             pass: Lane::default(),
             job: Job::default(),
             trouble: Lane::default(),
+            fetch: Lane::default(),
+            fetching: Vec::new(),
+            to_fetch: Asks::default(),
+            next_fetch: now,
             folders: Vec::new(),
             rescan: false,
             scanned: None,
@@ -189,6 +203,7 @@ impl Keeper {
                 looked = self.files.end() => self.looked(looked)?,
                 looked = self.slow.end() => self.looked(looked)?,
                 worked = self.pass.end() => self.worked(worked).await?,
+                fetched = self.fetch.end() => self.fetched(fetched)?,
                 waited = self.trouble.end() => self.waited(waited)?,
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = self.stop.cancelled() => break,
@@ -197,7 +212,7 @@ impl Keeper {
         }
         drop(watching);
         // They have been told to stop as well; what they do not finish is taken up by the next start.
-        tokio::join!(self.files.drain(), self.slow.drain(), self.pass.drain());
+        tokio::join!(self.files.drain(), self.slow.drain(), self.pass.drain(), self.fetch.drain());
         Ok(())
     }
 

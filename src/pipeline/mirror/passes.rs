@@ -132,6 +132,12 @@ impl MirrorRun {
             }
             let paths = changed.iter().filter_map(|path| RelPath::from_key(path).ok()).collect();
             let mut scanned = self.scan(&turn.session.index, Some(paths), turn.stop).await?;
+            if !scanned.asks.is_empty() {
+                // Bytes that made room for others and are needed again.
+                let asks = std::mem::take(&mut scanned.asks);
+                let end = self.fetch_job(turn.session, asks).run(turn.stop.clone()).await?;
+                scanned.problems.extend(end.problems);
+            }
             scanned.problems.retain(|(path, ..)| !is_told(report, path.key()));
             take_scan_problems(&scanned, report);
         }

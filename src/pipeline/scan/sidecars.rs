@@ -11,7 +11,7 @@ use super::{Scan, ScanError, now_ns};
 use crate::disk::{Fingerprint, OpenError, RootDir, Walked};
 use crate::index::listed;
 use crate::index::sidecars::{self, StoredSidecar};
-use crate::metadata::remote_list::LIST_NAME;
+use crate::metadata::remote_list::{LIST_NAME, is_list, without_urls};
 use crate::model::RelPath;
 
 /// A metadata file of more bytes than this is not one.
@@ -94,6 +94,8 @@ impl Scan {
                     continue;
                 }
             };
+            // The index keeps no URL: it may hold a secret.
+            let content = if is_list(path.key()) { without_urls(path.key(), &content) } else { content };
             let read_at_ns = self.request.read_at(&print, started, seen_for);
             let sidecar = StoredSidecar { path: path.key().to_owned(), print, read_at_ns, content };
             let changed = self.index.call_blocking(move |conn| {
@@ -113,7 +115,11 @@ impl Scan {
 }
 
 /// The content of the file that looks like `print`, before and after it is read; `None` when it does not.
-pub(super) fn read_as(root: &RootDir, path: &RelPath, print: &Fingerprint) -> Result<Option<Vec<u8>>, OpenError> {
+pub(in crate::pipeline) fn read_as(
+    root: &RootDir,
+    path: &RelPath,
+    print: &Fingerprint,
+) -> Result<Option<Vec<u8>>, OpenError> {
     let (file, metadata) = root.file_and_metadata(path)?;
     let is_it = |metadata: &std::fs::Metadata| Fingerprint::from(metadata).unchanged_since(print);
     if !is_it(&metadata) {

@@ -188,7 +188,7 @@ fn a_metadata_file_is_read_only_as_it_was_looked_at() {
     let place = Place::with(1);
     place.write("x.toml", "title = \"x\"");
     let (root, path) = (RootDir::open(&place.root()).unwrap(), RelPath::from_key("x.toml").unwrap());
-    let read = |print: &Fingerprint| sidecars::read_as(&root, &path, print).unwrap();
+    let read = |print: &Fingerprint| read_as(&root, &path, print).unwrap();
     let print = place.print("x.toml");
     assert_eq!(read(&print).as_deref(), Some(&b"title = \"x\""[..]));
     place.write("x.toml", "title = \"half");

@@ -251,8 +251,8 @@ fn each_way() -> impl Iterator<Item = (Counting, f64, (u64, u64), Pattern)> {
 #[test]
 fn a_client_that_spends_half_is_refused_one_call_in_a_hundred_at_most() {
     for (counting, share, latency_ms, pattern) in each_way() {
-        for (spells, at_least) in [(ALWAYS, 5_000), ((5, 20), 1_100)] {
-            let other = Other { pattern, from: 0, until: 600 };
+        for (spells, at_least) in [(ALWAYS, 2_500), ((5, 20), 500)] {
+            let other = Other { pattern, from: 0, until: 300 };
             let outcome = simulate(&beside(other, counting, share, latency_ms, spells));
             let case = format!("{counting:?}, {share}, {latency_ms:?}, {pattern:?}, {spells:?}: {outcome:?}");
             assert!(outcome.foreign_refused * 100 <= outcome.foreign, "{case}");

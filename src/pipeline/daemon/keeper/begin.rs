@@ -12,9 +12,10 @@ use super::pace::{DUE_INTERVAL, jittered};
 use super::work::{Job, Place, Work, look};
 use crate::error::RunError;
 use crate::index::overrides::Overrides;
-use crate::index::{files, sidecars, told};
+use crate::index::{files, listed, sidecars, told};
 use crate::live::Phase;
 use crate::model::RelPath;
+use crate::pipeline::listed::{AGAIN, due_again};
 use crate::pipeline::mirror::{MirrorRun, RunRequest};
 
 impl Keeper {
@@ -38,6 +39,7 @@ impl Keeper {
             self.folders.extend(lists.iter().filter_map(|list| RelPath::from_key(&list.path).ok()));
         }
         self.begin_scan(run, now);
+        self.begin_fetch(run);
         if !self.can_pass(now) {
             return Ok(());
         }
@@ -45,13 +47,22 @@ impl Keeper {
             self.next_due = now + DUE_INTERVAL;
             let mirror = run.row;
             let at = Timestamp::now().as_millisecond();
-            let (due, look) = self
+            let (due, look, fetched) = self
                 .session
                 .index
-                .call(move |conn| Ok((files::is_due(conn, mirror, at)?, told::take_look(conn, mirror)?)))
+                .call(move |conn| {
+                    Ok((files::is_due(conn, mirror, at)?, told::take_look(conn, mirror)?, listed::all(conn, mirror)?))
+                })
                 .await?;
             self.dirty |= due;
             self.rescan |= look;
+            if now >= self.next_fetch {
+                // Also where a list is broken, so that nobody can be asked.
+                self.next_fetch = now + AGAIN;
+                let again = due_again(&fetched, self.config.remote_refresh, Timestamp::now());
+                let is_new = |path: &RelPath| !self.fetching.contains(path) && !self.to_fetch.names(path.key());
+                self.folders.extend(again.into_iter().filter(is_new));
+            }
         }
         if self.has_settled(now) || self.refresh || self.dirty {
             self.begin_pass(run, now);
@@ -78,6 +89,15 @@ impl Keeper {
         };
         self.slow_since = now;
         self.slow.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
+    }
+
+    /// What a scan wants fetched is fetched beside all else.
+    fn begin_fetch(&mut self, run: &MirrorRun) {
+        if self.fetch.is_free() && !self.to_fetch.is_empty() {
+            let asks = std::mem::take(&mut self.to_fetch);
+            self.fetching = asks.files.iter().map(|ask| ask.file.path.clone()).collect();
+            self.fetch.begin(run.fetch_job(&self.session, asks).run(self.halt.clone()));
+        }
     }
 
     fn begin_pass(&mut self, run: &MirrorRun, now: Instant) {

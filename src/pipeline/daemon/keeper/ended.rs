@@ -3,6 +3,7 @@
 //! Owns: what their outcomes mean for what is to be done next. Begins neither scans nor passes.
 //! Called by: the keeper's loop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::error::RunError;
 use crate::index::overrides::Overrides;
 use crate::live::{Phase, Waiting};
 use crate::model::RelPath;
+use crate::pipeline::listed::FetchEnd;
 use crate::pipeline::scan::Look as FirstLook;
 use crate::pipeline::settle::Touch;
 use crate::remote::ApiError;
@@ -23,7 +25,7 @@ const AFTER_A_FALL: Duration = Duration::from_secs(30);
 impl Keeper {
     /// A look at the disk ended.
     pub(super) fn looked(&mut self, looked: Option<Result<Looked, RunError>>) -> Result<(), RunError> {
-        let Looked { place, files, restless, held, problems, began, emptied } = match looked {
+        let Looked { place, files, restless, held, problems, began, emptied, asks } = match looked {
             Some(Ok(looked)) => looked,
             // It is not known what was seen: everything is looked at again.
             None => {
@@ -49,6 +51,7 @@ impl Keeper {
         for path in held {
             self.settle.absent(path, now);
         }
+        self.to_fetch.add(asks);
         self.standing.scanned(&self.config.name, &place, problems);
         self.unread_may_differ = true;
         if emptied {
@@ -68,6 +71,27 @@ impl Keeper {
             self.urgent.push(paths.into_iter().map(|path| path.key().to_owned()));
         }
         self.dirty = true;
+        Ok(())
+    }
+
+    /// What was to be fetched is there, or cannot be.
+    pub(super) fn fetched(&mut self, fetched: Option<Result<FetchEnd, RunError>>) -> Result<(), RunError> {
+        self.fetching.clear();
+        let FetchEnd { asked, problems, .. } = match fetched {
+            Some(Ok(end)) => end,
+            // What came of it is not known: they are asked for again.
+            None => {
+                self.next_rescan = self.next_rescan.min(Instant::now() + AFTER_A_FALL);
+                return Ok(());
+            }
+            Some(Err(error)) => return Err(error),
+        };
+        if !self.paused {
+            self.standing.scanned(&self.config.name, &Place::Settled(asked, Arc::default()), problems);
+            self.unread_may_differ = true;
+            // Also for whoever looks at the page.
+            self.dirty = true;
+        }
         Ok(())
     }
 

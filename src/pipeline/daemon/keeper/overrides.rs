@@ -24,7 +24,10 @@ impl Keeper {
         let asked = asked.await?;
         if asked.any() {
             let flags = asked.flags().join(" ");
-            tracing::info!(mirror = self.config.name, "the next pass over the whole folder goes with {flags}, as asked");
+            tracing::info!(
+                mirror = self.config.name,
+                "the next pass over the whole folder goes with {flags}, as asked"
+            );
             self.overrides = self.overrides.and(asked);
             let now = Instant::now();
             (self.rescan, self.dirty, self.next_pass, self.next_root) = (true, true, now, now);

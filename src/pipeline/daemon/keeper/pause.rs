@@ -10,6 +10,7 @@ use super::Keeper;
 use super::work::holds_a_file;
 use crate::error::RunError;
 use crate::live::Phase;
+use crate::pipeline::listed::Asks;
 use crate::pipeline::mirror::MirrorRun;
 use crate::pipeline::scan::ScanError;
 
@@ -62,12 +63,13 @@ impl Keeper {
             self.known = false;
             self.rescan = true;
             self.folders.clear();
+            self.to_fetch = Asks::default();
         }
     }
 
     pub(super) async fn is_back(&mut self, run: &MirrorRun, now: Instant) -> Result<bool, RunError> {
         // What the pause stopped has to end first.
-        let at_rest = self.files.is_free() && self.slow.is_free() && self.pass.is_free();
+        let at_rest = self.files.is_free() && self.slow.is_free() && self.pass.is_free() && self.fetch.is_free();
         if now < self.next_root || !at_rest {
             return Ok(false);
         }

@@ -17,6 +17,7 @@ use crate::live::{Live, Phase};
 use crate::model::RelPath;
 use crate::report::MirrorReport;
 
+use super::super::super::listed::Asks;
 use super::super::super::mirror::{MirrorRun, RunRequest, Turn};
 use super::super::super::pass::PassEnd;
 use super::super::super::refresh::RefreshError;
@@ -54,6 +55,8 @@ pub struct Looked {
     pub began: Instant,
     /// There is no file in the whole mirror any more.
     pub emptied: bool,
+    /// What is to be fetched from URLs.
+    pub asks: Asks,
 }
 
 /// Looks at the disk and writes what it sees to the index. Whoever gets an answer may believe it: the root was the right
@@ -76,7 +79,7 @@ pub async fn look(
         // What is not there has stayed away for long enough.
         Place::Settled(paths, settled) => (Some(paths.clone()), Restless::Leave, settled.clone()),
     };
-    let Scanned { files, mut unsettled, mut held, mut problems, .. } =
+    let Scanned { files, mut unsettled, mut held, mut problems, mut asks, .. } =
         run.scan_as(index, only.clone(), restless, settled.clone(), &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
@@ -85,6 +88,7 @@ pub async fn look(
             unsettled.extend(scanned.unsettled);
             held.extend(scanned.held);
             problems.extend(scanned.problems);
+            asks.add(scanned.asks);
         }
     }
     // A root that went away meanwhile looks like one whose files were deleted.
@@ -93,7 +97,10 @@ pub async fn look(
     // A file that is still being written is one, though the index does not have it yet.
     let emptied =
         files == 0 && unsettled.is_empty() && !index.call(move |conn| files::any_present(conn, mirror)).await?;
-    Ok(Looked { place, files, restless: unsettled, held, problems, began, emptied })
+    // Until it is asked for again, what was the matter with it stands.
+    let failed = asks.files.iter().filter_map(|ask| Some((ask.file.path.clone(), ask.problem.clone()?)));
+    problems.extend(failed.map(|(path, problem)| (path, problem, Severity::Failed)));
+    Ok(Looked { place, files, restless: unsettled, held, problems, began, emptied, asks })
 }
 
 /// What a pass is about.
