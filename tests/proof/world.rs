@@ -65,6 +65,7 @@ pub fn config(root: &Path, state: &Path, api: &str) -> Config {
         api,
         state_path: state.to_owned(),
         old_state: None,
+        remote_cache: 1 << 30,
         status_listen: None,
         mirrors: vec![mirror],
         source: None,
@@ -125,6 +126,8 @@ pub const fn short() -> Waits {
         follow: Duration::from_secs(6),
         video: Duration::from_millis(1500),
         track: Duration::from_millis(200),
+        fetch_first: Duration::from_millis(100),
+        fetches: Duration::from_millis(1500),
         rounds: 1000,
         spreads_budget: false,
     }
