@@ -72,7 +72,7 @@ fn the_same_disk_under_another_device_name_is_the_same_disk_for_a_run() {
 fn a_disk_that_is_plugged_in_again_under_a_daemon_goes_on_under_its_new_name() {
     let env = TestEnv::new();
     configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
-    let root = env.root().to_owned();
+    let root = env.root();
     let mount = disk(&env, &root, twelve());
     let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
     daemon.wait_ready();
@@ -90,7 +90,7 @@ fn a_disk_that_is_plugged_in_again_under_a_daemon_goes_on_under_its_new_name() {
 fn each_way_past_a_guard_works_while_the_daemon_runs() {
     let env = TestEnv::new();
     configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
-    let root = env.root().to_owned();
+    let root = env.root();
     let mount = disk(&env, &root, twelve());
     let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
     daemon.wait_ready();

@@ -16,17 +16,20 @@ use axum::response::{IntoResponse as _, Response};
 use crate::support::{Env, Run, png};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+type Log = Arc<Mutex<Vec<String>>>;
+/// While it has no permit, what drips comes slowly.
+type Flows = Arc<tokio::sync::Semaphore>;
 
 /// A web server; its files have ETags. What was asked and answered is in `log`. What is below `/drip/` comes byte by byte
 /// until `flows` says otherwise.
 struct Web {
-    flows: Arc<tokio::sync::Semaphore>,
+    flows: Flows,
     base: String,
     files: Files,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
 }
 
-fn drip(content: Vec<u8>, flows: Arc<tokio::sync::Semaphore>) -> Body {
+fn drip(content: Vec<u8>, flows: Flows) -> Body {
     Body::from_stream(futures_util::stream::unfold(0, move |sent| {
         let (content, flows) = (content.clone(), flows.clone());
         async move {
@@ -42,11 +45,7 @@ fn drip(content: Vec<u8>, flows: Arc<tokio::sync::Semaphore>) -> Body {
     }))
 }
 
-async fn answer(
-    State((files, log, flows)): State<(Files, Arc<Mutex<Vec<String>>>, Arc<tokio::sync::Semaphore>)>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
+async fn answer(State((files, log, flows)): State<(Files, Log, Flows)>, uri: Uri, headers: HeaderMap) -> Response {
     let content = files.lock().unwrap().get(uri.path()).cloned();
     let response = match content {
         None => StatusCode::NOT_FOUND.into_response(),
@@ -65,8 +64,8 @@ async fn answer(
 
 impl Web {
     fn new(env: &Env) -> Self {
-        let (files, log) = (Files::default(), Arc::new(Mutex::new(Vec::new())));
-        let flows = Arc::new(tokio::sync::Semaphore::new(0));
+        let (files, log) = (Files::default(), Log::default());
+        let flows = Flows::new(tokio::sync::Semaphore::new(0));
         let router = Router::new().fallback(answer).with_state((files.clone(), log.clone(), flows.clone()));
         let base = env.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

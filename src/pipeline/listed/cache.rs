@@ -127,7 +127,7 @@ fn remove(paths: &[PathBuf]) {
     }
 }
 
-/// A file that is being fetched; dropped without [`Coming::is_there`], nothing came of it.
+/// A file that is being fetched; dropped without [`Coming::arrived`], nothing came of it.
 #[derive(Debug)]
 pub struct Coming<'a> {
     cache: &'a Cache,
@@ -142,7 +142,7 @@ impl Coming<'_> {
     }
 
     /// The file takes the place of the one before, which had so many bytes.
-    pub fn is_there(self, before: u64) {
+    pub fn arrived(self, before: u64) {
         let mut held = self.cache.lock();
         let came = held.coming.get(self.place).copied().unwrap_or_default();
         held.whole = (held.whole + came).saturating_sub(before);

@@ -173,7 +173,7 @@ impl FetchJob {
         let found = FoundFile { path: file.path.clone(), print, read_at_ns: now_ns(), md5, embedded };
         let listed = listed_as(ask, validators, None);
         self.index.call(move |conn| listed::fetched(conn, mirror, &listed, &found)).await?;
-        coming.is_there(before);
+        coming.arrived(before);
         Ok(true)
     }
 }

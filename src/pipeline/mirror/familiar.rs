@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(swapped(&[root.clone(), other_below.clone()]).as_deref(), Some("/dev/sde1"));
         // An unmounted share shows what lies above it.
         assert_eq!(swapped(&[mount("/", "/dev/vda"), below.clone()]), None);
-        assert_eq!(swapped(&[root.clone()]), None);
+        assert_eq!(swapped(std::slice::from_ref(&root)), None);
 
         let now = RootIdentity { dev: 7, inode: 9, ..identity(&[other_root.clone(), below.clone()]) };
         let kept = with(&known, &now, &root, &other_root);
