@@ -192,6 +192,10 @@ impl Left {
                 }
                 edit(Edit { metadata: Some(with(asset, "custom_data", data)), ..Edit::default() })?;
                 self.meddled.insert(id.to_owned());
+                if let Some(theirs) = self.foreign.get_mut(id) {
+                    // A file of ours that was rightly put into it stays there.
+                    *theirs = String::from_utf8_lossy(&sandbox.content(None, id)?).into_owned();
+                }
             }
             Act::Replace(_) => {
                 let content = format!("editor's {text}");

@@ -16,6 +16,23 @@ async fn live(ops: &[Op]) {
     }
 }
 
+/// A stranger's asset that a path took over may be replaced; who then takes the stamp away leaves that file in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asset_that_was_taken_over_and_replaced_keeps_its_file_when_an_editor_takes_the_stamp_away() {
+    for duplicates in [Duplicates::Share, Duplicates::Separate] {
+        live(&[
+            Op::Policy(OnDelete::Delete, OnRemoteChange::Overwrite, OnRemoteDelete::Recreate, duplicates),
+            Op::Editor(Act::Foreign("one")),
+            Op::Write("f/a.png", "one"),
+            Op::Run,
+            Op::Write("f/a.png", "two"),
+            Op::Run,
+            Op::SavedAndEdited("b.png", "four", "PUT bucket", Act::Unstamp(0)),
+        ])
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_machines_asset_for_a_path_is_not_made_again_where_duplicates_are_separate() {
     live(&[
