@@ -70,7 +70,7 @@ fn decide(bound: Option<(&str, &str)>, by_answer: bool, place: Place<'_>) -> (Bi
 /// SQLite's.
 pub fn bind(conn: &Connection, place: Place<'_>) -> rusqlite::Result<Binding> {
     let bound = get(conn, PROJECT)?;
-    let by_answer = get(conn, BY_ANSWER)?.is_some();
+    let by_answer = is_primary(conn)?;
     let parts = bound.as_deref().map(|bound| bound.split_once('/').unwrap_or((bound, "")));
     let (binding, environment) = decide(parts, by_answer, place);
     match binding {
@@ -86,12 +86,20 @@ pub fn bind(conn: &Connection, place: Place<'_>) -> rusqlite::Result<Binding> {
         set(conn, PROJECT, &project)?;
     }
     let by_answer_now = place.asked.is_none() && (place.answered.is_some() || (by_answer && binding == Binding::Kept));
-    match (get(conn, BY_ANSWER)?.is_some(), by_answer_now) {
+    match (is_primary(conn)?, by_answer_now) {
         (false, true) => set(conn, BY_ANSWER, "1")?,
         (true, false) => conn.execute("DELETE FROM setting WHERE key = ?1", [BY_ANSWER]).map(drop)?,
         (true, true) | (false, false) => {}
     }
     Ok(binding)
+}
+
+/// Whether the index is about the primary environment, whichever that is.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_primary(conn: &Connection) -> rusqlite::Result<bool> {
+    Ok(get(conn, BY_ANSWER)?.is_some())
 }
 
 /// Whether everything has to be listed once, also where asking for single assets would cost less.

@@ -11,13 +11,15 @@ use std::path::Path;
 use rusqlite::OptionalExtension as _;
 
 use super::place::{cannot_open, companion, read_only};
-use super::{IndexError, InstanceLock, owner};
+use super::{IndexError, InstanceLock, binding, owner};
 
 /// Whose an index is, as far as it tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Belongs {
     /// Project and environment, `SITE/ENVIRONMENT`; `None` before its first run.
     pub project: Option<String>,
+    /// That environment is the primary one, as an answer told; none was configured.
+    pub is_primary: bool,
     /// Its mirrors by name, with the JSON of what each one's root was when last mirrored.
     pub mirrors: Vec<(String, Option<String>)>,
 }
@@ -37,7 +39,8 @@ pub fn belongs(path: &Path) -> Result<Option<Belongs>, IndexError> {
         let mut statement = conn.prepare("SELECT name, root FROM mirror ORDER BY name")?;
         let mirrors =
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
-        Ok::<_, rusqlite::Error>(Belongs { project, mirrors })
+        let is_primary = binding::is_primary(&conn)?;
+        Ok::<_, rusqlite::Error>(Belongs { project, is_primary, mirrors })
     };
     read().map(Some).map_err(|error| cannot_open(path, &error))
 }

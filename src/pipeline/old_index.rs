@@ -83,6 +83,7 @@ fn fits(
     }
     if let Some((_, theirs)) = index.project.as_deref().and_then(|project| project.split_once('/'))
         && theirs != environment
+        && !(index.is_primary && environment.is_empty())
     {
         return Err("it is of another environment".into());
     }
@@ -111,6 +112,7 @@ mod tests {
         let json = |inode| Some(serde_json::to_string(&root(inode)).unwrap());
         let index = |mirrors: &[(&str, Option<String>)]| Belongs {
             project: Some("site/".into()),
+            is_primary: false,
             mirrors: mirrors.iter().map(|(name, root)| ((*name).to_owned(), root.clone())).collect(),
         };
         let ours = [("brand".to_owned(), PathBuf::from("/brand")), ("press".to_owned(), PathBuf::from("/press"))];
@@ -126,6 +128,11 @@ mod tests {
             "a share that is not mounted now"
         );
         assert_eq!(tell(&index(&[("brand", None)]), ""), Ok(()));
+        let named =
+            |is_primary| Belongs { project: Some("site/main".into()), is_primary, ..index(&[("brand", json(1))]) };
+        assert_eq!(tell(&named(true), ""), Ok(()), "the primary environment, which answers named");
+        assert_eq!(tell(&named(false), "main"), Ok(()));
+        assert!(tell(&named(false), "").is_err() && tell(&named(true), "staging").is_err());
         for (index, environment, why) in [
             (index(&[]), "", "nothing was mirrored"),
             (index(&[("brand", json(2))]), "", "is not /brand"),
