@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the exit code. Called by: `cli`.
 
 mod fetching;
+mod served;
 mod trouble;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +16,16 @@ use crate::error::{Exit, RunError};
 use crate::index::{Index, Problem, files, told};
 use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
-use crate::report::{LiveState, LiveUrl, MirrorReport, Report};
+use crate::report::{MirrorReport, Report};
 
 use super::mirror::{MirrorRun, RunRequest, Turn};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::scan::{ScanError, Severity, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
-use super::verify::{End, Followed, PATIENCE_OF_ONCE, Verifier};
 use super::waits::Waits;
 use fetching::Fetching;
+use served::{take_live, verify};
 use trouble::Trouble;
 
 /// So often a run begins anew because another environment became the primary one meanwhile.
@@ -372,40 +373,6 @@ impl Once<'_> {
             answers = answers => Ok(answers),
             () = self.stop.cancelled() => Err(RunError::Stopped),
         }
-    }
-}
-
-/// Starts following replaced URLs, when a mirror wants it.
-fn verify(
-    config: &Config,
-    session: &mut Session,
-    options: &OnceOptions,
-    stop: &CancellationToken,
-    live: &Arc<Mutex<Vec<Followed>>>,
-) -> Option<tokio::task::JoinHandle<()>> {
-    if options.dry_run || !config.mirrors.iter().any(|mirror| mirror.verify_live) {
-        return None;
-    }
-    let ends = live.clone();
-    let tell = move |end: Followed| {
-        end.log();
-        ends.lock().unwrap_or_else(PoisonError::into_inner).push(end);
-    };
-    let (verifier, task) = Verifier::new(&config.api.base_url, PATIENCE_OF_ONCE, stop.clone(), tell);
-    session.verifier = Some(verifier);
-    Some(tokio::spawn(task))
-}
-
-fn take_live(ends: Vec<Followed>, reports: &mut [MirrorReport]) {
-    for Followed { what, end } in ends {
-        let Some(report) = reports.iter_mut().find(|report| report.name == what.mirror) else { continue };
-        let (state, after_ms, instead) = match end {
-            End::Live(took) => (LiveState::Live, Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)), None),
-            End::NotYet(cause) => (LiveState::NotYet, None, Some(cause)),
-            End::CannotTell(cause) => (LiveState::CannotBeTold, None, Some(cause)),
-        };
-        report.live.push(LiveUrl { path: what.path, url: what.url, state, after_ms, instead });
-        report.live.sort();
     }
 }
 

@@ -5,15 +5,17 @@
 //! Called by: `pipeline::pass`, for the daemon, for `--sync-once` and for `--dry-run` alike.
 
 mod action;
+mod gone;
 mod infected;
 mod observation;
 
-use crate::config::policy::{Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename};
+use crate::config::policy::{Duplicates, OnChange, OnRemoteChange, OnRemoteDelete, OnRename};
 use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use super::edit::{Edit, EditInput, edit};
 use action::decide;
+use gone::gone;
 use infected::{infected, never_sent_again};
 
 pub use action::{Action, KeepUrl, Member, Part, Plan};
@@ -354,51 +356,6 @@ fn replaced_by_editor(
     }
 }
 
-/// The file is not there; its asset is.
-fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
-    let made = seen.pushed.as_ref().is_some_and(|entry| entry.made);
-    if !seen.absence.is_gone(made) {
-        return decide(Action::Nothing, seen.absence.why());
-    }
-    if !seen.sharers.is_empty() || seen.foreign_sharers > 0 {
-        return decide(Action::Forget, "other paths share its asset");
-    }
-    let as_we_left_it = seen.base == Some(remote);
-    match policy.on_delete {
-        OnDelete::Keep => decide(Action::Nothing, "the file is gone; on_delete = \"keep\""),
-        OnDelete::Delete if !made => decide(Action::Nothing, "the file is gone, but the mirror did not make its asset"),
-        OnDelete::Delete if !as_we_left_it => decide(
-            Action::Report {
-                cause: format!("the file is gone, but an editor replaced its asset ({}): it is not deleted", asset.url),
-                advice: "delete the asset in the CMS if it is no longer wanted".into(),
-            },
-            "an editor replaced the asset of a vanished file",
-        ),
-        OnDelete::Delete if !is_stamped(seen, policy, asset, remote) => decide(
-            Action::Report {
-                cause: format!(
-                    "the file is gone, but its asset's stamp was changed in the CMS ({}): it is not deleted",
-                    asset.url
-                ),
-                advice: "delete the asset in the CMS if it is no longer wanted".into(),
-            },
-            "the stamp of a vanished file's asset was changed",
-        ),
-        OnDelete::Delete => decide(
-            Action::Delete { asset: Box::new(asset.clone()) },
-            "the file is gone; on_delete = \"delete\", and the mirror made the asset",
-        ),
-        OnDelete::Tag => {
-            let edit = edit(&EditInput::new(&policy.mirror, &seen.me, &[], asset, seen.pushed.as_ref()).tagging_gone());
-            if edit.is_due() {
-                decide(Action::Retag { asset: Box::new(asset.clone()), edit }, "the file is gone; on_delete = \"tag\"")
-            } else {
-                decide(Action::Nothing, "the file is gone; its asset is tagged")
-            }
-        }
-    }
-}
-
 /// Whether the asset's stamp says that the mirror made it, which is not so: it was written by somebody else. One that hides
 /// paths cannot always prove it.
 fn is_claimed_in_vain(seen: &Observation, policy: &Policy, asset: &Asset) -> bool {
@@ -406,13 +363,6 @@ fn is_claimed_in_vain(seen: &Observation, policy: &Policy, asset: &Asset) -> boo
     let proved = seen.pushed.as_ref().is_none_or(|entry| entry.made);
     let hidden = seen.me.stamp_name != seen.me.path.key();
     claims && !proved && !hidden
-}
-
-/// Whether the asset's own stamp still says that it is this path's, with the content it has: whoever took the stamp away or
-/// changed it means to keep the asset.
-fn is_stamped(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> bool {
-    let names = |entry: &MirrorStamp| !entry.leaves_out(&seen.me.stamp_name) || !entry.leaves_out(seen.me.path.key());
-    asset.stamp.0.get(&policy.mirror).is_some_and(|entry| names(entry) && entry.digest() == Some(remote))
 }
 
 #[cfg(test)]

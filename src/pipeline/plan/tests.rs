@@ -7,7 +7,7 @@ mod twins;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::policy::Choice;
+use crate::config::policy::{Choice, OnDelete};
 use crate::metadata::desired::Desired;
 use crate::model::{Fields, Stamp};
 use crate::pipeline::absence::Absence;
