@@ -184,8 +184,10 @@ impl Fetcher {
         limit: u64,
         room: &dyn Room,
     ) -> Result<Fetched, FetchError> {
+        let host = checked(url)?.host_str().unwrap_or_default().to_owned();
         let whole = tokio::time::timeout(WHOLE, self.fetch_all(url, known, into, limit, room)).await;
-        whole.unwrap_or_else(|_| Err(FetchError::Network { host: "the server".into(), cause: "it takes hours".into() }))
+        let cause = || format!("not all of it came within {} min", WHOLE.as_secs() / 60);
+        whole.unwrap_or_else(|_| Err(FetchError::Network { host, cause: cause() }))
     }
 
     async fn fetch_all(

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Args, Format};
@@ -54,13 +55,14 @@ pub async fn run(args: &Args, paths: &[PathBuf], allowed: Overrides) -> Exit {
         }
     };
     let retried = async {
+        let now_ms = Timestamp::now().as_millisecond();
         let index = Index::open_beside(&config.state_path)?;
         let retried = index.call(move |conn| {
             let mut retried = Vec::new();
             for (mirror, path) in asked {
                 let row = told::mirror_row(conn, &mirror)?;
                 if let Some(row) = row.filter(|_| allowed.any()) {
-                    overrides::ask(conn, row, allowed)?;
+                    overrides::ask(conn, row, allowed, now_ms)?;
                 }
                 let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
                 let unread = told::unread(conn, &mirror)?;

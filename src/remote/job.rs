@@ -8,13 +8,16 @@
 //! The loop: `submitted` after each accepted call; then `next`, do what it says, answer with `listed`, `list_failed`,
 //! `job_answer` or `job_unanswered`; again until [`Ask::Idle`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod expect;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::model::{Asset, Md5, MirrorStamp, Stamp, UploadId};
+use crate::model::{Asset, UploadId};
 
 use super::visibility::Visibility;
 use super::{ApiError, JobId, JobState};
+pub use expect::Expect;
 
 /// A listing is worth its call when so many are likely done.
 const USEFUL: usize = 40;
@@ -32,40 +35,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After a listing that showed nothing of what it asked for, no other for so long; each more in a row doubles it.
 const VAIN_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_VAIN_PAUSE: Duration = Duration::from_secs(5);
-
-/// What shows that a change is done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Expect {
-    /// The asset is there and has this content.
-    Md5(Md5),
-    /// The asset has exactly these tags, in any order.
-    Tags(BTreeSet<String>),
-    /// The asset carries this stamp.
-    Stamp(Box<Stamp>),
-    /// The asset has this content, or carries this entry of this mirror: what an earlier process sent.
-    Sent(Md5, String, Box<MirrorStamp>),
-    /// The asset is there no more.
-    Gone,
-    /// The asset is there: for a new one whose content the service may not tell.
-    Any,
-    /// Nothing in the listing does; only the job's own result.
-    JobDone,
-}
-
-impl Expect {
-    fn is_met(&self, asset: Option<&Asset>) -> bool {
-        match (self, asset) {
-            (Self::Md5(md5), Some(asset)) => asset.md5 == Some(*md5),
-            (Self::Tags(tags), Some(asset)) => asset.tags.iter().cloned().collect::<BTreeSet<_>>() == *tags,
-            (Self::Stamp(stamp), Some(asset)) => asset.stamp == **stamp,
-            (Self::Sent(md5, mirror, entry), Some(asset)) => {
-                asset.md5 == Some(*md5) || asset.stamp.0.get(mirror) == Some(&**entry)
-            }
-            (Self::Gone, None) | (Self::Any, Some(_)) => true,
-            _ => false,
-        }
-    }
-}
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -415,6 +384,7 @@ impl JobFollower {
 mod tests {
     use super::super::ApiErrorKind;
     use super::*;
+    use crate::model::Md5;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 

@@ -26,6 +26,14 @@ fn twelve() -> impl Iterator<Item = (String, String)> {
     (0..12).map(|number| (format!("{number}.svg"), format!("svg {number}")))
 }
 
+/// A daemon whose root lies on the disk that this line mounts, and a way to do something in its namespace.
+fn on_a_disk(env: &TestEnv, mount: &str) -> Option<(Daemon, impl Fn(&str) + use<>)> {
+    configure(env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
+    let (daemon, inside) = in_a_namespace(env, mount)?;
+    daemon.wait_ready();
+    Some((daemon, inside))
+}
+
 #[test]
 fn the_same_disk_under_another_device_name_is_the_same_disk_for_a_run() {
     // As the root, and below it.
@@ -71,11 +79,9 @@ fn the_same_disk_under_another_device_name_is_the_same_disk_for_a_run() {
 #[test]
 fn a_disk_that_is_plugged_in_again_under_a_daemon_goes_on_under_its_new_name() {
     let env = TestEnv::new();
-    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
     let root = env.root();
     let mount = disk(&env, &root, twelve());
-    let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
-    daemon.wait_ready();
+    let Some((daemon, inside)) = on_a_disk(&env, &mount("/dev/sdb1")) else { return };
     inside(&format!("umount '{}'", root.display()));
     daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
     inside(&mount("/dev/sdc1"));
@@ -89,11 +95,9 @@ fn a_disk_that_is_plugged_in_again_under_a_daemon_goes_on_under_its_new_name() {
 #[test]
 fn each_way_past_a_guard_works_while_the_daemon_runs() {
     let env = TestEnv::new();
-    configure(&env, "on_delete = \"delete\"\nmax_delete = 1000\nrescan_interval = \"2s\"");
     let root = env.root();
     let mount = disk(&env, &root, twelve());
-    let Some((daemon, inside)) = in_a_namespace(&env, &mount("/dev/sdb1")) else { return };
-    daemon.wait_ready();
+    let Some((daemon, inside)) = on_a_disk(&env, &mount("/dev/sdb1")) else { return };
     let stopped = env.run(&["--sync-once", "--force"]);
     assert!(stopped.code == 5 && stopped.stderr.contains("retry --force"), "{stopped:#?}");
 

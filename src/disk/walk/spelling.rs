@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -17,8 +18,12 @@ pub(super) fn is_spelt_otherwise(folder: &Path, name: &OsStr, found: &Metadata) 
     // Not the inode: some of these file systems make up a number for each name.
     let told = |file: &Metadata| (file.dev(), file.is_dir(), file.len(), file.mtime(), file.mtime_nsec());
     let is_same = fs::symlink_metadata(folder.join(other)).is_ok_and(|other| told(&other) == told(found));
-    // A folder that cannot be listed tells nothing.
-    is_same && fs::read_dir(folder).is_ok_and(|entries| !entries.flatten().any(|entry| entry.file_name() == name))
+    is_same && fs::read_dir(folder).is_ok_and(|entries| !may_hold(entries.map(|entry| Ok(entry?.file_name())), name))
+}
+
+/// Whether the name is in a listing, or may be: one that fails on the way tells of no absence.
+fn may_hold(mut names: impl Iterator<Item = io::Result<OsString>>, name: &OsStr) -> bool {
+    names.any(|found| found.map_or(true, |found| found == name))
 }
 
 /// The name with its letters in the other case; `None` without letters.
@@ -48,6 +53,15 @@ mod tests {
         ] {
             assert_eq!(other(name).as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_listing_that_fails_on_the_way_tells_of_no_absence() {
+        let holds = |names: Vec<io::Result<&str>>| {
+            may_hold(names.into_iter().map(|name| name.map(OsString::from)), OsStr::new("logo.png"))
+        };
+        assert!(holds(vec![Ok("a"), Ok("logo.png")]) && !holds(vec![Ok("a"), Ok("Logo.png")]));
+        assert!(holds(vec![Ok("a"), Err(io::Error::other("a disk that fails")), Ok("b")]));
     }
 
     #[test]

@@ -219,10 +219,12 @@ impl Keeper {
     /// Waits for a root that can be believed; nothing when stopped before.
     async fn prepare(&mut self) -> Result<Option<MirrorRun>, RunError> {
         loop {
-            self.take_overrides().await?;
-            match MirrorRun::prepare(self.config.clone(), &self.session.index, self.overrides.force).await {
+            let force = self.take_overrides().await?.force;
+            match MirrorRun::prepare(self.config.clone(), &self.session.index, force).await {
                 Ok(run) => {
-                    self.accept_root(&run).await?;
+                    if force {
+                        self.accept_root(&run).await?;
+                    }
                     self.resume();
                     // Only what is asked for while it runs, and only once.
                     return Ok(Some(MirrorRun { live: Some(self.live.clone()), force: false, ..run }));

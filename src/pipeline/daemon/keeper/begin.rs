@@ -24,8 +24,9 @@ impl Keeper {
         let now = Instant::now();
         if now >= self.next_overrides {
             self.next_overrides = now + DUE_INTERVAL;
-            self.take_overrides().await?;
-            self.accept_root(run).await?;
+            if self.take_overrides().await?.force {
+                self.accept_root(run).await?;
+            }
         }
         if self.paused && !self.is_back(run, now).await? {
             return Ok(());
@@ -107,7 +108,7 @@ impl Keeper {
             overrides: Overrides::default(),
         };
         if self.job.after_scan.is_some() {
-            self.job.overrides = self.overrides;
+            self.job.overrides = std::mem::take(&mut self.overrides);
         }
         let Overrides { force, take_over, recreate } = self.job.overrides;
         self.dirty = false;

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::Keeper;
 use super::work::{Job, Looked, Place, Worked};
 use crate::error::RunError;
-use crate::index::overrides::Overrides;
 use crate::live::{Phase, Waiting};
 use crate::model::RelPath;
 use crate::pipeline::listed::FetchEnd;
@@ -136,10 +135,6 @@ impl Keeper {
             self.standing.guard = Some(guard);
         }
         if whole {
-            // What was asked for while it ran is for the next.
-            if self.job.overrides == self.overrides {
-                self.overrides = Overrides::default();
-            }
             self.go_on();
         } else {
             self.once_more();
@@ -153,7 +148,8 @@ impl Keeper {
 
     /// What the pass was begun for is still to be done.
     fn once_more(&mut self) {
-        let Job { refresh, after_scan, .. } = std::mem::take(&mut self.job);
+        let Job { refresh, after_scan, overrides } = std::mem::take(&mut self.job);
+        self.overrides = self.overrides.and(overrides);
         self.refresh |= refresh;
         self.scanned = self.scanned.take().or(after_scan);
         self.dirty = true;

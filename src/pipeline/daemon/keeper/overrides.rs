@@ -1,25 +1,28 @@
 //! What people let the next pass over the whole mirror do, past its guards.
 //!
-//! Owns: that it is heard beside whatever the keeper does, and given up once such a pass has come to its end.
+//! Owns: that it is heard beside whatever the keeper does. Such a pass takes it along, and gives it back when it is cut short.
 //! Decides nothing about a file. Called by: the keeper's loop and its pauses.
 
 use std::time::Instant;
 
+use jiff::Timestamp;
+
 use super::Keeper;
 use crate::error::RunError;
-use crate::index::{overrides, settings};
+use crate::index::overrides::{self, Overrides};
+use crate::index::settings;
 use crate::pipeline::mirror::MirrorRun;
 
 impl Keeper {
-    /// Takes what was asked for since the last time.
+    /// Takes what was asked for since the last time, and tells it.
     ///
     /// # Errors
     /// The index's.
-    pub(super) async fn take_overrides(&mut self) -> Result<(), RunError> {
-        let name = self.config.name.clone();
+    pub(super) async fn take_overrides(&mut self) -> Result<Overrides, RunError> {
+        let (name, now_ms) = (self.config.name.clone(), Timestamp::now().as_millisecond());
         let asked = self.session.index.call(move |conn| {
             let row = settings::mirror(conn, &name)?.id;
-            overrides::take(conn, row)
+            overrides::take(conn, row, now_ms)
         });
         let asked = asked.await?;
         if asked.any() {
@@ -32,17 +35,14 @@ impl Keeper {
             let now = Instant::now();
             (self.rescan, self.dirty, self.next_pass, self.next_root) = (true, true, now, now);
         }
-        Ok(())
+        Ok(asked)
     }
 
-    /// The root is right as it is, when somebody said so.
+    /// Somebody has just said that the root is right as it is. Another one that comes later is not meant.
     ///
     /// # Errors
     /// The index's; a root that is not there is waited for.
     pub(super) async fn accept_root(&self, run: &MirrorRun) -> Result<(), RunError> {
-        if !self.overrides.force {
-            return Ok(());
-        }
         match run.accept_root(&self.session.index).await {
             Err(RunError::Guard(_)) | Ok(()) => Ok(()),
             Err(error) => Err(error),
