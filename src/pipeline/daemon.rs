@@ -21,14 +21,12 @@ use crate::live::{ApiView, Change, Live, Phase, Waiting};
 
 use super::session::{Session, admitted, open_index};
 use super::verify::{End, Followed, PATIENCE_OF_DAEMON, Verifier};
-use super::waits::Waits;
+use super::waits::{GRACE, Waits};
 use keeper::Keeper;
 use outage::Outage;
 
 pub use retrier::{Again, Retrier};
 
-/// How long what is under way may take to finish when the daemon is told to stop.
-const GRACE: Duration = Duration::from_secs(8);
 /// How often the counters are written and shown.
 const BEAT: Duration = Duration::from_secs(5);
 /// Promotions this far apart are what people do.

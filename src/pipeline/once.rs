@@ -23,7 +23,7 @@ use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
 use super::scan::{ScanError, Severity, take_scan_problems, unread};
 use super::session::{Session, open_index, reach};
-use super::waits::Waits;
+use super::waits::{Waits, overdue};
 use fetching::Fetching;
 use served::{take_live, verify};
 use trouble::Trouble;
@@ -108,12 +108,18 @@ async fn run_with(
     {
         return Err(error);
     }
-    let mut session = Session::open(config, index.clone(), None, options.dry_run, options.waits).await?;
+    let mut session = tokio::select! {
+        session = Session::open(config, index.clone(), None, options.dry_run, options.waits) => session?,
+        () = stop.cancelled() => return Err(RunError::Stopped),
+    };
     options.progress.has_remote(&session.remote);
     let live = Arc::new(Mutex::new(Vec::new()));
     let verifying = verify(config, &mut session, options, stop, &live);
     let mut run = Once { options, stop, session };
-    let ran = run.mirrors(&mirrors).await;
+    let ran = tokio::select! {
+        ran = run.mirrors(&mirrors) => ran,
+        () = overdue(stop) => Err(RunError::Stopped),
+    };
     run.session.write_calls().await?;
     let (mut reports, exit) = ran?;
     // The last handle: the task ends when nothing is followed any more.

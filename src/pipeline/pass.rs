@@ -163,6 +163,13 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         // Who waited for them need not any more.
         pass.phase(true).await?;
     }
+    if pass.goes_on() && pass.is_due(false).await? && pass.guard().await? {
+        // Those that are gone share an asset with one that got news since their turn.
+        pass.phase(false).await?;
+        if pass.is_due(true).await? {
+            pass.phase(true).await?;
+        }
+    }
     pass.give_up().await?;
     pass.left_due().await?;
     Ok(pass.end)
@@ -272,6 +279,13 @@ impl Pass<'_> {
             failures.push((row, problem, retry_at));
         }
         self.fail_all(failures).await
+    }
+
+    /// Whether a row on disk, or one that is gone, is still to be looked at.
+    async fn is_due(&self, present: bool) -> Result<bool, PassError> {
+        let (mirror, now) = (self.context.scope.mirror, Timestamp::now().as_millisecond());
+        let due = self.context.index.call(move |conn| files::dirty(conn, mirror, present, "", now, 1)).await?;
+        Ok(!due.is_empty())
     }
 
     /// What has something to look at and no problem that says why nothing came of it: rounds or turns ran out.

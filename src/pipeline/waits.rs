@@ -1,11 +1,12 @@
 //! How long the pipeline waits for what, and how often.
 //!
 //! Owns: the values. They are parameters so that the proofs can live through hundreds of outages in a minute.
-//! Called by: `pipeline::session`, which hands them on.
+//! Called by: `pipeline::session`, which hands them on; `once` and `daemon` for the time that a stop leaves.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::remote::Timeouts;
 
@@ -39,6 +40,9 @@ pub struct Waits {
     pub spreads_budget: bool,
 }
 
+/// Work under way when a stop is asked for may take so long to end. What does not is taken up by the next start.
+pub const GRACE: Duration = Duration::from_secs(8);
+
 /// What was begun long ago is looked for this long: the answer to one question.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -50,6 +54,12 @@ impl Waits {
         let age = u64::try_from(now.as_millisecond().saturating_sub(at_ms)).unwrap_or(0);
         self.left_open.saturating_sub(Duration::from_millis(age)).max(LOOK.min(self.left_open))
     }
+}
+
+/// Ends when a stop was asked for and what is under way has had its time to end.
+pub async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }
 
 impl Default for Waits {

@@ -20,4 +20,5 @@ mod injected;
 mod kill;
 mod model;
 mod rounds;
+mod stop;
 mod world;

@@ -1,12 +1,15 @@
 //! A run that does not come to the end with all files says so, and the next one goes on.
 
-use dato_mirror::config::policy::OnRemoteChange;
+use std::fs;
+
+use dato_mirror::config::policy::{OnDelete, OnRemoteChange};
 use dato_mirror::error::Exit;
+use dato_mirror::model::Md5;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::sandbox::Settings;
 
-use super::world::{World, run_as, short, told};
+use super::world::{World, run, run_as, short, stamped, told};
 
 /// One `--sync-once` whose passes take so many rounds at most.
 async fn run_with_rounds(world: &World, rounds: u32) -> OnceEnd {
@@ -56,4 +59,33 @@ async fn what_the_rounds_did_not_suffice_for_is_told_counted_as_waiting_and_done
     let end = world.run().await;
     assert_eq!(end.as_ref().unwrap().exit, Exit::Done, "{}", told(&end));
     assert!(world.changes().is_empty(), "{:#?}", world.changes());
+}
+
+/// The other machine's index has a row for each path that the stamps name, also for those that never came there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_with_a_part_of_the_folder_has_looked_at_all_it_knows_of_when_its_run_ends() {
+    for arrived in [&["a.png"][..], &["c.png"], &["a.png", "c.png"]] {
+        let mut world = World::new(Settings::fast()).await;
+        world.mirror().on_delete = OnDelete::Delete;
+        let end = {
+            world.write("a.png", "one");
+            world.write("c.png", "one");
+            world.write("d.png", "three");
+            world.run().await.unwrap();
+            world.write("a.png", "two");
+            let mut other = world.config.clone();
+            other.state_path = world.path("../other/index.sqlite");
+            other.mirrors[0].root = world.path("../partly");
+            fs::create_dir_all(&other.mirrors[0].root).unwrap();
+            fs::write(other.mirrors[0].root.join("d.png"), "three").unwrap();
+            for path in arrived {
+                fs::copy(world.path(path), other.mirrors[0].root.join(path)).unwrap();
+            }
+            run(&other).await
+        };
+        assert!(end.as_ref().is_ok_and(|end| end.exit == Exit::Done), "{arrived:?}: {}", told(&end));
+        let one = Md5::of(b"one").to_string();
+        let kept = world.assets().iter().any(|asset| asset.md5 == one && stamped(asset, "brand").contains("c.png"));
+        assert!(kept, "{arrived:?}: {:#?}", world.assets());
+    }
 }
