@@ -1,6 +1,7 @@
 //! A running daemon: its log, its status, its signals.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -167,6 +168,21 @@ impl Daemon {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Stops the process where it is, and returns when no thread of it runs any more: on a busy machine that takes a while.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        // The state follows the name, which is in parentheses.
+        let is_stopped = |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        self.wait("every thread is stopped", || {
+            fs::read_dir(&tasks).unwrap().all(|task| {
+                // A thread that has just ended has no state.
+                fs::read_to_string(task.unwrap().path().join("stat")).is_ok_and(|stat| is_stopped(&stat))
+            })
+        });
     }
 
     /// Waits for the end: exit code (-1 after a signal), how long it took, the log.

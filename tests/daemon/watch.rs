@@ -91,7 +91,7 @@ fn an_overflow_of_the_kernels_queue_loses_nothing_and_is_told() {
     let daemon = Daemon::ready(&env);
     let kept: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     // A stopped process reads no events: the kernel's queue runs over, whatever its limit.
-    daemon.signal(Signal::STOP);
+    daemon.freeze();
     let (one, other) = (env.at(".junk-1"), env.at(".junk-2"));
     fs::write(&one, "").unwrap();
     for _ in 0..kept / 4 + 500 {
