@@ -5,7 +5,8 @@
 //! ```text
 //! SEEDS=100000 cargo test --test proof model          random histories; START=n begins at that seed, else at another
 //!                                                     every day; STORY=1 tells each, WITHOUT=Copies,Web leaves out
-//!                                                     operations by name, MOST=n goes on until so many have failed
+//!                                                     operations by name, MOST=n goes on until so many have failed,
+//!                                                     AT_ONCE=n lives so many at a time
 //! KILLS=2000   cargo test --test proof kill           kill -9 at random moments
 //! PROPTEST_CASES=100000 cargo test --test proof fuzz  anything as input
 //! ```

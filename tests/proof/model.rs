@@ -118,7 +118,7 @@ async fn random_histories_keep_every_promise() {
     let next = Arc::new(AtomicU64::new(start));
     let failed = Arc::new(Mutex::new(Vec::new()));
     let mut workers = JoinSet::new();
-    for _ in 0..AT_ONCE {
+    for _ in 0..number("AT_ONCE", AT_ONCE) {
         let (next, visited, failed) = (next.clone(), visited.clone(), failed.clone());
         workers.spawn(async move {
             loop {

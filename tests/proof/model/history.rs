@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -295,7 +296,11 @@ impl History {
             fs::create_dir_all(&to).unwrap();
             for entry in fs::read_dir(&from).unwrap() {
                 let entry = entry.unwrap();
-                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+                match fs::copy(entry.path(), to.join(entry.file_name())) {
+                    // A run that has just crashed in this process still puts its files away.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    copied => assert!(copied.is_ok(), "{copied:?}"),
+                }
             }
         }
     }
