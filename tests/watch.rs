@@ -410,16 +410,18 @@ struct Shell {
 }
 
 impl Shell {
-    /// Everything that came out until nothing has for `silence`: changed, removed; with the time of each batch.
+    /// Everything that came out, and then until nothing has for `silence`: changed, removed; with the time of each batch.
     async fn run(&mut self, events: &mut WatchEvents, silence: Duration) -> Vec<(Instant, Vec<String>, Vec<String>)> {
         let mut out = Vec::new();
-        let mut last = Instant::now();
+        let begun = Instant::now();
+        let mut last = begun;
         loop {
             let now = Instant::now();
-            let wake = self.settle.next_deadline().unwrap_or(last + silence);
-            if self.settle.is_empty() && now > last + silence {
+            let wake = self.settle.next_deadline().unwrap_or(now.max(last) + silence);
+            if self.settle.is_empty() && !out.is_empty() && now > last + silence {
                 return out;
             }
+            assert!(!out.is_empty() || begun.elapsed() < LONG, "nothing comes");
             match timeout(wake.saturating_duration_since(now), events.recv()).await {
                 Ok(Some(WatchEvent::Touched(path, touch))) => self.settle.touched(path, touch, Instant::now()),
                 Ok(Some(WatchEvent::FolderAppeared(path))) => self.settle.touched(path, Touch::Folder, Instant::now()),

@@ -151,8 +151,12 @@ impl Pass<'_> {
                 for row in plan.rows(&row).filter(|row| has_new_file || action.asset() != row.asset.as_ref()) {
                     companions::distrust(conn, mirror, &row.path)?;
                 }
-                if unfinished || !since.is_empty() {
+                if unfinished {
                     files::mark_dirty(conn, row.id)?;
+                }
+                if !since.is_empty() {
+                    // Each path that has it: where its file was replaced, each is to say so.
+                    plan.rows(&row).try_for_each(|row| files::mark_dirty(conn, row.id))?;
                 }
                 if asset.as_deref().is_some_and(Asset::is_infected) && !is_gone {
                     // Done, and nothing is served for it: each path is to say so.

@@ -16,6 +16,25 @@ async fn live(ops: &[Op]) {
     }
 }
 
+/// What an editor puts in the place of the file that a hundred copies are just joining is told of each of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asset_replaced_while_copies_join_it_is_looked_at_again_for_each_of_them() {
+    for policy in [OnRemoteChange::Report, OnRemoteChange::Overwrite, OnRemoteChange::Accept] {
+        for what_they_join in [Op::Write("a.png", "two"), Op::Editor(Act::Foreign("two"))] {
+            live(&[
+                Op::Policy(OnDelete::Delete, policy, OnRemoteDelete::Recreate, Duplicates::Share),
+                Op::Write("b.png", "one"),
+                what_they_join,
+                Op::Run,
+                Op::Copies("two"),
+                Op::EditorDuring("PUT /uploads/:id", 0, Act::Replace(0)),
+                Op::Run,
+            ])
+            .await;
+        }
+    }
+}
+
 /// A stranger's asset that a path took over may be replaced; who then takes the stamp away leaves that file in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_asset_that_was_taken_over_and_replaced_keeps_its_file_when_an_editor_takes_the_stamp_away() {
