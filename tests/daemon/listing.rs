@@ -8,13 +8,19 @@ use crate::support::{TestEnv, fast};
 
 const DUE: &str = "[api]\nfull_listing_interval = \"1s\"";
 
-/// Three files mirrored by a run, and so many assets of others that came later.
+const HOUR_MS: i64 = 3_600_000;
+
+/// Three files mirrored by a run an hour ago, so many assets of others that came half an hour later, and one that comes now: a
+/// look at changes has no reason to go on to the three.
 fn mirrored(settings: Settings, others: usize) -> TestEnv {
-    let env = TestEnv::with(Settings { bulk_moves_updated_at: false, ..settings });
+    let env = TestEnv::with(Settings { bulk_moves_updated_at: false, clock_offset_ms: -HOUR_MS, ..settings });
     ["a.png", "b.png", "c.png"].iter().for_each(|name| env.write(name, name));
     configure(&env, "");
     env.run(&["--sync-once"]).exits(0);
-    env.sandbox.create_foreign_many(None, others).unwrap();
+    env.sandbox.set(|settings| settings.clock_offset_ms = -HOUR_MS / 2);
+    env.sandbox.create_foreign_many(None, others - 1).unwrap();
+    env.sandbox.set(|settings| settings.clock_offset_ms = 0);
+    env.sandbox.create_foreign_many(None, 1).unwrap();
     env.run(&["--sync-once"]).exits(0);
     env.sandbox.clear_log();
     env
@@ -58,7 +64,7 @@ fn what_an_editor_gives_many_assets_is_seen_by_the_daemon_when_a_listing_is_due_
 fn a_deletion_that_neither_count_nor_date_shows_is_told_by_the_daemon_when_a_listing_is_due() {
     let env = mirrored(fast(), 80);
     env.sandbox.delete_asset(None, &env.asset("b.png").id).unwrap();
-    env.sandbox.set(|settings| settings.clock_offset_ms = -365 * 86_400_000);
+    env.sandbox.set(|settings| settings.clock_offset_ms = -365 * 24 * HOUR_MS);
     let old = Planted {
         id: "AAAAAAAAQUW3qYCyribzFw".into(),
         filename: "old.png".into(),
