@@ -1,7 +1,7 @@
 //! The mirrored folder as it is on disk.
 //!
 //! Owns: which files count (`selection`), how a file is told from its earlier self (`fingerprint`), listing the tree
-//! (`walk`), whose clock stamps it (`file_clock`), opening what lies below the root (`beneath`), reading content
+//! (`walk`), whose clock stamps it (`file_clock`), whose inode numbers count (`inodes`), opening what lies below the root (`beneath`), reading content
 //! (`digest`), the guard over the root (`root`) and what file system lies below (`mount`).
 //! Never does: writing into the mirrored folder, the index, the remote, deciding what to do about a difference.
 //! Called by: `pipeline` (scan, observe, watch) and the `explain` command. Imports `model` only.
@@ -10,6 +10,7 @@ mod beneath;
 mod digest;
 mod file_clock;
 mod fingerprint;
+mod inodes;
 mod mount;
 mod root;
 mod selection;
@@ -19,6 +20,7 @@ pub use beneath::{OpenError, RootDir};
 pub use digest::{DigestError, Digested, HEAD_BYTES, Job, digest_all, digest_file, mime_of};
 pub use file_clock::FileClock;
 pub use fingerprint::Fingerprint;
+pub use inodes::Inodes;
 pub use mount::{Mount, MountTable};
 pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -41,6 +42,8 @@ pub struct Api {
     pub monthly_budget: Option<u64>,
     /// Bytes per second to the bucket.
     pub upload_bandwidth: Option<u64>,
+    /// How often everything is listed, whatever its `updated_at` says.
+    pub full_listing_interval: Duration,
 }
 
 /// Where the token came from.
@@ -68,6 +71,8 @@ impl fmt::Display for TokenOrigin {
 pub const BASE_URL: &str = "https://site-api.datocms.com";
 /// Part of the rate limit used when not told.
 pub const RATE_SHARE: f64 = 0.8;
+/// How often everything is listed when not told.
+pub const FULL_LISTING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 impl Api {
     /// The service at `base_url` with a token, all else as by default.
@@ -81,6 +86,7 @@ impl Api {
             rate_share: RATE_SHARE,
             monthly_budget: None,
             upload_bandwidth: None,
+            full_listing_interval: FULL_LISTING_INTERVAL,
         }
     }
 
@@ -102,6 +108,10 @@ impl Api {
             (calls > 0).then_some(calls).ok_or_else(wrong)
         });
         let upload_bandwidth = section.get::<Bytes>("upload_bandwidth");
+        let full_listing_interval = section.check("full_listing_interval", |interval: Duration| {
+            let wrong = || Wrong::new("must be more than no time at all", "\"24h\", or \"30d\" to save calls");
+            (!interval.is_zero()).then_some(interval).ok_or_else(wrong)
+        });
         // A token written into the file is refused like any unknown key, but with the right advice.
         let token = token(&section, token_file, folders, environment, needs_token);
         section.finish();
@@ -117,6 +127,7 @@ impl Api {
             rate_share: rate_share.map_or(RATE_SHARE, |found| found.value),
             monthly_budget: monthly_budget.map(|found| found.value),
             upload_bandwidth: upload_bandwidth.map(|found| found.value.0),
+            full_listing_interval: full_listing_interval.map_or(FULL_LISTING_INTERVAL, |found| found.value),
         }
     }
 }

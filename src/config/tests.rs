@@ -1,5 +1,7 @@
 //! Whole configurations: what they resolve to, and all that is said when they are wrong.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret as _;
 
 use super::policy::{Collections, MaxDelete, OnDelete};
@@ -78,6 +80,7 @@ fn the_example_is_every_default() {
     assert_eq!(config.mirrors, [Mirror { name_origin, ..Mirror::new("brand", "/srv/brand") }]);
     assert_eq!(config.api.base_url, api::BASE_URL);
     assert_eq!((config.api.rate_share, config.api.monthly_budget, config.api.upload_bandwidth), (0.8, None, None));
+    assert_eq!(config.api.full_listing_interval, Duration::from_secs(86_400));
     assert_eq!((config.api.environment.as_deref(), config.status_listen), (None, None));
     assert_eq!(config.state_path, case.own_state());
     assert!(config.warnings.is_empty());
@@ -271,6 +274,23 @@ fn every_plain_key_comes_from_the_environment() {
             mirror.manifest = None;
         }
         assert_eq!(Mirror { root: plain.root.clone(), ..mirror } == plain, key == "root", "{key}");
+    }
+}
+
+#[test]
+fn how_often_everything_is_listed_can_be_told_and_is_never_no_time_at_all() {
+    let toml = |value: &str| format!("[api]\nfull_listing_interval = {value}\n{PLAIN}");
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    assert_eq!(Case::new(PLAIN).load().unwrap().api.full_listing_interval, days(1));
+    for (value, expected) in [("\"12h\"", days(1) / 2), ("\"7d\"", days(7)), ("\"365d\"", days(365))] {
+        assert_eq!(Case::new(&toml(value)).load().unwrap().api.full_listing_interval, expected, "{value}");
+    }
+    let told = Case::new(PLAIN).with("DATO_MIRROR_API_FULL_LISTING_INTERVAL", "2d").load().unwrap();
+    assert_eq!(told.api.full_listing_interval, days(2));
+    for (value, wrong) in [("\"0s\"", "must be more than no time at all"), ("24", "must be a duration with a unit")] {
+        let problems = Case::new(&toml(value)).problems();
+        let expected = format!("dato-mirror.toml:2:25: `api.full_listing_interval` {wrong}");
+        assert!(problems.starts_with(&expected), "{problems}");
     }
 }
 

@@ -58,7 +58,8 @@ impl Fingerprint {
     }
 
     /// Whether the file is the one recorded, as far as `stat` can tell: size, mtime, ctime and inode are equal. The
-    /// device is left out, because its number changes when a share is mounted again.
+    /// device is left out, because its number changes when a share is mounted again. For a record that lies back see
+    /// [`Inodes::unchanged`](super::Inodes::unchanged).
     #[must_use]
     pub fn unchanged_since(&self, recorded: &Self) -> bool {
         Self { dev: 0, ..*self } == Self { dev: 0, ..*recorded }

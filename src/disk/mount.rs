@@ -1,7 +1,7 @@
 //! Which file system a folder lies on.
 //!
 //! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which file
-//! systems change without telling this machine, and which are stamped by its clock.
+//! systems change without telling this machine, which are stamped by its clock, and which make up inode numbers.
 //! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
 //! Called by: the root's guard and the watcher.
 
@@ -35,7 +35,11 @@ impl std::fmt::Display for Mount {
 
 /// All mounts this process sees, in the kernel's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MountTable(Vec<Mount>);
+pub struct MountTable {
+    mounts: Vec<Mount>,
+    /// The device numbers of those that make up inode numbers.
+    made_up: Vec<u64>,
+}
 
 /// File systems whose content others can change without an event here. `overlay` is among them because a change
 /// in a lower layer gives none.
@@ -73,6 +77,12 @@ const OURS: &[&str] = &[
     "rootfs", "squashfs", "tmpfs", "ubifs", "xfs", "zfs",
 ];
 
+/// File systems that give a file a number when they meet it, and another one when they have forgotten it: FAT has none to
+/// keep, and what lies behind a FUSE mount rarely tells any. (`fuseblk` may be NTFS, which keeps them; nothing tells.)
+const MADE_UP: &[&str] = &["exfat", "fuse", "fuseblk", "msdos", "vboxsf", "vfat"];
+/// Of these the option `serverino` says that the numbers are the server's. It goes away where the server has none.
+const BY_OPTION: &[&str] = &["cifs", "smb3"];
+
 /// Where udev names the file systems on devices.
 const BY_UUID: &str = "/dev/disk/by-uuid";
 
@@ -108,7 +118,7 @@ impl MountTable {
     /// When it cannot be read: not Linux, or no `/proc`.
     pub fn read() -> io::Result<Self> {
         let mut table = fs::read("/proc/self/mountinfo").map(|text| Self::parse(&text))?;
-        if table.0.iter().any(|mount| mount.source.starts_with("/dev/")) {
+        if table.mounts.iter().any(|mount| mount.source.starts_with("/dev/")) {
             table.identify(&identifiers(Path::new(BY_UUID)));
         }
         Ok(table)
@@ -116,7 +126,7 @@ impl MountTable {
 
     /// Gives the mounts of these devices their identifiers.
     fn identify(&mut self, identifiers: &HashMap<PathBuf, String>) {
-        for mount in self.0.iter_mut().filter(|mount| mount.source.starts_with("/dev/")) {
+        for mount in self.mounts.iter_mut().filter(|mount| mount.source.starts_with("/dev/")) {
             // Names such as `/dev/mapper/x` and `/dev/root` are links, or nothing at all.
             let device = fs::canonicalize(&mount.source).unwrap_or_else(|_| PathBuf::from(&mount.source));
             mount.uuid = identifiers.get(&device).cloned();
@@ -126,7 +136,18 @@ impl MountTable {
     /// Parses the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)); lines in another form are left out.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
-        Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+        let mut table = Self::default();
+        for (mount, device) in text.split(|byte| *byte == b'\n').filter_map(parse_line) {
+            table.mounts.push(mount);
+            table.made_up.extend(device);
+        }
+        table
+    }
+
+    /// The numbers, as `stat` tells them, of devices whose inode numbers are made up.
+    #[must_use]
+    pub(super) fn devices_with_made_up_inodes(&self) -> &[u64] {
+        &self.made_up
     }
 
     /// The mount an absolute path without symlinks lies on: the longest mount point above it, and of several mounts on
@@ -134,14 +155,14 @@ impl MountTable {
     #[must_use]
     pub fn of(&self, path: &Path) -> Option<&Mount> {
         let length = |mount: &&Mount| mount.point.components().count();
-        self.0.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(length)
+        self.mounts.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(length)
     }
 
     /// The mounts below an absolute folder without symlinks, one for each point: the last hides the others.
     #[must_use]
     pub fn below(&self, folder: &Path) -> Vec<Mount> {
         let mut found: Vec<Mount> = Vec::new();
-        for mount in self.0.iter().filter(|mount| mount.point != folder && mount.point.starts_with(folder)) {
+        for mount in self.mounts.iter().filter(|mount| mount.point != folder && mount.point.starts_with(folder)) {
             found.retain(|earlier| earlier.point != mount.point);
             found.push(mount.clone());
         }
@@ -160,13 +181,29 @@ fn identifiers(folder: &Path) -> HashMap<PathBuf, String> {
         .collect()
 }
 
-/// `36 35 98:0 /root /point options tag:1 tag:2 - type source super-options`
-fn parse_line(line: &[u8]) -> Option<Mount> {
+/// `36 35 98:0 /root /point options tag:1 tag:2 - type source super-options`; the mount, and its device where that makes up
+/// inode numbers.
+fn parse_line(line: &[u8]) -> Option<(Mount, Option<u64>)> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = PathBuf::from(unescaped(fields.nth(4)?));
+    let device = fields.nth(2).and_then(device_number);
+    let point = PathBuf::from(unescaped(fields.nth(1)?));
     fields.find(|field| *field == b"-")?;
     let mut text = || fields.next().map(|field| unescaped(field).to_string_lossy().into_owned());
-    Some(Mount { point, fs_type: text()?, source: text()?, uuid: None })
+    let mount = Mount { point, fs_type: text()?, source: text()?, uuid: None };
+    let options = text().unwrap_or_default();
+    let device = device.filter(|_| makes_up_inodes(&mount.fs_type, &options));
+    Some((mount, device))
+}
+
+/// Of `MAJOR:MINOR`.
+fn device_number(text: &[u8]) -> Option<u64> {
+    let (major, minor) = std::str::from_utf8(text).ok()?.split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn makes_up_inodes(fs_type: &str, options: &str) -> bool {
+    let by_server = || options.split(',').any(|option| option == "serverino");
+    MADE_UP.contains(&fs_type) || fs_type.starts_with("fuse.") || BY_OPTION.contains(&fs_type) && !by_server()
 }
 
 /// The kernel writes space, tab, newline and backslash as `\` and three octal digits.
@@ -261,7 +298,7 @@ broken line
         let mut table = MountTable::parse(TABLE);
         let told = HashMap::from([(PathBuf::from("/dev/no-such-disk"), "x".to_owned())]);
         table.identify(&told);
-        assert!(table.0.iter().all(|mount| mount.uuid.is_none()));
+        assert!(table.mounts.iter().all(|mount| mount.uuid.is_none()));
     }
 
     #[test]

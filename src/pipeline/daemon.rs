@@ -1,9 +1,10 @@
 //! The daemon: mirrors everything, then keeps every mirror in step for as long as it runs.
 //!
-//! Owns: opening the session with endless patience, one keeper a mirror, reloading the configuration, and stopping in
+//! Owns: opening the session with endless patience, one keeper a mirror, one lister for all, reloading the configuration, and stopping in
 //! good order. Called by: `cli`.
 
 mod keeper;
+mod lister;
 mod outage;
 mod retrier;
 
@@ -129,6 +130,7 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
         );
         keepers.spawn(keeper.run());
     }
+    keepers.spawn(lister::list_now_and_then(session.clone(), outage.clone(), stop.child_token()));
     let next = attend(config, &session, &outage, &mut keepers, surroundings).await;
     stop.cancel();
     let ended = tokio::time::timeout(GRACE, async { while keepers.join_next().await.is_some() {} }).await;
@@ -232,7 +234,7 @@ async fn attend(
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error),
                 // A mirror that nobody keeps must not look as if it were kept.
-                Err(error) => return Err(RunError::Broken(format!("a mirror's keeper ended abnormally: {error}"))),
+                Err(error) => return Err(RunError::Broken(format!("a keeper or the lister ended abnormally: {error}"))),
             },
             () = surroundings.reload.notified() => match (surroundings.load)() {
                 Ok(new) => match admitted(&new).await {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
-use crate::disk::{FileClock, Fingerprint, RootDir, Selection, Verdict};
+use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
 use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
@@ -202,7 +202,7 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         .filter_map(|name| RelPath::from_key(&name).ok())
         .collect();
     let as_indexed = match (&row, print) {
-        (Some(row), Some(now)) => row.present && row.print.is_some_and(|print| now.unchanged_since(&print)),
+        (Some(row), Some(now)) => row.present && row.print.is_some_and(|print| Inodes::read().unchanged(&now, &print)),
         (Some(row), None) => !row.present,
         (None, None) => true,
         (None, Some(_)) => !selected,
@@ -250,6 +250,7 @@ fn look_again(
         restless: Restless::Leave,
         // Nothing is sent, so what is there now is told, settled or not.
         clock: FileClock::Unknown,
+        inodes: Inodes::read(),
         settled: Arc::default(),
         checksum: false,
         embedded: mirror.embedded_metadata.then_some(embedded_of),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{FileClock, Fingerprint, RootDir, Selection};
+use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
@@ -158,6 +158,7 @@ impl MirrorRun {
             selection: self.selection.clone(),
             settle: self.config.settle,
             clock: FileClock::Unknown,
+            inodes: Inodes::default(),
             settled,
             checksum: self.checksum,
             only,
@@ -170,7 +171,7 @@ impl MirrorRun {
         let (work_index, work_flag, work_request) = (index.clone(), flag.clone(), request.clone());
         let work = tokio::task::spawn_blocking(move || {
             let clock = FileClock::of(&work_request.root);
-            scan(&work_index, &ScanRequest { clock, ..work_request }, &work_flag)
+            scan(&work_index, &ScanRequest { clock, inodes: Inodes::read(), ..work_request }, &work_flag)
         });
         let mut scanned = tokio::select! {
             scanned = work => scanned.map_err(|_| RunError::Stopped)??,
@@ -224,11 +225,11 @@ impl MirrorRun {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
         let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
         let look = tokio::task::spawn_blocking(move || {
-            let root = RootDir::open(&root).ok();
+            let (root, inodes) = (RootDir::open(&root).ok(), Inodes::read());
             let is_as_known = |row: &FileRow| {
                 let now = root.as_ref().and_then(|root| root.metadata(&row.path).ok());
                 let now = now.map(|metadata| Fingerprint::from(&metadata));
-                now.zip(row.print).is_some_and(|(now, known)| now.unchanged_since(&known))
+                now.zip(row.print).is_some_and(|(now, known)| inodes.unchanged(&now, &known))
             };
             rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
         });

@@ -309,7 +309,7 @@ impl Once<'_> {
     async fn refresh(&self) -> Result<(), RunError> {
         let mut waited = false;
         loop {
-            match self.session.refresh().await {
+            match self.session.refresh_in_full_when_due().await {
                 Ok(()) => return Ok(()),
                 Err(RefreshError::Index(error)) => return Err(error.into()),
                 Err(RefreshError::Api(error)) if waited || !self.wait_out(&error, Duration::ZERO).await? => {

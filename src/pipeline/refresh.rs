@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
+use super::full_listing;
 use crate::index::{Index, IndexError, absence, assets, binding, files, settings};
 use crate::model::{Antivirus, Asset, Md5, UploadId};
 use crate::remote::{ApiError, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Remote, Walk};
@@ -43,12 +44,16 @@ pub enum RefreshError {
     Index(#[from] IndexError),
 }
 
-/// Looks at the remote before a pass: changes and deletions.
+/// Looks at the remote before a pass: changes and deletions. `everything`: all is listed, not only what changed by its
+/// `updated_at`.
 ///
 /// # Errors
 /// The API's and the index's.
-pub async fn refresh(index: &Index, remote: &Remote) -> Result<(), RefreshError> {
+pub async fn refresh(index: &Index, remote: &Remote, everything: bool) -> Result<(), RefreshError> {
     if index.call(is_complete).await? {
+        if everything {
+            return list_all(index, remote, None).await;
+        }
         let Changes { total, pending } = look_for_changes(index, remote).await?;
         let known = index.call(assets::count).await?;
         if known == total {
@@ -220,6 +225,7 @@ async fn store(index: &Index, found: Vec<Asset>, listing: Option<i64>) -> Result
 
 /// Lists every asset; those not seen are gone. `first` is the first page where it has been read already.
 async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::Page>) -> Result<(), RefreshError> {
+    let began = Timestamp::now();
     let mut first = first;
     for attempt in 1.. {
         let listing = index.call(next_listing).await?;
@@ -240,8 +246,7 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
             index
                 .call(move |conn| {
                     assets::sweep(conn, listing)?;
-                    set_seen_until(conn, newest)?;
-                    settings::set(conn, COMPLETE, "1")
+                    end_listing(conn, newest, began)
                 })
                 .await?;
             return Ok(());
@@ -249,16 +254,16 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
         if attempt >= ATTEMPTS {
             // A media area in constant motion, or a listing that makes no sense: what was seen counts, nothing is taken for
             // gone.
-            index
-                .call(move |conn| {
-                    set_seen_until(conn, newest)?;
-                    settings::set(conn, COMPLETE, "1")
-                })
-                .await?;
-            return Ok(());
+            return Ok(index.call(move |conn| end_listing(conn, newest, began)).await?);
         }
     }
     Ok(())
+}
+
+fn end_listing(conn: &Connection, newest: Option<Timestamp>, began: Timestamp) -> rusqlite::Result<()> {
+    set_seen_until(conn, newest)?;
+    full_listing::set_last(conn, began)?;
+    settings::set(conn, COMPLETE, "1")
 }
 
 fn next_listing(conn: &Connection) -> rusqlite::Result<i64> {

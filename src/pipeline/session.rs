@@ -1,11 +1,13 @@
 //! What all mirrors of a process share: the index, the project, the API client and its confirming task.
 //!
 //! Owns: the order in which they are opened, binding the index to the project, settling what the last process left
-//! open, and counting calls. Called by: `pipeline::once` and `pipeline::daemon`.
+//! open, and when the remote is looked at. Called by: `pipeline::once` and `pipeline::daemon`.
+
+mod calls;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,11 +19,12 @@ use crate::index::binding::{self, Binding, Place};
 use crate::index::intents::{self, Intent, IntentKind};
 use crate::index::{Index, InstanceLock, assets, contact, files, settings, told};
 use crate::model::{Month, Site};
-use crate::remote::{Admission, ApiError, Expect, JobId, Ledger, Options, Remote, Retry};
+use crate::remote::{ApiError, Expect, JobId, Options, Remote, Retry};
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
 use super::execute::Rights;
+use super::full_listing::{self, Rhythm};
 use super::last_look::LastLook;
 use super::listed::Cache;
 use super::old_index;
@@ -30,6 +33,7 @@ use super::refresh::{self, RefreshError};
 use super::room::Room;
 use super::verify::Verifier;
 use super::waits::Waits;
+use calls::Calls;
 
 /// Files sent at a time: enough to hide the bucket's latency at the API's pace.
 const SENDERS: usize = 8;
@@ -63,19 +67,15 @@ pub struct Session {
     pub verifier: Option<Verifier>,
     /// How long to wait for what.
     pub waits: Waits,
+    /// How often everything is listed.
+    pub rhythm: Rhythm,
+    /// A listing beside the passes met less than the index knows.
+    misses: AtomicBool,
     calls: Arc<Calls>,
     looked: Mutex<Instant>,
     /// One mirror at a time lists: what it learns serves all.
     listing: tokio::sync::Mutex<()>,
     _lock: Option<InstanceLock>,
-}
-
-/// The month's calls, shared by all that make some.
-#[derive(Debug)]
-struct Calls {
-    budget: Mutex<Budget>,
-    /// The owner was told that the rest is spread.
-    told: AtomicBool,
 }
 
 /// Opens the index: the lock first, so that a second instance touches nothing.
@@ -152,6 +152,8 @@ impl Session {
             dry_run,
             verifier: None,
             waits,
+            rhythm: Rhythm { interval: config.api.full_listing_interval, budget: config.api.monthly_budget },
+            misses: AtomicBool::new(false),
             calls,
             looked: Mutex::new(Instant::now()),
             listing: tokio::sync::Mutex::default(),
@@ -240,11 +242,39 @@ impl Session {
     /// # Errors
     /// The API's and the index's.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
+        self.look_over(false).await
+    }
+
+    /// [`Session::refresh`], by a listing of everything where that is due: for a run, which has nobody waiting beside it.
+    ///
+    /// # Errors
+    /// The API's and the index's.
+    pub async fn refresh_in_full_when_due(&self) -> Result<(), RefreshError> {
+        let due = full_listing::due_in(self, Timestamp::now()).await?;
+        self.look_over(due == Some(Duration::ZERO)).await
+    }
+
+    async fn look_over(&self, everything: bool) -> Result<(), RefreshError> {
         let _listing = self.listing.lock().await;
         let at = Instant::now();
-        refresh::refresh(&self.index, &self.remote).await?;
+        refresh::refresh(&self.index, &self.remote, everything).await?;
         self.saw(at);
         Ok(())
+    }
+
+    /// Lists everything beside the passes. What it misses is left to the refresh of a pass: see [`Session::take_misses`].
+    ///
+    /// # Errors
+    /// The API's and the index's.
+    pub async fn list_beside(&self) -> Result<(), RefreshError> {
+        let misses = full_listing::list_beside(self).await?;
+        self.misses.fetch_or(misses, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the last listing beside the passes met less than the index knows; only the first who asks is told.
+    pub fn take_misses(&self) -> bool {
+        self.misses.swap(false, Ordering::Relaxed)
     }
 
     /// Looks at what changed remotely, unless that was done less than `age` ago.
@@ -296,37 +326,6 @@ impl Session {
     #[must_use]
     pub fn is_slowed(&self) -> bool {
         self.calls.budget().is_slowed(Timestamp::now())
-    }
-}
-
-impl Calls {
-    fn new(budget: Budget) -> Self {
-        Self { budget: Mutex::new(budget), told: AtomicBool::new(false) }
-    }
-
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ledger for Calls {
-    fn admit(&self) -> Admission {
-        let now = Timestamp::now();
-        let (admission, slowed) = {
-            let mut budget = self.budget();
-            (budget.admit(now), budget.is_slowed(now))
-        };
-        if self.told.swap(slowed, Ordering::Relaxed) != slowed && slowed {
-            tracing::warn!(
-                "four fifths of monthly_budget are spent: from now on calls are spread over the rest of the month. \
-                 Raise monthly_budget, or see with `dato-mirror status` what costs so many"
-            );
-        }
-        admission
-    }
-
-    fn give_back(&self) {
-        self.budget().give_back();
     }
 }
 

@@ -109,7 +109,9 @@ pub(super) fn perform(
                     } else {
                         upload.collection.clone_from(&collection);
                     }
-                    upload.updated_at = now;
+                    if world.settings.bulk_moves_updated_at {
+                        upload.updated_at = now;
+                    }
                     world.put_upload(environment, upload, now);
                     true
                 })

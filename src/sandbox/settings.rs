@@ -87,6 +87,8 @@ pub struct Settings {
     pub antivirus_waits: bool,
     /// A verdict that comes later moves the asset's `updated_at`. Whether it does is not known.
     pub verdict_moves_updated_at: bool,
+    /// Bulk tags and bulk moves move the assets' `updated_at`. Whether they do is not known.
+    pub bulk_moves_updated_at: bool,
     /// An infected asset, whose file is deleted, still tells the digest of that file. Whether it does is not known.
     pub infected_keep_md5: bool,
     /// The CDN serves other bytes of a picture than were uploaded, unless it is asked with `skip-default-optimizations=true`.
@@ -144,6 +146,7 @@ impl Default for Settings {
             infected: Vec::new(),
             antivirus_waits: false,
             verdict_moves_updated_at: false,
+            bulk_moves_updated_at: true,
             infected_keep_md5: true,
             cdn_optimises: true,
             cdn_sanitises_svg: true,

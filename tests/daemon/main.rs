@@ -10,6 +10,7 @@ mod disks;
 mod figures;
 mod guard;
 mod listed;
+mod listing;
 mod meanwhile;
 mod process;
 mod promotion;

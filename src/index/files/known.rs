@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, params};
 
-use crate::disk::Fingerprint;
+use crate::disk::{Fingerprint, Inodes};
 use crate::model::RelPath;
 
 /// How a walked file compares with the index.
@@ -19,6 +19,11 @@ pub enum Seen {
     /// New, or to be read again.
     Read,
 }
+
+/// The part of a fingerprint's hash that is the inode's; the rest is all else's. In one number, so that an inode costs no
+/// memory where it does not count. A replaced file of the same size and times slips through once in 65,536; any other change
+/// once in 2^48.
+const OF_INODE: u64 = 0xffff;
 
 /// Entries that share a bucket, about.
 const IN_A_BUCKET: usize = 4;
@@ -115,15 +120,17 @@ impl KnownFiles {
         Ok(())
     }
 
-    /// Compares one walked file; safe from several threads.
-    pub fn see(&self, path: &RelPath, print: &Fingerprint) -> Seen {
+    /// Compares one walked file; safe from several threads. By `inodes` a file may have another inode and be the same.
+    pub fn see(&self, path: &RelPath, print: &Fingerprint, inodes: &Inodes) -> Seen {
         let key = hash_of(&path.key());
         let Some(start) = self.buckets.places(key).find(|place| self.entries[*place].0 == key) else {
             return Seen::Read;
         };
         let entry = &self.entries[start];
         self.seen[start / 64].fetch_or(1 << (start % 64), Ordering::Relaxed);
-        if entry.1 == print_hash(print, path.raw_bytes()) { Seen::Unchanged } else { Seen::Read }
+        let counts = if inodes.are_kept(print.dev) { u64::MAX } else { !OF_INODE };
+        let differs = (entry.1 ^ print_hash(print, path.raw_bytes())) & counts;
+        if differs == 0 { Seen::Unchanged } else { Seen::Read }
     }
 
     /// Rows not seen in the walk.
@@ -139,7 +146,8 @@ impl KnownFiles {
 /// Without the device: a share gets another number each time it is mounted. With the bytes of the name where they differ from
 /// the key: a folder whose accents are spelt anew keeps its keys, and only the new spelling can be opened.
 fn print_hash(print: &Fingerprint, spelling: Option<&[u8]>) -> u64 {
-    hash_of(&(Fingerprint { dev: 0, ..*print }, spelling))
+    let state = hash_of(&(Fingerprint { dev: 0, inode: 0, ..*print }, spelling));
+    (state & !OF_INODE) | (hash_of(&print.inode) & OF_INODE)
 }
 
 fn hash_of(value: &impl Hash) -> u64 {
@@ -159,10 +167,11 @@ mod tests {
         let (conn, mirror) = index();
         found(&conn, mirror, &[file("a", "1"), file("b", "2"), file("c", "3")]).unwrap();
         let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        let kept = Inodes::default();
         let path = |key: &str| RelPath::from_key(key).unwrap();
-        assert_eq!(known.see(&path("a"), &print(1)), Seen::Unchanged);
-        assert_eq!(known.see(&path("b"), &print(9)), Seen::Read);
-        assert_eq!(known.see(&path("new"), &print(1)), Seen::Read);
+        assert_eq!(known.see(&path("a"), &print(1), &kept), Seen::Unchanged);
+        assert_eq!(known.see(&path("b"), &print(9), &kept), Seen::Read);
+        assert_eq!(known.see(&path("new"), &print(1), &kept), Seen::Read);
         let unseen: Vec<i64> = known.unseen().collect();
         assert_eq!(unseen, [by_path(&conn, mirror, "c").unwrap().unwrap().id]);
         vanished(&conn, &unseen).unwrap();
@@ -177,10 +186,36 @@ mod tests {
         assert_eq!(apart.key(), whole.key());
         found(&conn, mirror, &[crate::index::FoundFile { path: apart.clone(), ..file("a", "1") }]).unwrap();
         let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        let kept = Inodes::default();
         let print = file("a", "1").print;
-        assert_eq!(known.see(&apart, &print), Seen::Unchanged);
-        assert_eq!(known.see(&whole, &print), Seen::Read);
+        assert_eq!(known.see(&apart, &print, &kept), Seen::Unchanged);
+        assert_eq!(known.see(&whole, &print, &kept), Seen::Read);
         assert_eq!(known.unseen().count(), 0, "it is the same file");
+    }
+
+    #[test]
+    fn another_inode_is_read_again_only_where_numbers_are_kept_and_all_else_everywhere() {
+        let (conn, mirror) = index();
+        found(&conn, mirror, &[file("a", "1")]).unwrap();
+        let known = KnownFiles::load(&conn, mirror, None).unwrap();
+        let before = file("a", "1").print;
+        let (kept, made_up) = (Inodes::default(), Inodes::made_up_on(&[before.dev]));
+        for inode in 1_000..2_000 {
+            let other = Fingerprint { inode, ..before };
+            assert_eq!(known.see(&RelPath::from_key("a").unwrap(), &other, &made_up), Seen::Unchanged);
+        }
+        let other = Fingerprint { inode: 8, ..before };
+        for (print, where_kept, where_made_up) in [
+            (before, Seen::Unchanged, Seen::Unchanged),
+            (other, Seen::Read, Seen::Unchanged),
+            (Fingerprint { size: before.size + 1, ..other }, Seen::Read, Seen::Read),
+            (Fingerprint { mtime_ns: before.mtime_ns + 1, ..other }, Seen::Read, Seen::Read),
+            (Fingerprint { ctime_ns: before.ctime_ns + 1, ..other }, Seen::Read, Seen::Read),
+        ] {
+            let path = RelPath::from_key("a").unwrap();
+            let seen = (known.see(&path, &print, &kept), known.see(&path, &print, &made_up));
+            assert_eq!(seen, (where_kept, where_made_up), "{print:?}");
+        }
     }
 
     #[test]
@@ -208,6 +243,7 @@ mod tests {
         racy.read_at_ns = racy.print.mtime_ns;
         found(&conn, mirror, &[racy]).unwrap();
         let known = KnownFiles::load(&conn, mirror, None).unwrap();
-        assert_eq!(known.see(&RelPath::from_key("a").unwrap(), &print(1)), Seen::Read);
+        let kept = Inodes::default();
+        assert_eq!(known.see(&RelPath::from_key("a").unwrap(), &print(1), &kept), Seen::Read);
     }
 }

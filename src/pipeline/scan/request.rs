@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::disk::{FileClock, Fingerprint, Selection};
+use crate::disk::{FileClock, Fingerprint, Inodes, Selection};
 use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::progress::Progress;
@@ -33,6 +33,8 @@ pub struct ScanRequest {
     pub settle: Duration,
     /// Whose clock stamps the files.
     pub clock: FileClock,
+    /// Whose inode numbers tell one file from another.
+    pub inodes: Inodes,
     /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
     /// may have several names.
     pub settled: Arc<HashMap<Fingerprint, Duration>>,

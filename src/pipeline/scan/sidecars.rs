@@ -41,9 +41,16 @@ impl Scan {
         for look in found {
             gone.remove(look.path.key());
             let known = stored.iter().find(|sidecar| sidecar.path == look.path.key());
-            if known
-                .is_some_and(|known| look.print.unchanged_since(&known.print) && !known.print.racy(known.read_at_ns))
-            {
+            let is_same = |known: &&StoredSidecar| {
+                self.request.inodes.unchanged(&look.print, &known.print) && !known.print.racy(known.read_at_ns)
+            };
+            if let Some(known) = known.filter(is_same) {
+                if known.print.inode != look.print.inode {
+                    // Whoever reads it as it was when last seen finds it under its new number.
+                    let (print, content) = (look.print, Vec::new());
+                    let now = StoredSidecar { path: known.path.clone(), print, read_at_ns: known.read_at_ns, content };
+                    self.index.call_blocking(move |conn| sidecars::touched(conn, mirror, &now))?;
+                }
                 continue;
             }
             let settled = self.request.settled.get(&look.print).copied();

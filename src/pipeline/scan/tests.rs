@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::*;
-use crate::disk::FileClock;
+use crate::disk::{FileClock, Inodes};
 use crate::index::settings;
 
 const SETTLE: Duration = Duration::from_millis(300);
@@ -49,6 +49,7 @@ impl Place {
             selection: Arc::new(Selection::new(&[], &["*.skip".into()]).unwrap()),
             settle: SETTLE,
             clock,
+            inodes: Inodes::default(),
             settled: Arc::default(),
             checksum: false,
             only: None,
@@ -99,6 +100,58 @@ fn where_the_clock_is_ours_an_old_ctime_stands_for_the_first_look() {
     File::open(place.root().join("new.png")).unwrap().set_modified(UNIX_EPOCH).unwrap();
     let new = place.scan(&request);
     assert_eq!((new.read, new.looked_again), (1, 1), "an mtime that was set proves nothing");
+}
+
+#[test]
+fn where_inode_numbers_are_made_up_new_ones_have_nothing_read_again_and_nothing_missed() {
+    let place = Place::with(20);
+    place.write("3.png.meta.toml", "title = \"x\"");
+    let dev = place.print("0.png").dev;
+    let made_up =
+        ScanRequest { inodes: Inodes::made_up_on(&[dev]), ..place.request(FileClock::Unknown, Restless::Wait) };
+    let kept = place.request(FileClock::Unknown, Restless::Wait);
+    let first = place.scan(&made_up);
+    assert_eq!((first.read, first.sidecars_changed), (20, 1), "{:?}", first.problems);
+    // As dropped caches do, or a new mount: all files have other numbers than the index knows.
+    let renumber = || {
+        let all = "UPDATE file SET inode = inode + 100000; UPDATE sidecar SET inode = inode + 100000";
+        place.index.call_blocking(move |conn| conn.execute_batch(all)).unwrap();
+    };
+    renumber();
+    let again = place.scan(&made_up);
+    assert_eq!((again.read, again.looked_again, again.bytes_read), (0, 0, 0), "nothing is read and nothing waited for");
+    assert_eq!((again.files, again.vanished, again.sidecars_changed), (20, 0, 0));
+    renumber();
+    // What changed is seen, under whatever number.
+    place.write("4.png", "a longer content");
+    File::open(place.root().join("5.png")).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(9)).unwrap();
+    fs::remove_file(place.root().join("6.png")).unwrap();
+    place.write("new.png", "new");
+    place.write("3.png.meta.toml", "title = \"another\"");
+    let changed = place.scan(&made_up);
+    assert_eq!((changed.read, changed.vanished, changed.sidecars_changed), (3, 1, 1));
+    // Where numbers are kept, another one is another file.
+    renumber();
+    assert_eq!(place.scan(&kept).read, 20);
+}
+
+#[test]
+fn a_list_in_the_folder_is_found_under_its_new_number() {
+    let place = Place::with(1);
+    place.write("_remote.toml", "[[file]]\nurl = \"https://example.com/a.png\"\n");
+    let made_up = ScanRequest {
+        inodes: Inodes::made_up_on(&[place.print("0.png").dev]),
+        ..place.request(FileClock::Unknown, Restless::Wait)
+    };
+    place.scan(&made_up);
+    place.index.call_blocking(|conn| conn.execute_batch("UPDATE sidecar SET inode = inode + 5")).unwrap();
+    place.scan(&made_up);
+    let mirror = place.mirror;
+    let lists = place.index.call_blocking(move |conn| crate::index::sidecars::lists(conn, mirror)).unwrap();
+    assert_eq!(lists[0].print.inode, place.print("_remote.toml").inode);
+    let root = RootDir::open(&place.root()).unwrap();
+    let path = RelPath::from_key("_remote.toml").unwrap();
+    assert!(read_as(&root, &path, &lists[0].print).unwrap().is_some(), "its URLs can be read");
 }
 
 #[test]

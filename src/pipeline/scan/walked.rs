@@ -70,7 +70,7 @@ impl Shared<'_> {
                 Found::File { path, print } => {
                     self.files.fetch_add(1, Ordering::Relaxed);
                     request.progress.walked();
-                    if known.see(&path, &print) == Seen::Unchanged && !request.checksum {
+                    if known.see(&path, &print, &request.inodes) == Seen::Unchanged && !request.checksum {
                         continue;
                     }
                     if print.size > MAX_FILE_BYTES {

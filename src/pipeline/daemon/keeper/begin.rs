@@ -57,6 +57,7 @@ impl Keeper {
                 .await?;
             self.dirty |= due;
             self.rescan |= look;
+            self.refresh |= self.session.take_misses();
             if now >= self.next_fetch {
                 // Also where a list is broken, so that nobody can be asked.
                 self.next_fetch = now + AGAIN;
