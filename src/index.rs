@@ -22,6 +22,7 @@ mod mark;
 pub mod overrides;
 mod owner;
 mod place;
+pub mod refused;
 pub mod relocate;
 mod schema;
 pub mod settings;

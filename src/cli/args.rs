@@ -224,6 +224,9 @@ pub struct Demo {
     /// Where to make the folder; must be empty or new [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Play it on a project that keeps metadata by locale, the older of the two shapes
+    #[arg(long)]
+    pub by_locale: bool,
 }
 
 /// Flags of `sandbox`.
@@ -244,9 +247,12 @@ pub struct Sandbox {
     /// How long a job takes, in milliseconds
     #[arg(long, value_name = "MIN..MAX", default_value = "50..200", value_parser = latency)]
     pub job_latency: Latency,
-    /// Metadata by field, then locale: the newer of the two shapes
-    #[arg(long)]
+    /// Metadata by field, then locale: the newer of the two shapes, and the one that is taken anyway
+    #[arg(long, conflicts_with = "by_locale")]
     pub by_field: bool,
+    /// Metadata by locale, then field: the older of the two shapes, which older projects have
+    #[arg(long)]
+    pub by_locale: bool,
     /// Locales of the project, the main one first
     #[arg(long, value_name = "LOCALE", value_delimiter = ',', default_value = "en,it")]
     pub locales: Vec<String>,
@@ -355,6 +361,9 @@ mod tests {
             "retry --force",
             "retry --take-over --recreate",
             "demo --keep",
+            "demo --by-locale",
+            "sandbox --by-field",
+            "sandbox --by-locale",
             "man",
             "healthcheck",
             "completions zsh",
@@ -374,6 +383,7 @@ mod tests {
             "sandbox --job-latency x",
             "sandbox --rate-window 3",
             "sandbox --rate-limit 0",
+            "sandbox --by-field --by-locale",
             "ls --order-by size",
             "nope",
             "--sync-once status",

@@ -93,6 +93,7 @@ impl Stage {
         let settings = Settings {
             job_min_ms: 100,
             job_max_ms: 400,
+            by_field: !flags.by_locale,
             locales: vec!["en".into(), "it".into()],
             ..Settings::default()
         };

@@ -44,7 +44,7 @@ fn settings(flags: &Flags) -> Settings {
         rate_window_ms: u32::try_from(flags.rate_window.as_millis()).unwrap_or(u32::MAX),
         job_min_ms: u32::try_from(flags.job_latency.min_ms).unwrap_or(u32::MAX),
         job_max_ms: u32::try_from(flags.job_latency.max_ms).unwrap_or(u32::MAX),
-        by_field: flags.by_field,
+        by_field: !flags.by_locale,
         locales: flags.locales.clone(),
         ..Settings::default()
     }

@@ -113,7 +113,7 @@ pub fn must_list_all(conn: &Connection) -> rusqlite::Result<bool> {
 fn empty(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         "DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
-         DELETE FROM setting; DELETE FROM made; UPDATE mirror SET belongs = NULL;
+         DELETE FROM setting; DELETE FROM made; DELETE FROM refused; UPDATE mirror SET belongs = NULL;
          UPDATE file SET asset = NULL, base_md5 = NULL, news = news + 1, failures = 0, retry_at = NULL, problem = NULL;
          DELETE FROM file WHERE present = 0;",
     )
@@ -128,7 +128,7 @@ fn leave_environment(conn: &Connection) -> rusqlite::Result<()> {
             WHERE NOT (present = 1 AND asset IS NOT NULL AND asset NOT IN (SELECT id FROM asset)
                 AND problem IS NOT NULL AND json_extract(problem, '$.action') = 'report');
          DELETE FROM file WHERE present = 0 AND seen = 0;
-         DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection;
+         DELETE FROM intent; DELETE FROM pushed; DELETE FROM asset; DELETE FROM collection; DELETE FROM refused;
          UPDATE mirror SET belongs = NULL
             WHERE NOT EXISTS (SELECT 1 FROM setting WHERE key = 'contact/' || mirror.id AND value = 'taken over');
          DELETE FROM setting WHERE NOT (key LIKE 'contact/%' AND value = 'taken over');",

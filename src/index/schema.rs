@@ -190,6 +190,17 @@ ALTER TABLE remote_file RENAME COLUMN url TO url_digest;
 -- How often in a row it could not be fetched.
 ALTER TABLE remote_file ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- Values that the service refused, while it took the rest of the metadata.
+CREATE TABLE refused (
+    content  BLOB NOT NULL,             -- of the file that it was for
+    field    TEXT NOT NULL,             -- FieldKey
+    value    TEXT NOT NULL,             -- its digest
+    by_field INTEGER NOT NULL,          -- 1: in the newer metadata shape
+    cause    TEXT NOT NULL,             -- the service's words
+    PRIMARY KEY (content, field, value, by_field)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The step at which URLs were taken out.

@@ -159,7 +159,7 @@ async fn look(
         };
         let looked = match now {
             Some(now) if item.plan.action.before() == Some(&now) => Ok(()),
-            Some(now) => executor.plan_again(&mut item, now, None).await,
+            Some(now) => executor.plan_again(&mut item, Some(now), None).await,
             None => {
                 let id = id_of(&item);
                 let removed = executor.index.call(move |conn| assets::remove(conn, &id)).await;

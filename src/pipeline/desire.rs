@@ -1,7 +1,8 @@
 //! What the folder wants for each path of one mirror, with all it takes to know it.
 //!
-//! Owns: the parsed sidecars, the project's locales and the collections' ids; and the rule that a metadata file that
-//! cannot be read freezes what it is about. Reads the index; never the disk.
+//! Owns: the parsed sidecars, the project's locales and the collections' ids; the rule that a metadata file that
+//! cannot be read freezes what it is about; and that what the service refused for a file is wanted no more. Reads the
+//! index; never the disk.
 //! Called by: `pipeline::observe` and `explain`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use rusqlite::Connection;
 
 use crate::config::Mirror;
 use crate::config::policy::OnRemoteDelete;
+use crate::index::refused::{self, SentValue};
 use crate::index::{FileRow, StoredSidecar, sidecars};
 use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::embedded::Embedded;
@@ -145,18 +147,26 @@ impl Desires {
         if let Some(id) = desired.collection.as_ref().and_then(|labels| self.collections.get(labels)) {
             desired.fields.insert(FieldKey::Collection, id.clone().into());
         }
-        // Said to be pushed although it cannot be, it would never be pushed once the project has the newer shape.
-        if !self.site.by_field && desired.fields.remove(&FieldKey::PosterTime).is_some() {
-            let origin =
-                desired.origins.remove("poster_time").map_or_else(String::new, |origin| format!(" in {origin}"));
-            desired.problems.push(format!(
-                "poster_time{origin} is left out: the project keeps focal points by locale, and then the service takes no \
-                 poster time"
-            ));
-        }
+        self.leave_out_refused(conn, row, &mut desired)?;
         desired.frozen = frozen;
         desired.problems.extend(problems);
         Ok(desired)
+    }
+
+    /// Takes out what the service refused for this file. Said to be pushed although it cannot be, it would never be pushed
+    /// once the service takes it.
+    fn leave_out_refused(&self, conn: &Connection, row: &FileRow, desired: &mut Desired) -> rusqlite::Result<()> {
+        let field = FieldKey::PosterTime;
+        let (Some(content), Some(value)) = (row.md5, desired.fields.get(&field).cloned()) else { return Ok(()) };
+        let name = field.to_string();
+        let sent = SentValue { content, field, value, by_field: self.site.by_field };
+        let Some(cause) = refused::cause(conn, &sent)? else { return Ok(()) };
+        desired.fields.remove(&sent.field);
+        let origin = desired.origins.remove(&name).map_or_else(String::new, |origin| format!(" in {origin}"));
+        desired
+            .problems
+            .push(format!("{name}{origin} is left out: the service does not take it for this file: {cause}"));
+        Ok(())
     }
 }
 

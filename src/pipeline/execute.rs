@@ -12,6 +12,7 @@ mod delete;
 mod deletions;
 mod due;
 mod gone;
+mod left_out;
 mod look;
 mod rights;
 mod sending;
@@ -39,8 +40,8 @@ use super::plan::{Action, Plan, Policy};
 use super::record::record_edit;
 use super::room::Room;
 use super::waits::Waits;
-use content::Content;
 use due::Due;
+use left_out::LeftOut;
 
 pub use after::changed_since;
 pub(super) use look::Attempts;
@@ -189,9 +190,7 @@ impl Executor {
             | Action::Forget
             | Action::Wait
             | Action::Report { .. } => Ok(None),
-            Action::Create { id, content, edit } => {
-                self.create(Content { row: &execution.row, md5: *content, permit, cancel }, id, edit).await.map(Some)
-            }
+            Action::Create { .. } => self.create(execution, permit, cancel).await.map(Some),
             Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. } | Action::Retag { .. } => {
                 self.edit(execution).await
             }
@@ -202,7 +201,7 @@ impl Executor {
 
     /// Metadata, name or stamp; no bytes. No call when nothing is due.
     async fn edit(&self, execution: &mut Execution) -> Result<Option<Box<Asset>>, Failure> {
-        let mut attempts = Attempts::default();
+        let (mut attempts, mut left_out) = (Attempts::default(), LeftOut::default());
         while let Some(due) = Due::of(&execution.plan.action) {
             let intent = match due.is_silent {
                 true => {
@@ -211,7 +210,7 @@ impl Executor {
                 }
                 false => None,
             };
-            let written = self.write_edit(execution, intent, &mut attempts).await;
+            let written = self.write_edit(execution, intent, &mut attempts, &mut left_out).await;
             if let Some(intent) = intent {
                 self.end(intent).await?;
             }
@@ -228,6 +227,7 @@ impl Executor {
         execution: &mut Execution,
         intent: Option<i64>,
         attempts: &mut Attempts,
+        left_out: &mut LeftOut,
     ) -> Result<Option<Box<Asset>>, Failure> {
         let permit = self.look(execution, intent).await?;
         self.still_gone([execution.planned()]).await?;
@@ -287,7 +287,11 @@ impl Executor {
             Ok(asset) => Ok(Some(asset)),
             Err(error) => {
                 let is_move = edit.write.contains(&FieldKey::Collection) && edit.write.len() == 1;
-                self.refused(if is_move { "collect" } else { name }, asset, error).await
+                let (name, asset) = (if is_move { "collect" } else { name }, asset.clone());
+                match self.leave_out(execution, left_out, error, intent).await? {
+                    Some(error) => self.refused(name, &asset, error).await,
+                    None => Ok(None),
+                }
             }
         }
     }

@@ -1,19 +1,37 @@
 //! What of files' metadata could not be used: a locale the project does not have, a sidecar file with a mistake in it.
 //!
 //! Owns: how such notices are gathered and worded. The files themselves are mirrored, so these are no failures.
-//! Called by: a pass for its report, the daemon for its page, `status`.
+//! Called by: a pass and the executor, which plan, a pass for its report, the daemon for its page, `status`.
 
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::index::files;
+use crate::index::{FileRow, files};
 use crate::report::ReportedProblem;
+
+use super::observe::Looks;
+use super::plan::{Observation, Plan};
 
 /// Notices read at most.
 const MAX_READ: u32 = 1000;
 /// Notices told at most; one mistake in a rule is in thousands of files.
 const MAX_TOLD: usize = 50;
+
+/// Keeps what of the metadata of the planned `row`, and of those that the plan speaks for, could not be used.
+///
+/// # Errors
+/// SQLite's.
+pub fn keep(looks: &Looks<'_>, row: &FileRow, seen: &Observation, plan: &Plan) -> rusqlite::Result<()> {
+    let problems = &seen.me.desired.problems;
+    let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
+    files::set_notice(looks.conn(), row.id, notice.as_deref())?;
+    for member in &plan.members {
+        let notice = looks.notice(member.row.id).filter(|_| member.row.present);
+        files::set_notice(looks.conn(), member.row.id, notice.as_deref())?;
+    }
+    Ok(())
+}
 
 /// The notices about files of a mirror whose paths are `wanted`; one that is the same for many is told once.
 ///

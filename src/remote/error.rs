@@ -176,7 +176,8 @@ impl ApiError {
     }
 
     /// The service does not take the path of an uploaded file.
-    fn refuses_the_upload(&self) -> bool {
+    #[must_use]
+    pub fn refuses_the_upload(&self) -> bool {
         self.told.iter().any(|told| told.code == "INVALID_FIELD" && told.field.as_deref() == Some("path"))
     }
 
@@ -339,6 +340,13 @@ impl ApiError {
                 | ApiErrorKind::Garbled
                 | ApiErrorKind::Between
         )
+    }
+
+    /// A value of the metadata may be what is refused: the same without it may be taken.
+    #[must_use]
+    pub fn may_be_of_a_value(&self) -> bool {
+        let is_of_another = self.is_uniqueness_of_id() || self.is_about_collection() || self.refuses_the_upload();
+        self.kind == ApiErrorKind::Invalid && !self.unsure && !is_of_another
     }
 
     /// The metadata may have been sent in the shape that this environment does not take.

@@ -23,6 +23,10 @@ pub(super) enum Media {
 pub(super) struct Shape<'a> {
     /// The newer shape: by field, then locale.
     pub(super) by_field: bool,
+    /// The older shape has a poster time in each locale.
+    pub(super) poster_time_by_locale: bool,
+    /// The latest poster time that is taken, seconds; 0 for any.
+    pub(super) latest_poster_time_s: u32,
     /// The project's locales, the main one first.
     pub(super) locales: &'a [String],
 }
@@ -34,6 +38,7 @@ pub(super) struct Metadata {
     title: BTreeMap<String, Value>,
     custom_data: BTreeMap<String, Value>,
     focal_point: BTreeMap<String, Value>,
+    /// One for all locales, or an object with one for each that has one.
     poster_time: Value,
 }
 
@@ -52,19 +57,36 @@ impl Metadata {
                 "title": per(&|locale| get(&self.title, locale)),
                 "custom_data": per(&data),
                 "focal_point": get(&self.focal_point, main),
-                "poster_time": self.poster_time,
+                "poster_time": self.poster_time_in(main),
             });
         }
         let locales = shape.locales.iter().map(|locale| {
-            let value = json!({
+            let mut value = json!({
                 "alt": get(&self.alt, locale),
                 "title": get(&self.title, locale),
                 "custom_data": data(locale),
                 "focal_point": get(&self.focal_point, locale),
             });
+            if shape.poster_time_by_locale {
+                value["poster_time"] = self.poster_time_in(locale);
+            }
             (locale.clone(), value)
         });
         locales.collect::<Map<_, _>>().into()
+    }
+
+    fn poster_time_in(&self, locale: &str) -> Value {
+        match &self.poster_time {
+            Value::Object(times) => times.get(locale).cloned().unwrap_or_default(),
+            one => one.clone(),
+        }
+    }
+
+    fn set_poster_time(&mut self, locale: &str, time: Value, shape: Shape<'_>) {
+        let times = shape.locales.iter().map(|known| (known.clone(), self.poster_time_in(known)));
+        let mut times: Map<_, _> = times.collect();
+        times.insert(locale.to_owned(), time);
+        self.poster_time = times.into();
     }
 
     /// Takes in `patch` as the shape tells. Both shapes are partial: a locale or a key left out keeps its stored value.
@@ -99,7 +121,10 @@ impl Metadata {
                     "title" => set(&mut self.title, locale, text("title", value)?),
                     "custom_data" => set(&mut self.custom_data, locale, object(value)?),
                     "focal_point" => set(&mut self.focal_point, locale, focal_point(value, media)?),
-                    other => return Err(invalid(format!("{locale}.{other}: no such field in this shape"))),
+                    "poster_time" if shape.poster_time_by_locale => {
+                        self.set_poster_time(locale, poster_time(value, media, shape)?, shape);
+                    }
+                    other => return Err(not_permitted(other)),
                 }
             }
         }
@@ -128,8 +153,8 @@ impl Metadata {
                         set(&mut self.focal_point, locale, point.clone());
                     }
                 }
-                "poster_time" => self.poster_time = poster_time(value, media)?,
-                other => return Err(invalid(format!("{other}: no such field in this shape"))),
+                "poster_time" => self.poster_time = poster_time(value, media, shape)?,
+                other => return Err(not_permitted(other)),
             }
         }
         Ok(())
@@ -140,11 +165,13 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::field("default_field_metadata", "INVALID_FORMAT", message)
 }
 
+/// How the service refuses a key that the shape does not have, the other shape's keys among them.
+fn not_permitted(key: &str) -> Refusal {
+    Refusal::format(format!("{key:?} is not a permitted key"))
+}
+
 fn known_locale(locale: &str, shape: Shape<'_>) -> Result<(), Refusal> {
-    if shape.locales.iter().any(|known| known == locale) {
-        return Ok(());
-    }
-    Err(invalid(format!("{locale}: not a locale of the project")))
+    if shape.locales.iter().any(|known| known == locale) { Ok(()) } else { Err(not_permitted(locale)) }
 }
 
 fn set(map: &mut BTreeMap<String, Value>, locale: &str, value: Value) {
@@ -177,17 +204,21 @@ fn focal_point(value: &Value, media: Media) -> Result<Value, Refusal> {
     Err(invalid("focal_point: needs x and y from 0 to 1, and nothing else"))
 }
 
-fn poster_time(value: &Value, media: Media) -> Result<Value, Refusal> {
+fn poster_time(value: &Value, media: Media, shape: Shape<'_>) -> Result<Value, Refusal> {
     if value.is_null() {
         return Ok(Value::Null);
     }
     if media != Media::Video {
         return Err(invalid("poster_time: for videos only"));
     }
-    if value.as_f64().is_some_and(|seconds| seconds >= 0.0) {
-        return Ok(value.clone());
+    let latest = shape.latest_poster_time_s;
+    match value.as_f64() {
+        Some(seconds) if latest > 0 && seconds > f64::from(latest) => {
+            Err(invalid("poster_time: after the video's end"))
+        }
+        Some(seconds) if seconds >= 0.0 => Ok(value.clone()),
+        _ => Err(invalid("poster_time: seconds, not negative")),
     }
-    Err(invalid("poster_time: seconds, not negative"))
 }
 
 #[cfg(test)]
@@ -198,10 +229,14 @@ mod tests {
         vec!["en".to_owned(), "it".to_owned()]
     }
 
+    fn shape(by_field: bool, locales: &[String]) -> Shape<'_> {
+        Shape { by_field, poster_time_by_locale: true, latest_poster_time_s: 0, locales }
+    }
+
     #[test]
     fn the_older_shape_keeps_locales_and_keys_left_out_and_takes_a_value_whole() {
         let locales = locales();
-        let shape = Shape { by_field: false, locales: &locales };
+        let shape = shape(false, &locales);
         let mut stored = Metadata::default();
         let first = json!({"en": {"alt": "A", "title": "T", "custom_data": {"k": 1}}, "it": {"alt": "B"}});
         stored.apply(&first, shape, Media::Image).unwrap();
@@ -210,8 +245,8 @@ mod tests {
         assert_eq!(
             stored.render(shape),
             json!({
-                "en": {"alt": "A", "title": "U", "custom_data": {"l": 2}, "focal_point": null},
-                "it": {"alt": "B", "title": null, "custom_data": {}, "focal_point": null},
+                "en": {"alt": "A", "title": "U", "custom_data": {"l": 2}, "focal_point": null, "poster_time": null},
+                "it": {"alt": "B", "title": null, "custom_data": {}, "focal_point": null, "poster_time": null},
             })
         );
     }
@@ -219,7 +254,7 @@ mod tests {
     #[test]
     fn the_newer_shape_replaces_a_key_for_the_locales_given() {
         let locales = locales();
-        let shape = Shape { by_field: true, locales: &locales };
+        let shape = shape(true, &locales);
         let mut stored = Metadata::default();
         let first = json!({"alt": {"en": "A", "it": "B"}, "custom_data": {"en": {"k": 1, "l": 2}}, "focal_point": {"x": 0.1, "y": 1}});
         stored.apply(&first, shape, Media::Image).unwrap();
@@ -231,35 +266,56 @@ mod tests {
                 "custom_data": {"en": {"k": 3}, "it": {}}, "focal_point": {"x": 0.1, "y": 1}, "poster_time": null,
             })
         );
-        let older = Shape { by_field: false, locales: &locales };
+        let older = Shape { by_field: false, ..shape };
         assert_eq!(stored.render(older)["it"]["focal_point"], json!({"x": 0.1, "y": 1}));
+    }
+
+    #[test]
+    fn a_poster_time_is_kept_in_both_shapes_and_by_locale_where_that_is_the_shape() {
+        let locales = locales();
+        let (older, newer) = (shape(false, &locales), shape(true, &locales));
+        let mut stored = Metadata::default();
+        stored.apply(&json!({"poster_time": 12.5}), newer, Media::Video).unwrap();
+        assert_eq!(stored.render(older).pointer("/it/poster_time"), Some(&json!(12.5)));
+        stored.apply(&json!({"it": {"poster_time": 3}}), older, Media::Video).unwrap();
+        let shown = stored.render(older);
+        assert_eq!((&shown["en"]["poster_time"], &shown["it"]["poster_time"]), (&json!(12.5), &json!(3)));
+        assert_eq!(stored.render(newer)["poster_time"], 12.5);
+        let refusing = Shape { poster_time_by_locale: false, ..older };
+        assert_eq!(stored.render(refusing).pointer("/it/poster_time"), None);
+        let refusal = stored.apply(&json!({"it": {"poster_time": 3}}), refusing, Media::Video).unwrap_err();
+        assert_eq!((refusal.status, refusal.code.as_str()), (422, "INVALID_FORMAT"));
+        let short = Shape { latest_poster_time_s: 12, ..newer };
+        assert!(stored.apply(&json!({"poster_time": 12}), short, Media::Video).is_ok());
+        assert!(stored.apply(&json!({"poster_time": 12.5}), short, Media::Video).is_err());
     }
 
     #[test]
     fn the_wrong_shape_and_wrong_values_are_refused() {
         let locales = locales();
+        let (key, value) = ("INVALID_FORMAT", "INVALID_FIELD");
         let cases = [
-            (false, Media::Image, json!({"alt": {"en": "A"}})),
-            (true, Media::Image, json!({"en": {"alt": "A"}})),
-            (false, Media::Image, json!({"de": {"alt": "A"}})),
-            (true, Media::Image, json!({"alt": {"de": "A"}})),
-            (true, Media::Image, json!({"alt": "A"})),
-            (false, Media::Image, json!({"en": {"poster_time": 1}})),
-            (false, Media::Other, json!({"en": {"focal_point": {"x": 0.5, "y": 0.5}}})),
-            (true, Media::Image, json!({"focal_point": {"x": 0.5}})),
-            (true, Media::Image, json!({"focal_point": {"x": 0.5, "y": 1.1}})),
-            (true, Media::Image, json!({"poster_time": 1.5})),
-            (true, Media::Video, json!({"poster_time": "1"})),
-            (true, Media::Image, json!({"custom_data": {"en": [1]}})),
-            (true, Media::Image, json!({"title": {"en": 4}})),
-            (true, Media::Image, json!([])),
+            (false, Media::Image, key, json!({"alt": {"en": "A"}})),
+            (true, Media::Image, key, json!({"en": {"alt": "A"}})),
+            (false, Media::Image, key, json!({"de": {"alt": "A"}})),
+            (true, Media::Image, key, json!({"alt": {"de": "A"}})),
+            (false, Media::Image, key, json!({"en": {"colour": 1}})),
+            (true, Media::Image, value, json!({"alt": "A"})),
+            (false, Media::Image, value, json!({"en": {"poster_time": 1}})),
+            (false, Media::Other, value, json!({"en": {"focal_point": {"x": 0.5, "y": 0.5}}})),
+            (true, Media::Image, value, json!({"focal_point": {"x": 0.5}})),
+            (true, Media::Image, value, json!({"focal_point": {"x": 0.5, "y": 1.1}})),
+            (true, Media::Image, value, json!({"poster_time": 1.5})),
+            (true, Media::Video, value, json!({"poster_time": "1"})),
+            (true, Media::Image, value, json!({"custom_data": {"en": [1]}})),
+            (true, Media::Image, value, json!({"title": {"en": 4}})),
+            (true, Media::Image, value, json!([])),
         ];
-        for (by_field, media, patch) in cases {
-            let shape = Shape { by_field, locales: &locales };
-            let refusal = Metadata::default().apply(&patch, shape, media).unwrap_err();
-            assert_eq!((refusal.status, refusal.code.as_str()), (422, "INVALID_FIELD"), "{patch}");
+        for (by_field, media, code, patch) in cases {
+            let refusal = Metadata::default().apply(&patch, shape(by_field, &locales), media).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (422, code), "{patch}");
         }
-        let shape = Shape { by_field: true, locales: &locales };
+        let shape = shape(true, &locales);
         Metadata::default().apply(&json!({"poster_time": 1.5, "focal_point": null}), shape, Media::Video).unwrap();
     }
 }

@@ -35,8 +35,14 @@ pub struct Settings {
     pub job_max_ms: u32,
     /// Jobs or results.
     pub answers: Answers,
-    /// `meta.non_localized_focal_points`: the newer metadata shape.
+    /// `meta.non_localized_focal_points`: the newer metadata shape, which new projects have. Off: the older one, which is by
+    /// locale.
     pub by_field: bool,
+    /// The older metadata shape has a `poster_time` in each locale; without, it is no permitted key there. Which it is is
+    /// not known.
+    pub poster_time_by_locale: bool,
+    /// A `poster_time` after so many seconds is refused in either shape, as one after a video's end may be; 0 for none.
+    pub latest_poster_time_s: u32,
     /// `meta.custom_upload_storage_settings`: no `keep_url`.
     pub custom_storage: bool,
     /// The project's locales, the main one first.
@@ -121,7 +127,9 @@ impl Default for Settings {
             job_min_ms: 300,
             job_max_ms: 900,
             answers: Answers::Usual,
-            by_field: false,
+            by_field: true,
+            poster_time_by_locale: true,
+            latest_poster_time_s: 0,
             custom_storage: false,
             locales: vec!["en".to_owned()],
             url_ttl_s: 900,

@@ -191,7 +191,8 @@ impl World {
 
     /// The metadata shape of the project.
     pub(super) fn shape(&self) -> Shape<'_> {
-        Shape { by_field: self.settings.by_field, locales: &self.settings.locales }
+        let Settings { by_field, poster_time_by_locale, latest_poster_time_s, ref locales, .. } = self.settings;
+        Shape { by_field, poster_time_by_locale, latest_poster_time_s, locales }
     }
 
     /// The name of the primary environment.

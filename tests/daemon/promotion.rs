@@ -6,7 +6,7 @@ use dato_mirror::sandbox::Edit;
 use serde_json::json;
 
 use crate::process::{Daemon, configure, digest, wait_mirrored};
-use crate::support::{TestEnv, bytes, jobs};
+use crate::support::{TestEnv, bytes, in_both_shapes, jobs, localized, stored};
 
 const PROMOTED: &str = "the primary environment is \"spring\" now and was \"main\"";
 const BACK: &str = "the primary environment is \"main\" now and was \"spring\"";
@@ -17,48 +17,50 @@ fn ids(env: &TestEnv, environment: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_promotion_under_an_idle_daemon_is_noticed_by_any_answer_and_nothing_counts_as_deleted() {
-    // By the look for editors' changes, or because a file is saved.
-    for (more, saves) in [("remote_refresh = \"1s\"", false), ("", true)] {
-        let env = TestEnv::new();
-        configure(&env, more);
-        env.write("old.png", "old");
-        let daemon = Daemon::ready(&env);
-        daemon.wait_idle();
-        assert!(env.sandbox.fork("main", "spring"));
-        let mut files = vec![("old.png".to_owned(), digest("old"))];
-        for number in 0..6 {
-            let name = format!("{number}.png");
-            env.write(&name, &name);
-            files.push((name.clone(), digest(&name)));
+    in_both_shapes(|| {
+        // By the look for editors' changes, or because a file is saved.
+        for (more, saves) in [("remote_refresh = \"1s\"", false), ("", true)] {
+            let env = TestEnv::new();
+            configure(&env, more);
+            env.write("old.png", "old");
+            let daemon = Daemon::ready(&env);
+            daemon.wait_idle();
+            assert!(env.sandbox.fork("main", "spring"));
+            let mut files = vec![("old.png".to_owned(), digest("old"))];
+            for number in 0..6 {
+                let name = format!("{number}.png");
+                env.write(&name, &name);
+                files.push((name.clone(), digest(&name)));
+            }
+            wait_mirrored(&daemon, &env, &files);
+            daemon.wait_idle();
+            let alt = Edit { metadata: Some(localized("alt", &json!("Typed in the fork"))), ..Edit::default() };
+            env.sandbox.edit_metadata(Some("spring"), &env.asset("old.png").id, alt).unwrap();
+            assert!(env.sandbox.promote("spring"));
+            if saves {
+                env.write("saved.png", "saved");
+                files.push(("saved.png".to_owned(), digest("saved")));
+            }
+            daemon.wait_line(PROMOTED);
+            wait_mirrored(&daemon, &env, &files);
+            daemon.wait_idle();
+            assert_eq!(env.assets().len(), files.len());
+            assert_eq!(daemon.mirror()["problems"], json!([]), "{:#}", daemon.status());
+            assert_eq!(stored(&env.asset("old.png"), "alt"), "Typed in the fork");
+            // And back, where what was saved since is missing.
+            assert!(env.sandbox.promote("main"));
+            env.write("last.png", "last");
+            files.push(("last.png".to_owned(), digest("last")));
+            daemon.wait_line(BACK);
+            wait_mirrored(&daemon, &env, &files);
+            daemon.wait_idle();
+            assert_eq!((env.assets().len(), daemon.mirror()["problems"].clone()), (files.len(), json!([])));
+            assert_eq!((daemon.lines(PROMOTED).len(), daemon.lines(BACK).len()), (1, 1), "{:#?}", daemon.log());
+            assert!(daemon.lines("the API is in trouble").is_empty(), "{:#?}", daemon.log());
+            daemon.stop();
+            env.assert_still();
         }
-        wait_mirrored(&daemon, &env, &files);
-        daemon.wait_idle();
-        let alt = Edit { metadata: Some(json!({"en": {"alt": "Typed in the fork"}})), ..Edit::default() };
-        env.sandbox.edit_metadata(Some("spring"), &env.asset("old.png").id, alt).unwrap();
-        assert!(env.sandbox.promote("spring"));
-        if saves {
-            env.write("saved.png", "saved");
-            files.push(("saved.png".to_owned(), digest("saved")));
-        }
-        daemon.wait_line(PROMOTED);
-        wait_mirrored(&daemon, &env, &files);
-        daemon.wait_idle();
-        assert_eq!(env.assets().len(), files.len());
-        assert_eq!(daemon.mirror()["problems"], json!([]), "{:#}", daemon.status());
-        assert_eq!(env.asset("old.png").metadata["en"]["alt"], "Typed in the fork");
-        // And back, where what was saved since is missing.
-        assert!(env.sandbox.promote("main"));
-        env.write("last.png", "last");
-        files.push(("last.png".to_owned(), digest("last")));
-        daemon.wait_line(BACK);
-        wait_mirrored(&daemon, &env, &files);
-        daemon.wait_idle();
-        assert_eq!((env.assets().len(), daemon.mirror()["problems"].clone()), (files.len(), json!([])));
-        assert_eq!((daemon.lines(PROMOTED).len(), daemon.lines(BACK).len()), (1, 1), "{:#?}", daemon.log());
-        assert!(daemon.lines("the API is in trouble").is_empty(), "{:#?}", daemon.log());
-        daemon.stop();
-        env.assert_still();
-    }
+    });
 }
 
 #[test]

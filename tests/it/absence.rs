@@ -7,7 +7,7 @@ use std::process::Command;
 use dato_mirror::sandbox::{AssetView, Edit, Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::support::{Run, TestEnv, stamp, stamped_paths};
+use crate::support::{Run, TestEnv, in_both_shapes, localized, stamp, stamped_paths};
 
 /// A mirror that deletes, of so many files.
 fn deleting(files: usize) -> TestEnv {
@@ -40,7 +40,7 @@ fn on_another_machine(env: &mut TestEnv) {
 }
 
 fn set_stamp(env: &TestEnv, id: &str, stamp: &Value) {
-    let metadata = Some(json!({ "en": { "custom_data": { "dato-mirror": stamp.to_string() } } }));
+    let metadata = Some(localized("custom_data", &json!({ "dato-mirror": stamp.to_string() })));
     env.sandbox.edit_metadata(None, id, Edit { metadata, ..Edit::default() }).unwrap();
 }
 
@@ -209,116 +209,122 @@ fn the_first_run_says_its_name_and_where_it_comes_from() {
 
 #[test]
 fn stamps_that_are_copied_or_forged_lead_to_no_deletion_and_no_change() {
-    for lost in [false, true] {
-        let mut env = deleting(10);
-        let real = env.asset("0.png");
-        let stamped = stamp(&real).unwrap();
-        let forged = |paths: Value, made: bool, content: &str| json!({ "brand": { "paths": paths, "md5": dato_mirror::model::Md5::of(content.as_bytes()).to_string(), "made": made } });
-        let mut theirs = Vec::new();
-        let mut make = |name: &str, content: &str, stamp: &Value| {
-            let id = env.sandbox.create_foreign(None, name, content.as_bytes()).unwrap();
-            set_stamp(&env, &id, stamp);
-            theirs.push(id);
-        };
-        make("copy.png", "content 0", &stamped);
-        make("changed copy.png", "an editor's", &stamped);
-        make("ghost.png", "ghost", &forged(json!(["ghost.png"]), true, "ghost"));
-        make("up.png", "up", &forged(json!(["../up.png"]), true, "up"));
-        make("absolute.png", "abs", &forged(json!(["/etc/passwd"]), true, "abs"));
-        make("empty.png", "none", &forged(json!([""]), true, "none"));
-        make("dot.png", "dot", &forged(json!(["./a/../b"]), true, "dot"));
-        make("nothing.png", "nothing", &forged(json!([]), true, "nothing"));
-        make("claims.png", "claims", &forged(json!(["1.png", "new.png"]), true, "claims"));
-        make("claims too.png", "claims too", &forged(json!(["2.png", "new.png"]), false, "claims too"));
-        let before: Vec<_> = env.assets().into_iter().filter(|asset| theirs.contains(&asset.id)).collect();
-        let same = |env: &TestEnv, what: &str| {
-            let now: Vec<_> = env.assets().into_iter().filter(|asset| theirs.contains(&asset.id)).collect();
-            assert_eq!(now, before, "{what}");
-        };
-        if lost {
+    in_both_shapes(|| {
+        for lost in [false, true] {
+            let mut env = deleting(10);
+            let real = env.asset("0.png");
+            let stamped = stamp(&real).unwrap();
+            let forged = |paths: Value, made: bool, content: &str| json!({ "brand": { "paths": paths, "md5": dato_mirror::model::Md5::of(content.as_bytes()).to_string(), "made": made } });
+            let mut theirs = Vec::new();
+            let mut make = |name: &str, content: &str, stamp: &Value| {
+                let id = env.sandbox.create_foreign(None, name, content.as_bytes()).unwrap();
+                set_stamp(&env, &id, stamp);
+                theirs.push(id);
+            };
+            make("copy.png", "content 0", &stamped);
+            make("changed copy.png", "an editor's", &stamped);
+            make("ghost.png", "ghost", &forged(json!(["ghost.png"]), true, "ghost"));
+            make("up.png", "up", &forged(json!(["../up.png"]), true, "up"));
+            make("absolute.png", "abs", &forged(json!(["/etc/passwd"]), true, "abs"));
+            make("empty.png", "none", &forged(json!([""]), true, "none"));
+            make("dot.png", "dot", &forged(json!(["./a/../b"]), true, "dot"));
+            make("nothing.png", "nothing", &forged(json!([]), true, "nothing"));
+            make("claims.png", "claims", &forged(json!(["1.png", "new.png"]), true, "claims"));
+            make("claims too.png", "claims too", &forged(json!(["2.png", "new.png"]), false, "claims too"));
+            let before: Vec<_> = env.assets().into_iter().filter(|asset| theirs.contains(&asset.id)).collect();
+            let same = |env: &TestEnv, what: &str| {
+                let now: Vec<_> = env.assets().into_iter().filter(|asset| theirs.contains(&asset.id)).collect();
+                assert_eq!(now, before, "{what}");
+            };
+            if lost {
+                env.lose_index();
+            }
+            env.sync().exits(0).did("");
+            same(&env, "after a look");
+            for number in 0..3 {
+                env.write(format!("{number}.png"), format!("changed {number}"));
+            }
+            env.write("new.png", "new");
+            if lost {
+                env.lose_index();
+            }
+            env.sync().exits(0).did("created 1, replaced 3");
+            assert_eq!(env.content(&real.id), b"changed 0");
+            same(&env, "after changes");
+            env.set("DATO_MIRROR_MAX_DELETE", "1000");
+            for name in ["0.png", "1.png", "2.png", "new.png"] {
+                env.remove(name);
+            }
+            env.sync().exits(0).did("deleted 4");
+            same(&env, "after deletions");
+            env.set("DATO_MIRROR_AUTHORITATIVE", "true");
             env.lose_index();
+            env.sync().exits(0).did("");
+            same(&env, "with a folder that is the truth");
         }
-        env.sync().exits(0).did("");
-        same(&env, "after a look");
-        for number in 0..3 {
-            env.write(format!("{number}.png"), format!("changed {number}"));
-        }
-        env.write("new.png", "new");
-        if lost {
-            env.lose_index();
-        }
-        env.sync().exits(0).did("created 1, replaced 3");
-        assert_eq!(env.content(&real.id), b"changed 0");
-        same(&env, "after changes");
-        env.set("DATO_MIRROR_MAX_DELETE", "1000");
-        for name in ["0.png", "1.png", "2.png", "new.png"] {
-            env.remove(name);
-        }
-        env.sync().exits(0).did("deleted 4");
-        same(&env, "after deletions");
-        env.set("DATO_MIRROR_AUTHORITATIVE", "true");
-        env.lose_index();
-        env.sync().exits(0).did("");
-        same(&env, "with a folder that is the truth");
-    }
+    });
 }
 
 #[test]
 fn a_stamp_written_for_an_editors_asset_lets_no_folder_that_is_the_truth_change_it() {
-    for policy in ["delete", "tag"] {
-        let mut env = deleting(10);
-        env.set("DATO_MIRROR_ON_DELETE", policy);
-        env.set("DATO_MIRROR_AUTHORITATIVE", "true");
-        let make = |name: &str, paths: Value| {
-            let id = env.sandbox.create_foreign(None, name, name.as_bytes()).unwrap();
-            let md5 = dato_mirror::model::Md5::of(name.as_bytes()).to_string();
-            let mut entry = json!({ "paths": paths, "md5": md5, "made": true, "of": id, "born": "0.png" });
-            if name.ends_with(".mp4") {
-                let track = env.sandbox.add_track(None, &id, "subtitles", "en").unwrap();
-                entry["tracks"] = json!({ "clip.en.vtt": { "id": track, "md5": md5 } });
+    in_both_shapes(|| {
+        for policy in ["delete", "tag"] {
+            let mut env = deleting(10);
+            env.set("DATO_MIRROR_ON_DELETE", policy);
+            env.set("DATO_MIRROR_AUTHORITATIVE", "true");
+            let make = |name: &str, paths: Value| {
+                let id = env.sandbox.create_foreign(None, name, name.as_bytes()).unwrap();
+                let md5 = dato_mirror::model::Md5::of(name.as_bytes()).to_string();
+                let mut entry = json!({ "paths": paths, "md5": md5, "made": true, "of": id, "born": "0.png" });
+                if name.ends_with(".mp4") {
+                    let track = env.sandbox.add_track(None, &id, "subtitles", "en").unwrap();
+                    entry["tracks"] = json!({ "clip.en.vtt": { "id": track, "md5": md5 } });
+                }
+                set_stamp(&env, &id, &json!({ "brand": entry }));
+                id
+            };
+            make("ghost.png", json!(["ghost.png"]));
+            make("none.png", json!([]));
+            let video = make("clip.mp4", json!(["clip.mp4"]));
+            let before = env.assets();
+            for _ in 0..2 {
+                env.sync().exits(0).did("");
+                assert_eq!(env.assets(), before, "{policy}");
+                assert_eq!(env.sandbox.tracks(None, &video).unwrap().len(), 1, "{policy}");
+                env.lose_index();
             }
-            set_stamp(&env, &id, &json!({ "brand": entry }));
-            id
-        };
-        make("ghost.png", json!(["ghost.png"]));
-        make("none.png", json!([]));
-        let video = make("clip.mp4", json!(["clip.mp4"]));
-        let before = env.assets();
-        for _ in 0..2 {
-            env.sync().exits(0).did("");
-            assert_eq!(env.assets(), before, "{policy}");
-            assert_eq!(env.sandbox.tracks(None, &video).unwrap().len(), 1, "{policy}");
-            env.lose_index();
+            // A file that comes to be where such a stamp says gets an asset of its own.
+            env.write("ghost.png", "ours");
+            env.write("clip.mp4", "ours too");
+            env.sync().exits(0).did("created 2");
+            let theirs = |assets: Vec<AssetView>| assets.into_iter().filter(|asset| before.contains(asset)).count();
+            assert_eq!(theirs(env.assets()), before.len(), "{policy}");
+            env.assert_still().exits(0);
+            // What the mirror made is proved by its id, also for a fresh index.
+            env.set("DATO_MIRROR_MAX_DELETE", "1000");
+            env.remove("0.png");
+            env.sync().exits(0).did(if policy == "tag" { "retagged 1" } else { "deleted 1" });
         }
-        // A file that comes to be where such a stamp says gets an asset of its own.
-        env.write("ghost.png", "ours");
-        env.write("clip.mp4", "ours too");
-        env.sync().exits(0).did("created 2");
-        let theirs = |assets: Vec<AssetView>| assets.into_iter().filter(|asset| before.contains(asset)).count();
-        assert_eq!(theirs(env.assets()), before.len(), "{policy}");
-        env.assert_still().exits(0);
-        // What the mirror made is proved by its id, also for a fresh index.
-        env.set("DATO_MIRROR_MAX_DELETE", "1000");
-        env.remove("0.png");
-        env.sync().exits(0).did(if policy == "tag" { "retagged 1" } else { "deleted 1" });
-    }
+    });
 }
 
 #[test]
 fn an_adopted_asset_whose_stamp_says_otherwise_is_not_deleted() {
-    let mut env = TestEnv::new();
-    env.set("DATO_MIRROR_ON_DELETE", "delete");
-    write(&env, 0..3);
-    let id = env.sandbox.create_foreign(None, "theirs.png", b"theirs").unwrap();
-    env.write("theirs.png", "theirs");
-    env.sync().exits(0).did("created 3, adopted 1");
-    let mut forged = stamp(&env.asset("theirs.png")).unwrap();
-    forged["brand"]["made"] = json!(true);
-    set_stamp(&env, &id, &forged);
-    env.sync().exits(0);
-    env.remove("theirs.png");
-    env.sync().exits(0).did("");
-    assert_eq!(env.content(&id), b"theirs");
+    in_both_shapes(|| {
+        let mut env = TestEnv::new();
+        env.set("DATO_MIRROR_ON_DELETE", "delete");
+        write(&env, 0..3);
+        let id = env.sandbox.create_foreign(None, "theirs.png", b"theirs").unwrap();
+        env.write("theirs.png", "theirs");
+        env.sync().exits(0).did("created 3, adopted 1");
+        let mut forged = stamp(&env.asset("theirs.png")).unwrap();
+        forged["brand"]["made"] = json!(true);
+        set_stamp(&env, &id, &forged);
+        env.sync().exits(0);
+        env.remove("theirs.png");
+        env.sync().exits(0).did("");
+        assert_eq!(env.content(&id), b"theirs");
+    });
 }
 
 #[test]

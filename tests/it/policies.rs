@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{TestEnv, fast, served, stamp, stamped_paths};
+use crate::support::{TestEnv, fast, in_both_shapes, is_by_field, localized, served, stamp, stamped_paths};
 use dato_mirror::sandbox::{Edit, Settings};
 
 /// A folder of two files, mirrored with these variables.
@@ -267,8 +267,8 @@ fn max_delete_stops_a_mass_deletion_and_force_lets_it_pass() {
 
 #[test]
 fn both_metadata_shapes_carry_the_same() {
-    for by_field in [false, true] {
-        let env = TestEnv::with(Settings { by_field, locales: vec!["en".into(), "it".into()], ..fast() });
+    in_both_shapes(|| {
+        let env = TestEnv::with(Settings { locales: vec!["en".into(), "it".into()], ..fast() });
         let keys = "author = \"Ada\"\ncopyright = \"(c)\"\ntags = [\"t\"]\n[mirror.alt]\nen = \"Alt of {stem}\"\nit = \"Testo\"\n\
                     [mirror.custom_data.en]\ncampaign = \"spring\"";
         env.config_with(keys);
@@ -277,14 +277,14 @@ fn both_metadata_shapes_carry_the_same() {
         let asset = env.asset("a.png");
         assert_eq!((asset.author.as_deref(), asset.copyright.as_deref()), (Some("Ada"), Some("(c)")));
         let at = |locale: &str, field: &str| {
-            let path = if by_field { format!("/{field}/{locale}") } else { format!("/{locale}/{field}") };
+            let path = if is_by_field() { format!("/{field}/{locale}") } else { format!("/{locale}/{field}") };
             env.asset("a.png").metadata.pointer(&path).cloned().unwrap_or_default()
         };
         assert_eq!((at("en", "alt"), at("it", "alt")), (json!("Alt of a"), json!("Testo")));
         assert_eq!(at("en", "custom_data")["campaign"], "spring");
         env.assert_still();
         // An editor's words survive a new file and a new rule.
-        let words = if by_field { json!({"alt": {"en": "Editor's"}}) } else { json!({"en": {"alt": "Editor's"}}) };
+        let words = localized("alt", &json!("Editor's"));
         env.sandbox.edit_metadata(None, &asset.id, Edit { metadata: Some(words), ..Edit::default() }).unwrap();
         env.write("a.png", "two");
         env.config_with(&keys.replace("\"t\"", "\"t\", \"u\""));
@@ -293,7 +293,7 @@ fn both_metadata_shapes_carry_the_same() {
         assert_eq!((at("en", "alt"), at("it", "alt")), (json!("Editor's"), json!("Testo")));
         assert_eq!((after.tags, served(&after.url)), (vec!["t".to_owned(), "u".to_owned()], b"two".to_vec()));
         env.assert_still();
-    }
+    });
 }
 
 #[test]

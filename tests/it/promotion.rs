@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dato_mirror::sandbox::{Edit, Fault, FaultKind};
 use serde_json::json;
 
-use crate::support::{Run, TestEnv, bytes, fast, jobs};
+use crate::support::{Run, TestEnv, bytes, fast, in_both_shapes, jobs, localized, stored};
 
 const FORKED: [&str; 2] = ["a.bin", "b.bin"];
 const LATER: [&str; 3] = ["c.bin", "d.bin", "e.bin"];
@@ -97,21 +97,26 @@ fn primary_environments_that_alternate_lose_nothing_and_make_nothing_twice() {
 
 #[test]
 fn what_editors_did_in_the_fork_stays() {
-    let env = forked(TestEnv::new());
-    let (a, b, spring) = (env.asset("a.bin").id, env.asset("b.bin").id, Some("spring"));
-    let alt = Edit { metadata: Some(json!({"en": {"alt": "Typed in the fork"}})), ..Edit::default() };
-    env.sandbox.edit_metadata(spring, &a, alt).unwrap();
-    env.sandbox.edit_tags(spring, &a, &["ours", "theirs"]).unwrap();
-    env.sandbox.replace_content(spring, &b, b"an editor's").unwrap();
-    assert!(env.sandbox.promote("spring"));
-    let run = env.sync().exits(1);
-    assert_eq!((run.count("created"), run.count("replaced")), (3, 0), "{run:#?}");
-    assert!(run.problem("b.bin").contains("replaced in the CMS"), "{run:#?}");
-    assert_eq!(run.problems().len(), 1, "{run:#?}");
-    let asset = env.asset("a.bin");
-    assert_eq!(asset.metadata["en"]["alt"], "Typed in the fork");
-    assert_eq!((asset.tags, env.content(&b)), (vec!["ours".to_owned(), "theirs".to_owned()], b"an editor's".to_vec()));
-    env.assert_still();
+    in_both_shapes(|| {
+        let env = forked(TestEnv::new());
+        let (a, b, spring) = (env.asset("a.bin").id, env.asset("b.bin").id, Some("spring"));
+        let alt = Edit { metadata: Some(localized("alt", &json!("Typed in the fork"))), ..Edit::default() };
+        env.sandbox.edit_metadata(spring, &a, alt).unwrap();
+        env.sandbox.edit_tags(spring, &a, &["ours", "theirs"]).unwrap();
+        env.sandbox.replace_content(spring, &b, b"an editor's").unwrap();
+        assert!(env.sandbox.promote("spring"));
+        let run = env.sync().exits(1);
+        assert_eq!((run.count("created"), run.count("replaced")), (3, 0), "{run:#?}");
+        assert!(run.problem("b.bin").contains("replaced in the CMS"), "{run:#?}");
+        assert_eq!(run.problems().len(), 1, "{run:#?}");
+        let asset = env.asset("a.bin");
+        assert_eq!(stored(&asset, "alt"), "Typed in the fork");
+        assert_eq!(
+            (asset.tags, env.content(&b)),
+            (vec!["ours".to_owned(), "theirs".to_owned()], b"an editor's".to_vec())
+        );
+        env.assert_still();
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Nothing of the machine reaches the binary: its environment is cleared, its home is a temporary folder. No process
 //! outlives its test.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -13,12 +14,50 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dato_mirror::sandbox::{Answers, AssetView, LogEntry, Options, Sandbox, Settings};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Longer than any run here takes on a busy machine: only a failure uses it up.
 const LONG: Duration = Duration::from_secs(600);
+
+thread_local! {
+    /// The metadata shape of the media areas that this test makes.
+    static BY_FIELD: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Runs a test in a project of either metadata shape: the media areas that it makes with [`fast`] or [`jobs`] have it. What
+/// a test that fails has printed names the shape.
+#[allow(clippy::print_stdout, reason = "shown where the test fails")]
+pub fn in_both_shapes(test: impl Fn()) {
+    for by_field in [true, false] {
+        println!("metadata by field: {by_field}");
+        BY_FIELD.set(by_field);
+        test();
+    }
+    BY_FIELD.set(true);
+}
+
+/// Whether metadata are by field, as in new projects, or by locale.
+pub fn is_by_field() -> bool {
+    BY_FIELD.get()
+}
+
+/// A change of a field that each locale has for itself, in the main locale.
+pub fn localized(field: &str, value: &Value) -> Value {
+    localized_in(is_by_field(), field, value)
+}
+
+/// As [`localized`], for another thread, which does not know the test's shape.
+pub fn localized_in(by_field: bool, field: &str, value: &Value) -> Value {
+    if by_field { json!({field: {"en": value}}) } else { json!({"en": {field: value}}) }
+}
+
+/// What an asset has of such a field.
+pub fn stored(asset: &AssetView, field: &str) -> Value {
+    let path = if is_by_field() { format!("/{field}/en") } else { format!("/en/{field}") };
+    asset.metadata.pointer(&path).cloned().unwrap_or_default()
+}
 
 /// A folder, a media area and the way to the binary.
 pub struct TestEnv {
@@ -394,5 +433,5 @@ pub fn fast() -> Settings {
 
 /// As [`fast`], with jobs where the service is known to make them; a run that changes something takes a second.
 pub fn jobs() -> Settings {
-    Settings { rate_limit: 1_000_000, ..Settings::fast() }
+    Settings { rate_limit: 1_000_000, by_field: is_by_field(), ..Settings::fast() }
 }

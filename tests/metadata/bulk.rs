@@ -7,7 +7,8 @@ use dato_mirror::model::{Md5, MirrorStamp, RelPath, STAMP_KEY, Stamp, UploadId};
 use dato_mirror::sandbox::{Fault, FaultKind, Planted};
 use serde_json::json;
 
-use crate::support::Env;
+use super::BY_FIELD;
+use super::support::Env;
 
 const COUNT: usize = 5000;
 
@@ -31,7 +32,10 @@ fn mirrored(env: &Env) {
             filename: format!("{number}.txt"),
             content,
             tags: vec!["brand".into(), format!("editor {}", number % 10)],
-            metadata: json!({"en": {"custom_data": {STAMP_KEY: stamp.to_json()}}}),
+            metadata: match BY_FIELD {
+                true => json!({"custom_data": {"en": {STAMP_KEY: stamp.to_json()}}}),
+                false => json!({"en": {"custom_data": {STAMP_KEY: stamp.to_json()}}}),
+            },
         }
     });
     env.sandbox.plant(None, all.collect()).unwrap();

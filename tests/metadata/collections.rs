@@ -5,7 +5,7 @@ use std::fs;
 use dato_mirror::sandbox::{Edit, Fault, FaultKind};
 use serde_json::json;
 
-use crate::support::{Env, Run, png};
+use super::support::{Env, Run, png};
 
 const MIRROR: &str = "collections = \"mirror\"";
 

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::support::{Env, Run, png};
+use super::support::{Env, Run, png};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 type Log = Arc<Mutex<Vec<String>>>;

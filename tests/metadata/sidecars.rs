@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Env, png};
+use super::support::{Env, png};
 
 const XMP: &str = r#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt>
@@ -19,22 +19,22 @@ fn an_xmp_sidecar_is_read_followed_and_the_longer_name_wins() {
     env.write("a.png", png("a"));
     env.write("a.xmp", xmp("by stem", "stem"));
     env.sync();
-    assert_eq!(env.asset("a.png").metadata["en"]["title"], "by stem");
+    assert_eq!(env.localized("a.png", "en", "title"), "by stem");
     assert_eq!(env.asset("a.png").tags, ["stem"]);
     env.write("a.png.XMP", xmp("by name", "name"));
     assert_eq!(env.sync().count("retagged"), 1);
-    assert_eq!(env.asset("a.png").metadata["en"]["title"], "by name");
+    assert_eq!(env.localized("a.png", "en", "title"), "by name");
     assert_eq!(env.asset("a.png").tags, ["name"]);
     // Cut off in the middle of a save: nothing is taken away.
     env.write("a.png.XMP", &xmp("by name", "name")[..150]);
     let run = env.run(&[]);
     assert!(run.has_problem("a.png.XMP"), "{run:#?}");
-    assert_eq!(env.asset("a.png").metadata["en"]["title"], "by name");
+    assert_eq!(env.localized("a.png", "en", "title"), "by name");
     std::fs::remove_file(env.root().join("a.png.XMP")).unwrap();
     std::fs::remove_file(env.root().join("a.xmp")).unwrap();
     let run = env.sync();
     assert_eq!((run.count("retagged"), run.problems().len()), (1, 0), "{run:#?}");
-    assert_eq!(env.asset("a.png").metadata["en"]["title"], json!(null));
+    assert_eq!(env.localized("a.png", "en", "title"), json!(null));
     assert_eq!(env.asset("a.png").tags, [""; 0]);
 }
 
@@ -65,7 +65,7 @@ fn a_broken_sidecar_leaves_what_is_there_and_says_line_and_column() {
     let run = env.sync();
     assert_eq!((run.count("retagged"), run.problems().len()), (3, 0), "{run:#?}");
     assert_eq!(env.asset("a.png").author.as_deref(), Some("Ann B."));
-    assert_eq!(env.asset("a.png").metadata["en"]["alt"], json!(null));
+    assert_eq!(env.localized("a.png", "en", "alt"), json!(null));
     assert_eq!(env.asset("new.png").copyright.as_deref(), Some("© us"));
 }
 
@@ -88,7 +88,7 @@ fn an_unknown_locale_and_a_wrong_kind_are_told_once_in_every_run() {
             ]
         );
     }
-    assert_eq!(env.asset("b.png").metadata["en"]["alt"], "one");
+    assert_eq!(env.localized("b.png", "en", "alt"), "one");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::BY_FIELD;
+
 pub struct Env {
     pub sandbox: Sandbox,
     dir: TempDir,
@@ -16,7 +18,8 @@ pub struct Env {
 }
 
 impl Env {
-    /// One mirror `brand` with these keys besides name and root; the media area has the locales en and it.
+    /// One mirror `brand` with these keys besides name and root; the media area has the locales en and it, and metadata in
+    /// the shape that the test is in.
     pub fn new(keys: &str) -> Self {
         Self::with(keys, |_| {})
     }
@@ -25,7 +28,8 @@ impl Env {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("brand")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let mut settings = Settings { locales: vec!["en".into(), "it".into()], ..Settings::fast() };
+        let locales = vec!["en".into(), "it".into()];
+        let mut settings = Settings { locales, by_field: BY_FIELD, ..Settings::fast() };
         // Told a limit so high, the client waits for nothing; told none, it keeps to the usual one.
         settings.rate_limit = 100_000;
         change(&mut settings);
@@ -96,6 +100,12 @@ impl Env {
         let assets = self.sandbox.assets(None);
         let named = assets.iter().find(|asset| asset.filename == filename);
         named.unwrap_or_else(|| panic!("no {filename} in {assets:#?}")).clone()
+    }
+
+    /// A field that each locale has for itself.
+    pub fn localized(&self, filename: &str, locale: &str, field: &str) -> Value {
+        let metadata = self.asset(filename).metadata;
+        if BY_FIELD { metadata[field][locale].clone() } else { metadata[locale][field].clone() }
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {

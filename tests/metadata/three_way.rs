@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use dato_mirror::sandbox::{Edit, Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::support::{Env, Run, png};
+use super::BY_FIELD;
+use super::support::{Env, Run, png};
 
 const BEFORE: &str = "tags = [\"a\", \"b\"]\nauthor = \"Ann\"\ncopyright = \"us\"\nnotes = \"n\"\n\
     [mirror.alt]\nen = \"one\"\nit = \"uno\"\n[mirror.title]\nen = \"first\"\n[mirror.custom_data.en]\nours = \"1\"";
@@ -14,11 +15,11 @@ const AFTER: &str = "tags = [\"a\", \"c\"]\nauthor = \"Bob\"\ncopyright = \"us\"
     [mirror.alt]\nen = \"two\"\nit = \"uno\"\n[mirror.title]\nen = \"first\"\nit = \"primo\"\n\
     [mirror.custom_data.en]\nours = \"2\"";
 
-/// Types into the metadata of one locale, whatever the shape, and leaves the rest.
-fn typed(env: &Env, by_field: bool, changes: &[(&str, &str, Value)]) -> Value {
+/// Types into the metadata of one locale and leaves the rest.
+fn typed(env: &Env, changes: &[(&str, &str, Value)]) -> Value {
     let mut metadata = env.asset("x.png").metadata;
     for (locale, field, value) in changes {
-        let slot = if by_field { &mut metadata[*field][*locale] } else { &mut metadata[*locale][*field] };
+        let slot = if BY_FIELD { &mut metadata[*field][*locale] } else { &mut metadata[*locale][*field] };
         match (slot.as_object_mut(), value.as_object()) {
             (Some(slot), Some(more)) => slot.extend(more.clone()),
             _ => *slot = value.clone(),
@@ -27,19 +28,13 @@ fn typed(env: &Env, by_field: bool, changes: &[(&str, &str, Value)]) -> Value {
     metadata
 }
 
-fn field(env: &Env, by_field: bool, locale: &str, field: &str) -> Value {
-    let metadata = env.asset("x.png").metadata;
-    if by_field { metadata[field][locale].clone() } else { metadata[locale][field].clone() }
-}
-
-fn editors_are_safe(by_field: bool, forget: bool) {
-    let env = Env::with(BEFORE, |settings| settings.by_field = by_field);
+fn editors_are_safe(forget: bool) {
+    let env = Env::new(BEFORE);
     env.write("x.png", png("x"));
     env.sync();
     let id = env.asset("x.png").id;
     let metadata = typed(
         &env,
-        by_field,
         &[
             ("it", "alt", json!("scritto a mano")),
             ("en", "title", json!(null)),
@@ -63,11 +58,11 @@ fn editors_are_safe(by_field: bool, forget: bool) {
     assert_eq!(asset.author.as_deref(), Some("Bob"), "only the mirror set it");
     assert_eq!(asset.copyright.as_deref(), Some("typed"), "the folder still says what it said");
     assert_eq!(asset.notes, None, "only the mirror set it, and the folder says nothing any more");
-    assert_eq!(field(&env, by_field, "en", "alt"), "two");
-    assert_eq!(field(&env, by_field, "it", "alt"), "scritto a mano");
-    assert_eq!(field(&env, by_field, "en", "title"), json!(null), "an editor emptied it");
-    assert_eq!(field(&env, by_field, "it", "title"), "primo");
-    let custom = field(&env, by_field, "en", "custom_data");
+    assert_eq!(env.localized("x.png", "en", "alt"), "two");
+    assert_eq!(env.localized("x.png", "it", "alt"), "scritto a mano");
+    assert_eq!(env.localized("x.png", "en", "title"), json!(null), "an editor emptied it");
+    assert_eq!(env.localized("x.png", "it", "title"), "primo");
+    let custom = env.localized("x.png", "en", "custom_data");
     assert_eq!((&custom["theirs"], &custom["ours"]), (&json!([1]), &json!("edited")), "{custom}");
     // A true conflict is told once, with both values.
     let conflict = "x.png: custom_data.en.ours was changed both here (to \"2\") and in the CMS (to \"edited\")";
@@ -84,22 +79,12 @@ fn editors_are_safe(by_field: bool, forget: bool) {
 
 #[test]
 fn what_an_editor_typed_between_two_runs_stays() {
-    editors_are_safe(false, false);
-}
-
-#[test]
-fn what_an_editor_typed_between_two_runs_stays_by_field() {
-    editors_are_safe(true, false);
+    editors_are_safe(false);
 }
 
 #[test]
 fn what_an_editor_typed_stays_with_the_index_lost() {
-    editors_are_safe(false, true);
-}
-
-#[test]
-fn what_an_editor_typed_stays_with_the_index_lost_by_field() {
-    editors_are_safe(true, true);
+    editors_are_safe(true);
 }
 
 #[test]
@@ -125,6 +110,6 @@ fn what_an_editor_typed_during_a_run_stays() {
     let run = Run::of(child.wait_with_output().unwrap());
     assert_eq!(run.code, 0, "{run:#?}");
     assert_eq!(env.asset("39.png").tags, ["a", "typed meanwhile"]);
-    assert_eq!(env.asset("39.png").metadata["en"]["alt"], "two");
+    assert_eq!(env.localized("39.png", "en", "alt"), "two");
     assert_eq!(env.sync().problems(), [""; 0]);
 }

@@ -1,11 +1,12 @@
-//! Real files, written by real tools, arrive with every value in its slot, in both wire shapes.
+//! Real files, written by real tools, arrive with every value in its slot.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::Env;
+use super::BY_FIELD;
+use super::support::Env;
 
 const EXIFTOOL: &str = "exiftool";
 
@@ -106,11 +107,8 @@ caption = "{description}"
 "#;
 
 /// What the media area shows of an asset in one locale: alt, title and custom data without the stamp.
-fn shown(metadata: &Value, by_field: bool, locale: &str) -> Value {
-    let of = |field: &str| match by_field {
-        true => metadata[field][locale].clone(),
-        false => metadata[locale][field].clone(),
-    };
+fn shown(env: &Env, filename: &str, locale: &str) -> Value {
+    let of = |field: &str| env.localized(filename, locale, field);
     let mut custom = of("custom_data");
     if let Some(custom) = custom.as_object_mut() {
         custom.remove("dato-mirror");
@@ -118,20 +116,19 @@ fn shown(metadata: &Value, by_field: bool, locale: &str) -> Value {
     json!([of("alt"), of("title"), custom])
 }
 
-fn every_value_arrives(by_field: bool) {
+#[test]
+fn every_value_of_real_files_arrives() {
     if !run(Path::new("/"), &[EXIFTOOL, "-ver"]) {
         eprintln!("skipped: exiftool is missing");
         return;
     }
-    let env = Env::with(KEYS, |settings| settings.by_field = by_field);
+    let env = Env::new(KEYS);
     let names = real_files(&env);
     env.write("a.jpg.meta.toml", "focal_point = { x = 0.25, y = 1 }\ncreator = { type = \"user\", id = \"312\" }\n");
     env.write("i.mp4.meta.toml", "poster_time = 0.5\n");
     let run = env.sync();
     assert_eq!(run.count("created"), names.len() as u64, "{run:#?}");
-    let no_poster = "i.mp4: poster_time in i.mp4.meta.toml is left out: the project keeps focal points by locale";
-    let poster = !by_field && names.iter().any(|name| name == "i.mp4");
-    assert_eq!((run.has_problem(no_poster), run.problems().len()), (poster, usize::from(poster)), "{run:#?}");
+    assert_eq!(run.problems(), [""; 0]);
     let mut table = String::new();
     let mut wrong = Vec::new();
     for name in &names {
@@ -141,14 +138,10 @@ fn every_value_arrives(by_field: bool) {
             ("author", json!(asset.author), json!("Ada Lovelace")),
             ("copyright", json!(asset.copyright), json!("© 2026 Ada")),
             ("notes", json!(asset.notes), json!(format!("for {name}"))),
-            (
-                "en",
-                shown(&asset.metadata, by_field, "en"),
-                json!(["Waves at dusk", "The sea", {"caption": "A caption", "n": 3}]),
-            ),
+            ("en", shown(&env, name, "en"), json!(["Waves at dusk", "The sea", {"caption": "A caption", "n": 3}])),
             (
                 "it",
-                shown(&asset.metadata, by_field, "it"),
+                shown(&env, name, "it"),
                 json!(["Onde al tramonto", "Il mare è \"blu\"", {"caption": "Una didascalia"}]),
             ),
         ];
@@ -161,14 +154,16 @@ fn every_value_arrives(by_field: bool) {
         }
         table.push('\n');
     }
-    eprint!("by_field = {by_field}\n{table}");
+    eprint!("by_field = {BY_FIELD}\n{table}");
     assert_eq!(wrong, [""; 0]);
     let jpeg = env.asset("a.jpg").metadata;
-    let point = if by_field { &jpeg["focal_point"] } else { &jpeg["it"]["focal_point"] };
+    let point = if BY_FIELD { &jpeg["focal_point"] } else { &jpeg["it"]["focal_point"] };
     assert_eq!(point["x"], json!(0.25), "{jpeg}");
     assert_eq!(env.asset("a.jpg").creator, json!({"type": "user", "id": "312"}));
-    if by_field && names.iter().any(|name| name == "i.mp4") {
-        assert_eq!(env.asset("i.mp4").metadata["poster_time"], json!(0.5));
+    if names.iter().any(|name| name == "i.mp4") {
+        let video = env.asset("i.mp4").metadata;
+        let poster = if BY_FIELD { &video["poster_time"] } else { &video["it"]["poster_time"] };
+        assert_eq!(poster, &json!(0.5), "{video}");
     }
     env.sandbox.clear_log();
     let again = env.sync();
@@ -178,20 +173,10 @@ fn every_value_arrives(by_field: bool) {
     assert_eq!(env.changes(), 0, "with the index lost too");
 }
 
-#[test]
-fn every_value_of_real_files_arrives_by_locale() {
-    every_value_arrives(false);
-}
-
-#[test]
-fn every_value_of_real_files_arrives_by_field() {
-    every_value_arrives(true);
-}
-
 /// The project changes its shape between two runs, and between two calls of one run.
 #[test]
 fn a_project_that_changes_its_shape_is_followed() {
-    let env = Env::new("[mirror.alt]\nen = \"one\"\nit = \"uno\"");
+    let env = Env::with("[mirror.alt]\nen = \"one\"\nit = \"uno\"", |settings| settings.by_field = false);
     env.write("a.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>");
     env.sync();
     env.sandbox.set(|settings| settings.by_field = true);

@@ -70,6 +70,8 @@ fn some_json() -> impl Strategy<Value = Value> {
             "tags",
             "default_field_metadata",
             "en",
+            "alt",
+            "poster_time",
             "custom_data",
             "dato-mirror",
             "brand",
@@ -127,14 +129,21 @@ fn good() -> Value {
         "attributes": {
             "size": 3, "width": 1, "height": 1, "path": "/1/a.png", "basename": "a", "filename": "a.png", "url": "http://127.0.0.1/1/a.png",
             "format": "png", "author": null, "copyright": null, "notes": null, "md5": "900150983cd24fb0d6963f7d28e17f72",
-            "default_field_metadata": {"en": {"alt": "A", "title": null, "focal_point": {"x": 0.5, "y": 0.5},
+            "default_field_metadata": {"en": {"alt": "A", "title": null, "focal_point": {"x": 0.5, "y": 0.5}, "poster_time": null,
                 "custom_data": {"dato-mirror": {"brand": {"paths": ["a.png"], "md5": "900150983cd24fb0d6963f7d28e17f72", "made": true}}}}},
             "is_image": true, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
             "mime_type": "image/png", "tags": ["a"], "blurhash": null
         },
         "relationships": {"creator": {"data": {"type": "user", "id": "1"}}, "upload_collection": {"data": null}}
     });
+    let mut newer = upload.clone();
+    newer["attributes"]["default_field_metadata"] = json!({
+        "alt": {"en": "A"}, "title": {"en": null}, "focal_point": null, "poster_time": 12.5,
+        "custom_data": {"en": {"dato-mirror": "{\"brand\":{\"paths\":[\"a.png\"],\"made\":true}}"}},
+    });
     json!({
+        "newer": {"data": newer},
+        "newer site": {"data": {"type": "site", "id": "1", "attributes": {"name": "S", "locales": ["en"]}, "meta": {"non_localized_focal_points": true}}},
         "one": {"data": upload}, "many": {"data": [upload], "meta": {"total_count": 1}},
         "job": {"data": {"type": "job", "id": "0123456789abcdef01234567"}},
         "result": {"data": {"type": "job_result", "id": "0", "attributes": {"status": 200, "payload": {"data": upload}}}},

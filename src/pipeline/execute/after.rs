@@ -9,9 +9,8 @@ use crate::model::{Asset, FieldKey};
 use crate::pipeline::plan::Action;
 
 /// What of the confirmed asset is not as `action` left it, by field: somebody changed it in between.
-/// `by_field` is the project's metadata shape: the other has no place for a poster time.
 #[must_use]
-pub fn changed_since(action: &Action, confirmed: &Asset, by_field: bool) -> Vec<String> {
+pub fn changed_since(action: &Action, confirmed: &Asset) -> Vec<String> {
     let Some(edit) = action.edit() else { return Vec::new() };
     let mut changed = Vec::new();
     let sent = match action {
@@ -31,7 +30,6 @@ pub fn changed_since(action: &Action, confirmed: &Asset, by_field: bool) -> Vec<
         // The service fills in a creator and the middle of an image by itself.
         let ours = match key {
             FieldKey::Creator => false,
-            FieldKey::PosterTime => by_field,
             FieldKey::FocalPoint => edit.fields.contains_key(key),
             _ => true,
         };
@@ -102,7 +100,7 @@ mod tests {
     #[test]
     fn what_our_write_left_is_no_change_and_whatever_else_is_one() {
         let (action, left) = written();
-        assert_eq!(changed_since(&action, &left, true), Vec::<String>::new());
+        assert_eq!(changed_since(&action, &left), Vec::<String>::new());
         let by_the_service = Fields::from([
             (FieldKey::Creator, json!({"type": "user", "id": "1"})),
             (FieldKey::FocalPoint, json!({"x": 0.5, "y": 0.5})),
@@ -110,14 +108,14 @@ mod tests {
         let mut filled_in = left.clone();
         filled_in.fields.extend(by_the_service);
         filled_in.tags.reverse();
-        assert_eq!(changed_since(&action, &filled_in, true), Vec::<String>::new());
+        assert_eq!(changed_since(&action, &filled_in), Vec::<String>::new());
         let mut edited = left;
         edited.fields.remove(&FieldKey::Notes);
         edited.fields.insert(FieldKey::Alt("en".into()), json!("theirs"));
         edited.tags.pop();
         (edited.stamp, edited.md5) = (Stamp::default(), Some(Md5::of(b"y")));
         let all = ["the file", "tags", "notes", "alt.en", "the mirror's stamp"];
-        let found = changed_since(&action, &edited, true);
+        let found = changed_since(&action, &edited);
         assert!(all.iter().all(|name| found.contains(&(*name).to_owned())) && found.len() == 5, "{found:?}");
     }
 
@@ -128,6 +126,6 @@ mod tests {
         edit.stamp_due = false;
         edit.write.clear();
         let action = Action::Retag { asset, edit };
-        assert_eq!(changed_since(&action, &Asset { stamp: before().stamp, ..left }, true), Vec::<String>::new());
+        assert_eq!(changed_since(&action, &Asset { stamp: before().stamp, ..left }), Vec::<String>::new());
     }
 }

@@ -8,12 +8,12 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use super::left_out::LeftOut;
 use super::look::Attempts;
 use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
-use crate::index::intents::{self, IntentKind};
+use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem, assets, contact, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
-use crate::pipeline::edit::Edit;
 use crate::pipeline::plan::{Action, KeepUrl};
 use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
 
@@ -52,15 +52,67 @@ struct Sent {
 }
 
 impl Executor {
-    pub(super) async fn create(&self, content: Content<'_>, id: &UploadId, edit: &Edit) -> Result<Box<Asset>, Failure> {
-        let (row, md5, size) = (content.row, content.md5, size_of(content.row));
+    pub(super) async fn create(
+        &self,
+        execution: &mut Execution,
+        permit: Option<OwnedSemaphorePermit>,
+        cancel: &CancellationToken,
+    ) -> Result<Box<Asset>, Failure> {
+        let Action::Create { id, content: md5, edit } = &execution.plan.action else { return Err(Failure::Replan) };
+        let (id, md5) = (id.clone(), *md5);
         let collection = collection_of(&edit.fields);
         if let Some(error) = self.rights.refused(collection, Instant::now()) {
             return Err(missing("create", &error, collection, &self.scope.desires));
         }
+        let content = Content { row: &execution.row, md5, permit, cancel };
         let Sent { path, intent, permit } =
-            self.send_for(content, id, IntentKind::Create, &edit.entry, collection).await?;
-        let new = NewUpload { id: id.clone(), path, metadata: self.metadata_of(edit, None) };
+            self.send_for(content, &id, IntentKind::Create, &edit.entry, collection).await?;
+        let made = self.create_by(execution, &path, intent, permit).await;
+        self.end(intent).await?;
+        match made? {
+            Ok(made) => {
+                self.room.taken(md5).await;
+                self.verified(made, md5, "create").await
+            }
+            // Whatever it says: the service may have made the asset before, and its word for that is not known.
+            Err(error) if error.may_be_of_the_id() => self.refused_create(&execution.row, &id, md5, error).await,
+            Err(error) => {
+                let collection = execution.plan.action.edit().and_then(|edit| collection_of(&edit.fields));
+                Err(self.not_taken("create", error, md5, size_of(&execution.row), collection).await)
+            }
+        }
+    }
+
+    /// Makes the asset of what is in the bucket at `ticket`, or tells the service's last word about that.
+    async fn create_by(
+        &self,
+        execution: &mut Execution,
+        ticket: &str,
+        intent: i64,
+        mut permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Result<Made, ApiError>, Failure> {
+        let mut left_out = LeftOut::default();
+        loop {
+            let error = match self.create_once(execution, ticket, intent, permit.take()).await? {
+                Ok(made) => return Ok(Ok(made)),
+                Err(error) => error,
+            };
+            if let Some(error) = self.leave_out(execution, &mut left_out, error, Some(intent)).await? {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    async fn create_once(
+        &self,
+        execution: &Execution,
+        ticket: &str,
+        intent: i64,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Result<Made, ApiError>, Failure> {
+        let Action::Create { id, content: md5, edit } = &execution.plan.action else { return Err(Failure::Replan) };
+        let (md5, size) = (*md5, size_of(&execution.row));
+        let new = NewUpload { id: id.clone(), path: ticket.to_owned(), metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
         let accepted = self.remote.create(&new).await;
@@ -80,27 +132,11 @@ impl Executor {
             Ok(Err(error)) => error.kind == ApiErrorKind::Job,
             Err(Lost(_)) => true,
         };
-        let tried = id.clone();
-        let end = move |conn: &rusqlite::Connection| {
-            if may_come || repeated {
-                contact::tried(conn, &tried, md5)?;
-            }
-            intents::end(conn, intent)
-        };
-        self.index.call(end).await?;
-        let made = match created {
-            Ok(made) => made,
-            Err(lost) => return Err(path_problem("create", &lost.told(), true)),
-        };
-        match made {
-            Ok(made) => {
-                self.room.taken(md5).await;
-                self.verified(made, md5, "create").await
-            }
-            // Whatever it says: the service may have made the asset before, and its word for that is not known.
-            Err(error) if error.may_be_of_the_id() => self.refused_create(row, id, md5, error).await,
-            Err(error) => Err(self.not_taken("create", error, md5, size, collection).await),
+        if may_come || repeated {
+            let tried = id.clone();
+            self.index.call(move |conn| contact::tried(conn, &tried, md5)).await?;
         }
+        created.map_err(|lost| path_problem("create", &lost.told(), true))
     }
 
     /// The id may be taken. By a creation of ours, when this index sent one whose outcome it does not know; by somebody who
@@ -172,7 +208,7 @@ impl Executor {
 
     /// Makes what is in the bucket at `ticket` the asset's file, if that is still what is to be done.
     async fn replace_by(&self, execution: &mut Execution, ticket: &str, intent: i64) -> Result<Box<Asset>, Failure> {
-        let mut attempts = Attempts::default();
+        let (mut attempts, mut left_out) = (Attempts::default(), LeftOut::default());
         loop {
             let permit = self.look(execution, Some(intent)).await?;
             let Action::Replace { asset, content, keep_url, edit } = &execution.plan.action else {
@@ -219,7 +255,13 @@ impl Executor {
                 Err(error) if error.plan_limit().is_some() => {
                     Err(self.not_taken("replace", error, *content, size_of(&execution.row), None).await)
                 }
-                Err(error) => self.refused("replace", asset, error).await,
+                Err(error) => {
+                    let asset = asset.clone();
+                    match self.leave_out(execution, &mut left_out, error, Some(intent)).await? {
+                        Some(error) => self.refused("replace", &asset, error).await,
+                        None => continue,
+                    }
+                }
             };
         }
     }

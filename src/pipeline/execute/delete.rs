@@ -52,7 +52,7 @@ impl Executor {
     ) -> Result<(), Failure> {
         let is_as_planned = (now.md5, &now.stamp) == (planned.md5, &planned.stamp);
         if now != *planned {
-            self.plan_again(execution, now, None).await?;
+            self.plan_again(execution, Some(now), None).await?;
         }
         if is_as_planned { Ok(()) } else { Err(Failure::Replan) }
     }

@@ -7,6 +7,7 @@ use super::{Execution, Executor, Failure, failed};
 use crate::index::{assets, files, intents};
 use crate::model::Asset;
 use crate::pipeline::last_look::Purpose;
+use crate::pipeline::notices;
 use crate::pipeline::observe::{Company, Looks};
 use crate::pipeline::plan::plan;
 use crate::remote::{ApiError, CallPermit, NotDone};
@@ -55,16 +56,17 @@ impl Executor {
             return Err(Failure::Replan);
         };
         if *now != *planned {
-            self.plan_again(execution, *now, intent).await?;
+            self.plan_again(execution, Some(*now), intent).await?;
         }
         Ok(seen.permit)
     }
 
-    /// The asset is not what was planned for: plans again, and goes on if that is still the same action.
+    /// What was planned for is so no more: plans again, and goes on if that is still the same action. `now` is the asset as
+    /// it was seen, where the action is about one that is there.
     pub(in crate::pipeline) async fn plan_again(
         &self,
         execution: &mut Execution,
-        now: Asset,
+        now: Option<Asset>,
         intent: Option<i64>,
     ) -> Result<(), Failure> {
         let (scope, policy) = (self.scope.clone(), self.policy.clone());
@@ -73,7 +75,7 @@ impl Executor {
         let again = self
             .index
             .call(move |conn| {
-                assets::upsert(conn, &now, None)?;
+                now.iter().try_for_each(|now| assets::upsert(conn, now, None).map(drop))?;
                 let row = files::by_path(conn, scope.mirror, before.path.key())?.filter(|row| {
                     row.id == before.id
                         && row.md5 == before.md5
@@ -81,7 +83,10 @@ impl Executor {
                         && row.asset == before.asset
                 });
                 let Some(row) = row else { return Ok(None) };
-                let plan = plan(&Looks::new(conn, &scope, &company).observe(&row)?, &policy);
+                let mut looks = Looks::new(conn, &scope, &company);
+                let seen = looks.observe(&row)?;
+                let plan = plan(&seen, &policy);
+                notices::keep(&looks, &row, &seen, &plan)?;
                 let members = plan.members.iter().map(|member| member.row.id).collect();
                 // All that it spoke for, or it is begun anew: none of them is left hanging.
                 if !plan.action.goes_on_with(&begun) || company.taking != Some(members) {
@@ -95,10 +100,10 @@ impl Executor {
             .await?;
         let path = &execution.row.path;
         let Some((row, plan)) = again else {
-            tracing::info!(%path, "its asset was changed in the CMS meanwhile: it is planned anew");
+            tracing::info!(%path, "it is not as it was planned for: it is planned anew");
             return Err(Failure::Replan);
         };
-        tracing::debug!(%path, "its asset was changed in the CMS meanwhile: what is written follows that");
+        tracing::debug!(%path, "it is not as it was planned for: what is written follows that");
         let known = execution.plan.conflicts();
         let found = plan.conflicts().iter().filter(|conflict| !known.contains(conflict)).cloned();
         execution.conflicts.extend(found);

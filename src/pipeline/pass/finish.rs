@@ -126,8 +126,7 @@ impl Pass<'_> {
         // What somebody let pass is no reason to hold back what comes after.
         let counts = !self.context.force;
         let made = self.context.executor.is_some();
-        let by_field = self.context.scope.site.by_field;
-        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&plan.action, asset, by_field));
+        let since = asset.as_deref().filter(|_| made).map(|asset| changed_since(&plan.action, asset));
         let since = since.unwrap_or_default();
         if !since.is_empty() {
             let changed = since.join(", ");

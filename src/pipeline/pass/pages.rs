@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{Pass, PassError};
 use crate::index::{FileRow, assets, contact, files, sidecars};
+use crate::pipeline::notices;
 use crate::pipeline::observe::{Company, Looks, Scope};
 use crate::pipeline::plan::{Action, Known, Observation, Plan, Policy, plan};
 use crate::pipeline::tracks::claim;
@@ -139,13 +140,7 @@ impl Page {
             // It is only looked at whether it is in step by now: for others it does not speak.
             plan.members.clear();
         }
-        let problems = &seen.me.desired.problems;
-        let notice = (row.present && !problems.is_empty()).then(|| problems.join("\n"));
-        files::set_notice(conn, row.id, notice.as_deref())?;
-        for member in &plan.members {
-            let notice = looks.notice(member.row.id).filter(|_| member.row.present);
-            files::set_notice(conn, member.row.id, notice.as_deref())?;
-        }
+        notices::keep(looks, &row, &seen, &plan)?;
         looks.speak_for(plan.members.iter().map(|member| member.row.id));
         if plan.action == Action::Nothing {
             self.concluded.extend(row.present.then_some(row.id));

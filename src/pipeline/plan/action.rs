@@ -197,6 +197,7 @@ impl Action {
             return false;
         }
         match (self, begun) {
+            (Self::Create { content, .. }, Self::Create { content: sent, .. }) => content == sent,
             (Self::Replace { content, keep_url, .. }, Self::Replace { content: sent, keep_url: kept, .. }) => {
                 content == sent && keep_url == kept
             }

@@ -17,6 +17,10 @@ use super::{insert_present, stamp_in};
 /// The members of the by-field shape; no locale has such a name.
 const FIELD_NAMES: [&str; 5] = ["alt", "title", "custom_data", "focal_point", "poster_time"];
 
+/// What has one value for all locales. The older shape repeats it in each of them.
+const NOT_LOCALIZED: [(FieldKey, &str); 2] =
+    [(FieldKey::FocalPoint, "focal_point"), (FieldKey::PosterTime, "poster_time")];
+
 /// A change of an asset's metadata.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
@@ -86,10 +90,10 @@ impl Writer<'_> {
         for (locale, name, value) in self.localized() {
             put(locale, name, value);
         }
-        if self.metadata.write.contains(&FieldKey::FocalPoint) {
-            // In this shape the one point is repeated in every locale. `poster_time` has no place in it.
-            for locale in &self.site.locales {
-                put(locale, "focal_point", self.value(&FieldKey::FocalPoint));
+        for (key, name) in NOT_LOCALIZED {
+            if self.metadata.write.contains(&key) {
+                // This shape has one in each locale: they get the same.
+                self.site.locales.iter().for_each(|locale| put(locale, name, self.value(&key)));
             }
         }
         locales.into_iter().map(|(locale, fields)| (locale.to_owned(), Value::Object(fields))).collect()
@@ -100,9 +104,9 @@ impl Writer<'_> {
         for (locale, name, value) in self.localized() {
             fields.entry(name.to_owned()).or_insert_with(|| json!({}))[locale] = value;
         }
-        for key in [FieldKey::FocalPoint, FieldKey::PosterTime] {
+        for (key, name) in NOT_LOCALIZED {
             if self.metadata.write.contains(&key) {
-                fields.insert(key.to_string(), self.value(&key));
+                fields.insert(name.to_owned(), self.value(&key));
             }
         }
         fields.into_iter().collect()
@@ -168,7 +172,7 @@ pub(super) fn flatten(metadata: &Value) -> (Fields, Stamp) {
         for (locale, value) in entries(object.get("custom_data")) {
             flatten_custom_data(&mut fields, &mut stamp, locale, value);
         }
-        for (key, name) in [(FieldKey::FocalPoint, "focal_point"), (FieldKey::PosterTime, "poster_time")] {
+        for (key, name) in NOT_LOCALIZED {
             insert_present(&mut fields, key, object.get(name).cloned().unwrap_or_default());
         }
     } else {
@@ -178,15 +182,31 @@ pub(super) fn flatten(metadata: &Value) -> (Fields, Stamp) {
                     "alt" => insert_present(&mut fields, FieldKey::Alt(locale.clone()), value.clone()),
                     "title" => insert_present(&mut fields, FieldKey::Title(locale.clone()), value.clone()),
                     "custom_data" => flatten_custom_data(&mut fields, &mut stamp, locale, value),
-                    // Repeated in every locale; any of them will do.
-                    "focal_point" => insert_present(&mut fields, FieldKey::FocalPoint, value.clone()),
-                    "poster_time" => insert_present(&mut fields, FieldKey::PosterTime, value.clone()),
                     _ => {}
                 }
             }
         }
+        for (key, name) in NOT_LOCALIZED {
+            insert_present(&mut fields, key, of_all_locales(object, name));
+        }
     }
     (fields, stamp)
+}
+
+/// The value that the locales which have one agree on. An editor may have set another one in one locale: then it is an
+/// object with the value of each, which is nothing that the mirror ever wrote and so is the editor's.
+fn of_all_locales(metadata: &Map<String, Value>, name: &str) -> Value {
+    let mut values: Map<String, Value> = Map::new();
+    for (locale, of_locale) in metadata {
+        let value = of_locale.get(name).filter(|value| !value.is_null());
+        values.extend(value.map(|value| (locale.clone(), value.clone())));
+    }
+    let mut distinct = values.values();
+    match distinct.next() {
+        Some(first) if distinct.all(|value| value == first) => first.clone(),
+        Some(_) => Value::Object(values),
+        None => Value::Null,
+    }
 }
 
 fn flatten_custom_data(fields: &mut Fields, stamp: &mut Stamp, locale: &str, custom_data: &Value) {
@@ -267,6 +287,7 @@ mod tests {
         for by_field in [false, true] {
             let mut fields = state();
             fields.insert(FieldKey::FocalPoint, json!({"x": 0.5, "y": 0.25}));
+            fields.insert(FieldKey::PosterTime, json!(12.5));
             let metadata = Metadata {
                 write: fields.keys().cloned().collect(),
                 fields: fields.clone(),
@@ -275,6 +296,16 @@ mod tests {
             };
             assert_eq!(flatten(&written(&metadata, by_field)), (fields, stamp()), "by field: {by_field}");
         }
+    }
+
+    #[test]
+    fn what_locales_of_the_older_shape_disagree_on_is_nothing_that_was_written() {
+        let of = |en: Value, it: Value| flatten(&json!({"en": {"poster_time": en}, "it": {"poster_time": it}})).0;
+        let one = |value: Value| Fields::from([(FieldKey::PosterTime, value)]);
+        assert_eq!(of(json!(3), json!(3)), one(json!(3)));
+        assert_eq!(of(json!(0), json!(null)), one(json!(0)), "a locale may be new");
+        assert_eq!(of(json!(null), json!(null)), Fields::new());
+        assert_eq!(of(json!(3), json!(4)), one(json!({"en": 3, "it": 4})));
     }
 
     #[test]

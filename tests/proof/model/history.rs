@@ -39,7 +39,9 @@ pub struct History {
 impl History {
     pub async fn new(seed: u64, told: Arc<Mutex<Vec<Op>>>) -> Self {
         let answers = if seed.is_multiple_of(16) { Answers::Usual } else { Answers::Direct };
-        let mut world = World::new(Settings { answers, by_field: seed % 2 == 1, ..Settings::fast() }).await;
+        // Both metadata shapes, with and without jobs.
+        let by_field = (seed + seed / 16) % 2 == 1;
+        let mut world = World::new(Settings { answers, by_field, ..Settings::fast() }).await;
         // The guard against mass deletions is another test's: a folder of five files would always meet it.
         world.mirror().max_delete = MaxDelete::Percent(100.0);
         Self {
