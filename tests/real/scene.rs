@@ -42,6 +42,7 @@ pub struct Scene<'a> {
 pub struct Run {
     pub code: i32,
     pub stdout: String,
+    #[expect(dead_code, reason = "a failure shows it")]
     pub stderr: String,
 }
 
