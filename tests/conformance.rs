@@ -1,4 +1,5 @@
-//! DatoCMS's official client, unchanged, works against the sandbox, in both metadata shapes. The checks are in `conformance/run.mjs`.
+//! DatoCMS's official client, unchanged, works against the sandbox, in both metadata shapes. The checks are in
+//! `conformance/run.mjs`.
 //!
 //! Where node or npm is missing, or npm reaches no registry, the test says so and passes: the rest of the house needs
 //! neither.

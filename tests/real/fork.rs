@@ -115,7 +115,11 @@ impl Fork {
                 let request = reqwest::Client::new().delete(url).bearer_auth(token);
                 let request = request.header("accept", "application/json").header("x-api-version", "3");
                 let status = request.send().await.map(|response| response.status());
-                aloud(&format!("interrupted: {name} is being destroyed ({status:?}); see in the CMS that it goes"));
+                let asked = status.as_ref().is_ok_and(reqwest::StatusCode::is_success);
+                aloud(&match (asked, status) {
+                    (true, _) => format!("interrupted: {name} is being destroyed; see in the CMS that it goes"),
+                    (false, status) => format!("interrupted: {name} is not destroyed ({status:?}), do it in the CMS"),
+                });
                 std::process::exit(130);
             }
         });

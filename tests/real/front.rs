@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Json, Response};
 use dato_mirror::sandbox::{Options, Sandbox, Settings};
 use serde_json::{Value, json};
@@ -77,6 +77,12 @@ impl Rehearsal {
 }
 
 async fn enter(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let mut response = answer(&shared, request).await;
+    response.headers_mut().entry("x-request-id").or_insert(HeaderValue::from_static("front"));
+    response
+}
+
+async fn answer(shared: &Shared, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     if shared.loses_environment {

@@ -18,16 +18,8 @@ use crate::fork::Fork;
 use crate::wire::LONG;
 
 /// What a run may take from the surroundings: the way through a proxy, and whom to trust.
-const PASSED_ON: [&str; 8] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+const PASSED_ON: [&str; 8] =
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// A folder with its mirror.
 pub struct Scene<'a> {

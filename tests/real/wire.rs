@@ -38,7 +38,7 @@ pub struct Seen {
     pub limits: BTreeSet<String>,
     /// Refusals by the rate limit.
     pub refused: usize,
-    /// How calls that change something were answered, by route: in a job, at once.
+    /// How calls that changed something were answered, by route: in a job, at once.
     pub answered: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
@@ -133,14 +133,15 @@ impl Wire {
     ) -> Answer {
         let answer = self.patiently(environment, method, path, query, body);
         let job = answer.body.pointer("/data/id").filter(|_| answer.body["data"]["type"] == "job").cloned();
-        if *method != Method::GET {
-            let how = if job.is_some() { "in a job" } else { "at once" };
-            self.seen.borrow_mut().answered.entry(route(method, path)).or_default().insert(how);
-        }
-        match job.as_ref().and_then(Value::as_str) {
+        let end = match job.as_ref().and_then(Value::as_str) {
             Some(job) => self.follow(environment, job),
             None => answer,
+        };
+        if *method != Method::GET && end.is_ok() {
+            let how = if end.in_job { "in a job" } else { "at once" };
+            self.seen.borrow_mut().answered.entry(route(method, path)).or_default().insert(how);
         }
+        end
     }
 
     fn follow(&self, environment: Option<&str>, job: &str) -> Answer {
@@ -252,6 +253,7 @@ impl Wire {
 /// A call's route, ids replaced.
 fn route(method: &Method, path: &str) -> String {
     let is_id = |at: usize, part: &str| at == 2 && part != "bulk";
-    let parts: Vec<_> = path.split('/').enumerate().map(|(at, part)| if is_id(at, part) { ":id" } else { part }).collect();
+    let parts: Vec<_> =
+        path.split('/').enumerate().map(|(at, part)| if is_id(at, part) { ":id" } else { part }).collect();
     format!("{method} {}", parts.join("/"))
 }

@@ -61,7 +61,8 @@ fn room(at: &Place<'_>) -> Outcome {
     }
     let rows = answer.body["data"].as_array().cloned().unwrap_or_default();
     let rows = rows.iter().map(|row| &row["attributes"]);
-    let rows = rows.filter(|row| row["code"].as_str().is_some_and(|code| code.contains("upload") || code.contains("api")));
+    let rows =
+        rows.filter(|row| row["code"].as_str().is_some_and(|code| code.contains("upload") || code.contains("api")));
     let rows: Vec<_> = rows.map(|row| format!("{} {} of {}", row["code"], row["usage"], row["limit"])).collect();
     at.found(format!("/subscription-limits tell {}", rows.join(", ")));
     Ok(())
@@ -69,7 +70,8 @@ fn room(at: &Place<'_>) -> Outcome {
 
 fn antivirus(at: &Place<'_>) -> Outcome {
     let first = at.fork.make_asset("antivirus.txt", &text());
-    let status = |asset: &serde_json::Value| asset["meta"]["antivirus"]["status"].as_str().unwrap_or("nothing").to_owned();
+    let status =
+        |asset: &serde_json::Value| asset["meta"]["antivirus"]["status"].as_str().unwrap_or("nothing").to_owned();
     at.found(format!("the antivirus says {} of a new asset", status(&first)));
     if status(&first) != "pending" {
         return Ok(());
@@ -93,7 +95,10 @@ fn antivirus(at: &Place<'_>) -> Outcome {
 pub fn summary(fork: &Fork, told: &Told) {
     fork.wire().seen(|seen| {
         let named = seen.environments.iter().filter(|name| !name.is_empty()).count() > 0;
-        told.found(format!("answers {} their environment in x-environment", if named { "name" } else { "do not name" }));
+        told.found(format!(
+            "answers {} their environment in x-environment",
+            if named { "name" } else { "do not name" }
+        ));
         told.found(match seen.without_request_id {
             0 => "every answer carries x-request-id".to_owned(),
             some => format!("{some} of {} answers carry no x-request-id", seen.calls),

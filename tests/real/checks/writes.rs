@@ -95,7 +95,8 @@ fn moved(at: &Place<'_>) -> Outcome {
     let asset = at.fork.make_asset("moved.txt", &text());
     let id = id_of(&asset);
     let label = crate::content::word();
-    let made = at.fork.post("/upload-collections", json!({ "type": "upload_collection", "attributes": { "label": label } }));
+    let made =
+        at.fork.post("/upload-collections", json!({ "type": "upload_collection", "attributes": { "label": label } }));
     if !made.is_ok() {
         return Err(format!("the token may make no collections: {}", made.refusal()));
     }
@@ -159,7 +160,8 @@ fn kept(at: &Place<'_>) -> Outcome {
 fn destroyed(at: &Place<'_>) -> Outcome {
     let asset = at.fork.make_asset("destroyed.txt", &text());
     let (id, unknown) = (id_of(&asset), new_id());
-    let data = |ids: &[&str]| json!({ "type": "upload_bulk_destroy_operation", "relationships": { "uploads": links(ids) } });
+    let data =
+        |ids: &[&str]| json!({ "type": "upload_bulk_destroy_operation", "relationships": { "uploads": links(ids) } });
     let answer = at.fork.post("/uploads/bulk/destroy", data(&[&id, &unknown]));
     if answer.is_ok() {
         at.found(format!("a bulk deletion with an asset that is not there tells {}", answer.body["meta"]));
