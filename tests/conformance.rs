@@ -1,4 +1,5 @@
-//! DatoCMS's official client, unchanged, works against the sandbox. The checks are in `conformance/run.mjs`.
+//! DatoCMS's official client, unchanged, works against the sandbox, in both metadata shapes. The checks are in
+//! `conformance/run.mjs`.
 //!
 //! Where node or npm is missing, or npm reaches no registry, the test says so and passes: the rest of the house needs
 //! neither.
@@ -6,7 +7,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use dato_mirror::sandbox::{Options, Sandbox};
+use dato_mirror::sandbox::{Options, Sandbox, Settings};
 
 const FILES: [&str; 3] = ["package.json", "package-lock.json", "run.mjs"];
 
@@ -38,24 +39,36 @@ fn install(source: &Path, place: &Path) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_client_works_against_the_sandbox() {
+async fn the_official_client_works_against_the_sandbox_where_metadata_is_by_field() {
+    run("field").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_works_against_the_sandbox_where_metadata_is_by_locale() {
+    run("locale").await;
+}
+
+async fn run(shape: &'static str) {
     if !runs("node") || !runs("npm") {
         eprintln!("skipped: node and npm are not on this machine, so the official client cannot be run");
         return;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    // One place for each shape: the two tests run beside each other.
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{shape}"));
     if let Err(why) = install(&source, &place) {
         eprintln!("skipped: npm cannot install the official client here:\n{why}");
         return;
     }
-    let sandbox = Sandbox::local(Options::default()).await.expect("the sandbox starts");
+    let settings = Settings { by_field: shape == "field", ..Settings::default() };
+    let sandbox = Sandbox::local(Options { settings, ..Options::default() }).await.expect("the sandbox starts");
     let url = sandbox.base_url();
     let output = tokio::task::spawn_blocking(move || {
         let mut node = Command::new("node");
-        node.arg("run.mjs").current_dir(place).env("SANDBOX_URL", url).env("NO_PROXY", "127.0.0.1").output()
+        node.arg("run.mjs").current_dir(place).env("SANDBOX_URL", url).env("SANDBOX_SHAPE", shape);
+        node.env("NO_PROXY", "127.0.0.1").output()
     });
     let output = output.await.expect("the task ends").expect("node starts");
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "metadata by {shape}: {}", text(&output));
     println!("{}", text(&output));
 }

@@ -1,5 +1,5 @@
 // The official client, unchanged, against the sandbox at SANDBOX_URL. Each check prints one line; the first failure ends
-// the run with its cause. The control path (/_sandbox/) only sets scenes and counts, it never stands in for the client.
+// the run with its cause. SANDBOX_SHAPE tells how the project keeps metadata: by "field" or by "locale". The control path (/_sandbox/) only sets scenes and counts, it never stands in for the client.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -11,6 +11,8 @@ import { ApiError, buildClient, generateId, uploadLocalFileAndReturnPath } from 
 
 const baseUrl = process.env.SANDBOX_URL;
 assert.ok(baseUrl, 'SANDBOX_URL names the sandbox');
+const shape = process.env.SANDBOX_SHAPE;
+assert.ok(['field', 'locale'].includes(shape), 'SANDBOX_SHAPE is field or locale');
 const client = buildClient({ apiToken: 'sandbox', baseUrl });
 const directory = await mkdtemp(join(tmpdir(), 'conformance-'));
 const png = Buffer.from(
@@ -54,6 +56,11 @@ const checks = {
   async 'an upload is created from a local file'() {
     const id = generateId();
     const phases = new Set();
+    const focal_point = { x: 0.3, y: 0.6 };
+    const metadata =
+      shape === 'field'
+        ? { alt: { en: 'Alt' }, title: { en: 'Title' }, focal_point, custom_data: { en: { watermark: true } } }
+        : { en: { alt: 'Alt', title: 'Title', focal_point, custom_data: { watermark: true } } };
     const upload = await client.uploads.createFromLocalFile({
       id,
       localPath: await file('pixel.png', png),
@@ -61,16 +68,15 @@ const checks = {
       author: 'New author!',
       copyright: 'New copyright',
       tags: ['one', 'two'],
-      default_field_metadata: {
-        en: { alt: 'Alt', title: 'Title', focal_point: { x: 0.3, y: 0.6 }, custom_data: { watermark: true } },
-      },
+      default_field_metadata: metadata,
       onProgress: (info) => phases.add(info.type),
     });
     assert.equal(upload.id, id);
     assert.equal(upload.md5, md5(png));
     assert.deepEqual([upload.width, upload.height, upload.is_image, upload.mime_type], [1, 1, true, 'image/png']);
     assert.deepEqual(upload.tags, ['one', 'two']);
-    assert.deepEqual(upload.default_field_metadata.en.focal_point, { x: 0.3, y: 0.6 });
+    const { poster_time, ...stored } = upload.default_field_metadata;
+    assert.deepEqual([stored, poster_time ?? null], [metadata, null]);
     assert.ok(phases.has('CREATING_UPLOAD_OBJECT'));
     const served = await fetch(`${upload.url}?skip-default-optimizations=true&svg-sanitize=false`);
     assert.equal(served.headers.get('content-type'), 'image/png');
@@ -247,18 +253,20 @@ const checks = {
     assert.equal((await client.uploads.update(upload.id, { notes: 'direct' })).notes, 'direct');
   },
 
-  async 'both metadata shapes are spoken'() {
+  async 'the project speaks its metadata shape and refuses the other'() {
     const upload = await client.uploads.createFromLocalFile({ localPath: await file('shape.png', png) });
-    await control('PATCH', 'settings', { by_field: true });
     const { meta } = (await client.site.rawFind()).data;
-    assert.equal(meta.non_localized_focal_points, true);
-    const change = { alt: { en: 'Alt' }, focal_point: { x: 0.1, y: 0.2 } };
-    const changed = await client.uploads.update(upload.id, { default_field_metadata: change });
-    assert.deepEqual(changed.default_field_metadata.focal_point, { x: 0.1, y: 0.2 });
-    assert.equal(changed.default_field_metadata.title.en, null);
-    const older = client.uploads.update(upload.id, { default_field_metadata: { en: { alt: 'x' } } });
-    assert.equal((await refusal(older)).errors[0].attributes.code, 'INVALID_FIELD');
-    await control('PATCH', 'settings', { by_field: false });
+    assert.equal(meta.non_localized_focal_points, shape === 'field');
+    const focal_point = { x: 0.1, y: 0.2 };
+    const byField = { alt: { en: 'Alt' }, focal_point };
+    const byLocale = { en: { alt: 'Alt', focal_point } };
+    const [own, other] = shape === 'field' ? [byField, byLocale] : [byLocale, byField];
+    const { default_field_metadata: now } = await client.uploads.update(upload.id, { default_field_metadata: own });
+    const flat = shape === 'field' ? now : now.en;
+    assert.deepEqual(flat.focal_point, focal_point);
+    assert.deepEqual(shape === 'field' ? [now.alt.en, now.title.en] : [flat.alt, flat.title], ['Alt', null]);
+    const wrong = client.uploads.update(upload.id, { default_field_metadata: other });
+    assert.equal((await refusal(wrong)).errors[0].attributes.code, 'INVALID_FIELD');
   },
 
   async 'an environment is forked and worked on'() {
