@@ -4,6 +4,9 @@
 //! Where node or npm is missing, or npm reaches no registry, the test says so and passes: the rest of the house needs
 //! neither.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what was checked, and why not, is for whoever runs it")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -82,7 +82,7 @@ impl Fork {
 
     /// A change.
     #[track_caller]
-    pub fn post(&self, path: &str, data: Value) -> Answer {
+    pub fn post(&self, path: &str, data: &Value) -> Answer {
         self.call(&Method::POST, path, &[], Some(&json!({ "data": data })))
     }
 
@@ -140,7 +140,7 @@ impl Fork {
     #[track_caller]
     pub fn send(&self, filename: &str, bytes: &[u8]) -> String {
         let asked = json!({ "type": "upload_request", "attributes": { "filename": filename } });
-        let request = self.post("/upload-requests", asked).data("an upload request");
+        let request = self.post("/upload-requests", &asked).data("an upload request");
         self.wire().put(&request, bytes);
         id_of(&request)
     }
@@ -148,7 +148,7 @@ impl Fork {
     /// Tries to make an asset of what was sent.
     #[track_caller]
     pub fn create(&self, id: &str, path: &str) -> Answer {
-        self.post("/uploads", json!({ "type": "upload", "id": id, "attributes": { "path": path } }))
+        self.post("/uploads", &json!({ "type": "upload", "id": id, "attributes": { "path": path } }))
     }
 
     /// An asset that is not the mirror's.

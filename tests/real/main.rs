@@ -129,6 +129,20 @@ fn the_suite_finds_it_where_the_service_is_otherwise() {
 }
 
 #[test]
+fn a_project_with_storage_of_its_own_fails_nothing_that_cannot_be_there() {
+    let rehearsal = Rehearsal::with(Settings { custom_storage: true, ..calm() });
+    let mut checks = suite::checks();
+    let about_replacing = ["URL", "editor", "index", "live"];
+    checks.retain(|check| about_replacing.iter().any(|word| check.name.contains(word)));
+    assert_eq!(checks.len(), 7, "each check that replaces a file");
+    let told = Told::quietly();
+    if let Err(why) = suite::run(&rehearsal.project("sandbox"), &told, &checks) {
+        panic!("{why}");
+    }
+    assert!(told.has("skipped: this project has storage of its own"));
+}
+
+#[test]
 fn the_fork_is_destroyed_also_when_checks_fail() {
     let rehearsal = Rehearsal::with(calm());
     let fails = Check { name: "fails", about: "", run: |at| panic!("in {}", at.fork.name()) };

@@ -83,7 +83,7 @@ fn tagged(at: &Place<'_>) -> Outcome {
         "attributes": { "tags": ["ours"] },
         "relationships": { "uploads": links(&[&id]) },
     });
-    let answer = at.fork.post("/uploads/bulk/tag", data).ok("bulk tags");
+    let answer = at.fork.post("/uploads/bulk/tag", &data).ok("bulk tags");
     assert_eq!(answer.body["meta"]["successful"], 1, "{answer:?}");
     let now = at.fork.asset(&id)["attributes"]["tags"].clone();
     assert!(now == json!(["theirs", "ours"]) || now == json!(["ours", "theirs"]), "{now}");
@@ -96,7 +96,7 @@ fn moved(at: &Place<'_>) -> Outcome {
     let id = id_of(&asset);
     let label = crate::content::word();
     let made =
-        at.fork.post("/upload-collections", json!({ "type": "upload_collection", "attributes": { "label": label } }));
+        at.fork.post("/upload-collections", &json!({ "type": "upload_collection", "attributes": { "label": label } }));
     if !made.is_ok() {
         return Err(format!("the token may make no collections: {}", made.refusal()));
     }
@@ -108,7 +108,7 @@ fn moved(at: &Place<'_>) -> Outcome {
             "upload_collection": { "data": { "type": "upload_collection", "id": collection } },
         },
     });
-    at.fork.post("/uploads/bulk/set-upload-collection", data).ok("a bulk move");
+    at.fork.post("/uploads/bulk/set-upload-collection", &data).ok("a bulk move");
     let now = at.fork.asset(&id);
     assert_eq!(now["relationships"]["upload_collection"]["data"]["id"], collection.as_str());
     at.found(format!("updated_at {} by a bulk move", touched(at, &asset)));
@@ -162,12 +162,12 @@ fn destroyed(at: &Place<'_>) -> Outcome {
     let (id, unknown) = (id_of(&asset), new_id());
     let data =
         |ids: &[&str]| json!({ "type": "upload_bulk_destroy_operation", "relationships": { "uploads": links(ids) } });
-    let answer = at.fork.post("/uploads/bulk/destroy", data(&[&id, &unknown]));
+    let answer = at.fork.post("/uploads/bulk/destroy", &data(&[&id, &unknown]));
     if answer.is_ok() {
         at.found(format!("a bulk deletion with an asset that is not there tells {}", answer.body["meta"]));
     } else {
         at.found(format!("a bulk deletion with an asset that is not there is refused: {}", answer.refusal()));
-        at.fork.post("/uploads/bulk/destroy", data(&[&id])).ok("a bulk deletion");
+        at.fork.post("/uploads/bulk/destroy", &data(&[&id])).ok("a bulk deletion");
     }
     assert!(!at.fork.has_asset(&id));
     Ok(())
