@@ -190,6 +190,15 @@ fn where_another_environment_answers_nothing_is_written_to_it() {
 }
 
 #[test]
+fn what_reached_the_environment_that_was_forked_is_found() {
+    let rehearsal = Rehearsal::with(calm());
+    rehearsal.sandbox().create_foreign(None, "astray.txt", &content::text()).unwrap();
+    let why = suite::run(&rehearsal.project("sandbox"), &Told::quietly(), &[]).unwrap_err();
+    assert_eq!(why, "main has 1 assets of this suite, which must never be");
+    assert_eq!(rehearsal.destroyed().len(), 1);
+}
+
+#[test]
 fn every_check_is_about_a_line_that_is_there() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
