@@ -7,6 +7,8 @@
 use super::{Execution, Executor, Failure};
 use crate::index::refused::{self, SentValue};
 use crate::model::FieldKey;
+use crate::pipeline::notices;
+use crate::pipeline::observe::{Company, Looks};
 use crate::remote::ApiError;
 
 /// What was left out of a write so far, and the words in which it was refused.
@@ -28,8 +30,16 @@ impl Executor {
                 // The file was used up by the first call; the next upload goes without the value.
                 return Ok(Some(error));
             }
-            // What was left out was not what the service minds.
-            self.index.call(move |conn| refused::remove(conn, &sent)).await?;
+            // What was left out was not what the service minds: it is wanted again, and no notice says otherwise.
+            let (scope, row, plan) = (self.scope.clone(), execution.row.clone(), execution.plan.clone());
+            let company = Company::taking(plan.members.iter().map(|member| member.row.id));
+            let wanted_again = move |conn: &rusqlite::Connection| {
+                refused::remove(conn, &sent)?;
+                let mut looks = Looks::new(conn, &scope, &company);
+                let seen = looks.observe(&row)?;
+                notices::keep(&looks, &row, &seen, &plan)
+            };
+            self.index.call(wanted_again).await?;
             return Ok(Some(if error.may_be_of_a_value() { first } else { error }));
         }
         let Some(sent) = self.optional_value(execution).filter(|_| error.may_be_of_a_value()) else {
