@@ -129,15 +129,15 @@ pub async fn list_beside(session: &Session) -> Result<bool, RefreshError> {
     Ok(listed == Listed::Whole && known > total)
 }
 
-/// Writes what a page tells to the index. A call of ours may have told of a newer state since the page was asked for: which
-/// of the two is right is then asked by id.
+/// Writes what a page tells to the index. A call of ours may have told of a newer state since the page was asked for, perhaps
+/// one with the same `updated_at`: which of the two is right is then asked by id.
 async fn take_in(index: &Index, remote: &Remote, found: Vec<Asset>) -> Result<(), RefreshError> {
     let older = index
         .call(move |conn| {
             let mut older: Vec<UploadId> = Vec::new();
             for asset in found {
                 let known = assets::by_id(conn, &asset.id)?;
-                if known.is_some_and(|known| known.updated_at > asset.updated_at) {
+                if known.is_some_and(|known| known.updated_at >= asset.updated_at && known != asset) {
                     older.push(asset.id);
                 } else {
                     assets::upsert(conn, &asset, None)?;

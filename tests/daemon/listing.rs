@@ -55,6 +55,13 @@ fn what_an_editor_gives_many_assets_is_seen_by_the_daemon_when_a_listing_is_due_
     configure_with(&env, DUE, "");
     let daemon = Daemon::ready(&env);
     daemon.wait("seen", || known(&env, "a.png").contains("campaign"));
+    let by_id = || env.sandbox.log().iter().filter(|entry| entry.query.contains("filter%5Bids%5D")).count();
+    let asked = by_id();
+    assert!(asked > 0, "which of two states of one time is right is asked by id");
+    let pages = || env.sandbox.log().iter().filter(|entry| is_page(entry)).count();
+    let listed = pages();
+    daemon.wait("two more listings", || pages() >= listed + 2);
+    assert_eq!(by_id(), asked, "what is as it was known is not asked for again: {:#?}", env.sandbox.log());
     assert_eq!(env.asset("a.png").tags, ["campaign"], "it stays");
     assert!(env.mutating().is_empty(), "{:#?}", env.mutating());
     daemon.stop();
