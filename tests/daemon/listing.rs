@@ -102,10 +102,10 @@ fn a_deletion_that_neither_count_nor_date_shows_is_told_by_the_daemon_when_a_lis
 
 #[test]
 fn no_save_waits_for_a_full_listing_of_many_pages() {
-    const PAGES: usize = 40;
+    const PAGES: usize = 20;
     let env = mirrored(fast(), PAGES * 500 - 10);
     // The listing takes seconds, as it does at the service.
-    env.sandbox.set(|settings| settings.rate_limit = 20);
+    env.sandbox.set(|settings| settings.rate_limit = 10);
     configure_with(&env, DUE, "");
     let daemon = Daemon::ready(&env);
     daemon.wait("the listing is on its way", || env.sandbox.log().iter().filter(|entry| is_page(entry)).count() >= 2);
