@@ -266,7 +266,7 @@ const checks = {
     assert.deepEqual(flat.focal_point, focal_point);
     assert.deepEqual(shape === 'field' ? [now.alt.en, now.title.en] : [flat.alt, flat.title], ['Alt', null]);
     const wrong = client.uploads.update(upload.id, { default_field_metadata: other });
-    assert.equal((await refusal(wrong)).errors[0].attributes.code, 'INVALID_FIELD');
+    assert.equal((await refusal(wrong)).errors[0].attributes.code, 'INVALID_FORMAT');
   },
 
   async 'an environment is forked and worked on'() {
