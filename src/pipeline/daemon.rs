@@ -11,7 +11,7 @@ mod retrier;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -186,32 +186,43 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
 async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
-    let open = Session::open(
-        config,
-        index,
-        None,
-        false,
-        Waits { reach: PATIENCE, video: Duration::ZERO, spreads_budget: true, ..Waits::default() },
-    );
+    let (heard, mut trouble) = watch::channel(None);
+    let waits = Waits { reach: PATIENCE, video: Duration::ZERO, spreads_budget: true, ..Waits::default() };
+    let open = Session::open(config, index, None, false, waits, move |error| {
+        heard.send_replace(Some((error.kind, error.to_string(), error.advice())));
+    });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));
     tokio::pin!(late);
-    let mut told = false;
+    let since = jiff::Timestamp::now();
+    // What was told last: each kind of trouble once, not each answer, which has a request id of its own.
+    let mut told = None;
+    let show = |cause: &str| {
+        for mirror in &config.mirrors {
+            let waiting = Waiting::Api { since, cause: cause.to_owned() };
+            surroundings.live.set_phase(&mirror.name, Phase::Waiting { waiting });
+        }
+    };
     loop {
         tokio::select! {
             session = &mut open => {
-                if told && session.is_ok() {
+                if told.is_some() && session.is_ok() {
                     tracing::info!("the API answers again");
                 }
                 return session;
             }
-            () = &mut late, if !told => {
-                told = true;
-                tracing::warn!("the API does not answer; waiting for it");
-                for mirror in &config.mirrors {
-                    let waiting = Waiting::Api { since: jiff::Timestamp::now(), cause: "it does not answer".into() };
-                    surroundings.live.set_phase(&mirror.name, Phase::Waiting { waiting });
+            Ok(()) = trouble.changed() => {
+                let heard = trouble.borrow_and_update().clone();
+                if let Some((kind, cause, advice)) = heard && told != Some(Some(kind)) {
+                    tracing::warn!("the API is in trouble: {cause}; waiting until that is over. {advice}");
+                    show(&cause);
+                    told = Some(Some(kind));
                 }
+            }
+            () = &mut late, if told.is_none() => {
+                tracing::warn!("the API does not answer; waiting for it");
+                show("it does not answer");
+                told = Some(None);
             }
             () = tokio::time::sleep(BEAT) => surroundings.live.progress(Instant::now()),
         }

@@ -109,7 +109,7 @@ async fn run_with(
         return Err(error);
     }
     let mut session = tokio::select! {
-        session = Session::open(config, index.clone(), None, options.dry_run, options.waits) => session?,
+        session = Session::open(config, index.clone(), None, options.dry_run, options.waits, |_| ()) => session?,
         () = stop.cancelled() => return Err(RunError::Stopped),
     };
     options.progress.has_remote(&session.remote);
@@ -373,7 +373,7 @@ impl Once<'_> {
         tracing::warn!(%error, "the API is in trouble; waiting for it for up to {} s", self.options.waits.outage.as_secs());
         let answers = async {
             tokio::time::sleep(pause).await;
-            reach(&self.session.remote, self.options.waits.outage).await.is_ok()
+            reach(&self.session.remote, self.options.waits.outage, |_| ()).await.is_ok()
         };
         tokio::select! {
             answers = answers => Ok(answers),

@@ -116,6 +116,7 @@ impl Session {
         lock: Option<InstanceLock>,
         dry_run: bool,
         waits: Waits,
+        heard: impl Fn(&ApiError),
     ) -> Result<Self, RunError> {
         let now = Timestamp::now();
         let spent = index.call(move |conn| settings::count_calls(conn, &Month::name_of(now), 0)).await?;
@@ -128,7 +129,7 @@ impl Session {
             timeouts: waits.remote,
             ..Options::new(&config.api.base_url, config.api.token.clone())
         })?;
-        let site = reach(&remote, waits.reach).await?;
+        let site = reach(&remote, waits.reach, heard).await?;
         bind(&index, &site, config.api.environment.clone(), remote.environment()).await?;
         let seen = site.clone();
         index.call(move |conn| told::set_site(conn, &seen)).await?;
@@ -371,11 +372,12 @@ pub fn this_month() -> String {
     Month::name_of(Timestamp::now())
 }
 
-/// Asks for the project until it answers, for as long as `patience` and the error allow.
+/// Asks for the project until it answers, for as long as `patience` and the error allow. `heard` is told of each answer in
+/// vain that is waited out.
 ///
 /// # Errors
 /// The API's last word.
-pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError> {
+pub async fn reach(remote: &Remote, patience: Duration, heard: impl Fn(&ApiError)) -> Result<Site, ApiError> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(500);
     loop {
@@ -390,6 +392,7 @@ pub async fn reach(remote: &Remote, patience: Duration) -> Result<Site, ApiError
             return Err(error);
         }
         tracing::debug!(%error, "the API cannot be reached; asking again");
+        heard(&error);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(60));
     }

@@ -5,9 +5,10 @@
 //! Never does: the trying. Called by: the page's buttons.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
@@ -15,6 +16,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::Shared;
 use super::secret::Secret;
@@ -25,6 +27,8 @@ const SECRET: HeaderName = HeaderName::from_static("x-dato-mirror-page");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// A path and a name fit in.
 const LONGEST_BODY: usize = 16 * 1024;
+/// How long a request may take to send its body: one that never does must not keep a place from others.
+const BODY: Duration = Duration::from_secs(2);
 
 /// What is to be tried again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -45,13 +49,18 @@ struct Answer {
 }
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().route(PATH, post(retry)).layer(DefaultBodyLimit::max(LONGEST_BODY))
+    Router::new().route(PATH, post(retry))
 }
 
-async fn retry(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Some((status, why)) = refusal(&shared.secret, &headers) {
+async fn retry(State(shared): State<Shared>, request: Request) -> Response {
+    if let Some((status, why)) = refusal(&shared.secret, request.headers()) {
         return (status, why).into_response();
     }
+    let body = match timeout(BODY, to_bytes(request.into_body(), LONGEST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broken off\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body does not come\n").into_response(),
+    };
     let asked = match serde_json::from_slice::<Asked>(&body) {
         Ok(asked) => asked,
         Err(error) => {

@@ -116,6 +116,24 @@ fn a_login_page_in_the_apis_place_is_waited_out_and_ends_nothing() {
     }
 }
 
+/// Before the first contact it is as well told what is wrong as after it.
+#[test]
+fn what_answers_in_the_apis_place_at_the_start_is_named() {
+    let env = TestEnv::new();
+    env.write("first.png", "x");
+    configure(&env, "");
+    let kind = FaultKind::Body { status: 407, content_type: "text/html".into(), text: "<html>Log in</html>".into() };
+    env.sandbox.add_fault(Fault { route: "* *".into(), skip: 0, times: None, kind });
+    let daemon = Daemon::start(&env, &[]);
+    daemon.wait_line("the API is in trouble: something between us and the API answers");
+    daemon.wait("it shows", || daemon.mirror()["phase"].to_string().contains("something between us"));
+    env.sandbox.clear_faults();
+    daemon.wait_line("the API answers again");
+    wait_mirrored(&daemon, &env, &[("first.png".into(), digest("x"))]);
+    assert_eq!(daemon.lines("the API is in trouble").len(), 1, "{:#?}", daemon.log());
+    daemon.stop();
+}
+
 #[test]
 fn a_token_revoked_while_it_runs_ends_it_with_3() {
     let env = TestEnv::new();

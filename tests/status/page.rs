@@ -18,7 +18,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     rest.split_once(after).unwrap().0
 }
 
-async fn secret(at: SocketAddr) -> String {
+pub async fn secret(at: SocketAddr) -> String {
     let (_, _, page) = fetch(at, "/").await;
     between(&page, "name=\"dato-mirror-page\" content=\"", "\"").to_owned()
 }

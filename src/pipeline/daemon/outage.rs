@@ -55,7 +55,7 @@ impl Outage {
         // At once would be too soon for whatever it is.
         tokio::time::sleep(pause).await;
         if error.kind != ApiErrorKind::Budget
-            && let Err(error) = reach(&session.remote, Duration::MAX).await
+            && let Err(error) = reach(&session.remote, Duration::MAX, |_| ()).await
             && error.is_access()
         {
             return Err(error);
