@@ -172,15 +172,20 @@ fn on_remote_delete_recreate_brings_it_back() {
 
 #[test]
 fn recreate_works_where_a_deleted_id_can_never_be_used_again() {
-    let env = mirrored(&[("DATO_MIRROR_ON_REMOTE_DELETE", "recreate")]);
-    env.sandbox.set(|settings| settings.deleted_ids_stay_taken = true);
-    env.sandbox.delete_asset(None, &env.asset("a.png").id).unwrap();
-    env.sync().exits(0).did("created 1");
-    assert_eq!(env.content(&env.asset("a.png").id), b"one");
-    env.assert_still();
-    env.lose_index();
-    env.sync().exits(0);
-    assert_eq!(env.assets().len(), 2);
+    for code in ["VALIDATION_UNIQUENESS", "SOMETHING_ELSE"] {
+        let env = mirrored(&[("DATO_MIRROR_ON_REMOTE_DELETE", "recreate")]);
+        env.sandbox.set(|settings| {
+            settings.deleted_ids_stay_taken = true;
+            settings.taken_id_code = code.into();
+        });
+        env.sandbox.delete_asset(None, &env.asset("a.png").id).unwrap();
+        env.sync().exits(0).did("created 1");
+        assert_eq!(env.content(&env.asset("a.png").id), b"one", "{code}");
+        env.assert_still();
+        env.lose_index();
+        env.sync().exits(0);
+        assert_eq!(env.assets().len(), 2, "{code}");
+    }
 }
 
 #[test]

@@ -153,6 +153,8 @@ impl Executor {
         let found = match self.remote.find(id).await {
             Ok(Some(asset)) => Some(Box::new(asset)),
             Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any).await.ok(),
+            // The path had an asset of this id, and somebody deleted it: whatever the words, the id may be what is refused.
+            Ok(None) if row.asset.as_ref() == Some(id) => None,
             Ok(None) => return Err(failed("create", error)),
             Err(error) => return Err(failed("create", error)),
         };
