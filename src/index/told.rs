@@ -275,8 +275,16 @@ pub fn history(conn: &Connection, file: i64) -> rusqlite::Result<Vec<Done>> {
 /// # Errors
 /// SQLite's.
 pub fn retry(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
-    settings::set(conn, &look_key(mirror), "1")?;
+    ask_look(conn, mirror)?;
     make_due(conn, mirror, path)
+}
+
+/// Asks whoever keeps `mirror` in step to look at its folder.
+///
+/// # Errors
+/// SQLite's.
+pub fn ask_look(conn: &Connection, mirror: i64) -> rusqlite::Result<()> {
+    settings::set(conn, &look_key(mirror), "1")
 }
 
 /// Makes failed files due: those of `mirror` at or below `path`, or all. Returns how many.

@@ -135,6 +135,34 @@ fn a_look_between_the_two_halves_of_a_save_deletes_nothing() {
     daemon.stop();
 }
 
+/// The same while the asset of the file is still being made: until then it has nothing to lose, from then on it has.
+#[test]
+fn a_save_by_deletion_while_the_asset_is_being_made_keeps_it() {
+    let slow = dato_mirror::sandbox::Settings { job_min_ms: 1500, job_max_ms: 1500, ..crate::support::jobs() };
+    let env = TestEnv::with(slow);
+    env.write("stays.png", "stays");
+    env.write("saved.png", "0");
+    env.config(
+        "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\nsettle = \"8s\"\nwatch = \"poll\"\npoll_interval = \"200ms\"\n\
+         on_delete = \"delete\"\nrescan_interval = \"1s\"\n",
+    );
+    let daemon = Daemon::start(&env, &[]);
+    daemon.wait("both are on their way", || env.sandbox.count("POST /uploads") == 2);
+    env.remove("saved.png");
+    daemon.wait("both are made", || env.assets().len() == 2);
+    let made = env.asset("saved.png");
+    // The outcome is written, and several looks miss the file, in far less time than a removal takes to settle.
+    thread::sleep(Duration::from_millis(2500));
+    env.write("saved.png", "1");
+    wait_mirrored(&daemon, &env, &[("saved.png".into(), digest("1")), ("stays.png".into(), digest("stays"))]);
+    assert_eq!((&env.asset("saved.png").id, &env.asset("saved.png").url), (&made.id, &made.url));
+    assert_eq!(env.sandbox.count("DELETE /uploads/:id") + env.sandbox.count("POST /uploads/bulk/destroy"), 0);
+    // One that is gone for good goes.
+    env.remove("saved.png");
+    daemon.wait("deleted", || env.find("saved.png").is_none());
+    daemon.stop();
+}
+
 /// A move gives the file a new ctime: its new name is still to settle when its old one is seen to be empty.
 #[test]
 fn a_move_that_a_poll_sees_keeps_the_asset() {

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::{COLUMNS, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
+use crate::index::told;
 use crate::model::{Md5, UploadId};
 
 /// The next dirty rows after `after` in path order whose time has come.
@@ -145,9 +146,20 @@ pub fn clean(conn: &Connection, planned: &FileRow) -> rusqlite::Result<()> {
 /// An action on the row as it was when planned succeeded. It stays dirty when there was other news since: the file changed
 /// again or went away, an editor changed its asset, its metadata file was saved anew.
 ///
+/// A file that was missed while its first asset was on the way was taken for gone at a single look, for it had nothing to
+/// lose. Now it has: it counts as there, and its disk is looked at again.
+///
 /// # Errors
 /// SQLite's.
 pub fn settled(conn: &Connection, planned: &FileRow, outcome: &Outcome, now_ms: i64) -> rusqlite::Result<()> {
+    if planned.present && outcome.asset.is_some() {
+        let back = "UPDATE file SET present = 1 WHERE id = ?1 AND path = ?2 AND present = 0 AND asset IS NULL";
+        if conn.prepare_cached(back)?.execute(params![planned.id, planned.path.key()])? > 0
+            && let Some((mirror, _)) = super::mirror_of(conn, planned.id)?
+        {
+            told::ask_look(conn, mirror)?;
+        }
+    }
     conn.prepare_cached(
         "UPDATE file SET asset = ?4, base_md5 = ?5, handled = max(handled, ?3), failures = 0, retry_at = NULL,
          problem = NULL, changed_at = ?6 WHERE id = ?1 AND path = ?2",
