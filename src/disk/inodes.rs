@@ -4,11 +4,11 @@
 //! Never does: asking the file system itself: the mount table tells. Two looks at one file moments apart are compared by
 //! [`Fingerprint::unchanged_since`] alone, everywhere.
 //!
-//! Where numbers are made up (FAT, most of FUSE), dropped caches or a new mount give every file another one, and a mirror that took
-//! that for a change would read everything again. There size, mtime and ctime tell alone, as rclone and rsync compare files
-//! everywhere and restic does with `--ignore-inode`. The price: such file systems often make their ctime of the mtime, so a file
-//! that takes another's place with the same size and mtime is seen by `--checksum` only. Where numbers are kept another
-//! number is another file: that is how one is told which was renamed into place with its mtime.
+//! Where numbers are made up (FAT, most of FUSE), dropped caches or a new mount give every file another one, and a mirror
+//! that took that for a change would read everything again. There size, mtime and ctime tell alone, as rclone and rsync
+//! compare files everywhere and restic does with `--ignore-inode`. The price: such file systems often make their ctime of
+//! the mtime, so a file that takes another's place with the same size and mtime is seen by `--checksum` only. Where
+//! numbers are kept another number is another file: that is how one is told which was renamed into place with its mtime.
 
 use std::sync::Arc;
 

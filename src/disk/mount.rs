@@ -3,7 +3,7 @@
 //! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which file
 //! systems change without telling this machine, which are stamped by its clock, and which make up inode numbers.
 //! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
-//! Called by: the root's guard and the watcher.
+//! Called by: the root's guard, the watcher, and `inodes`.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,7 +1,7 @@
 //! The daemon: mirrors everything, then keeps every mirror in step for as long as it runs.
 //!
-//! Owns: opening the session with endless patience, one keeper a mirror, one lister for all, reloading the configuration, and stopping in
-//! good order. Called by: `cli`.
+//! Owns: opening the session with endless patience, one keeper a mirror, one lister for all, reloading the configuration,
+//! and stopping in good order. Called by: `cli`.
 
 mod keeper;
 mod lister;

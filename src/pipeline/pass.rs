@@ -163,12 +163,11 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         // Who waited for them need not any more.
         pass.phase(true).await?;
     }
-    if pass.goes_on() && pass.is_due(false).await? && pass.guard().await? {
-        // Those that are gone share an asset with one that got news since their turn.
+    if pass.goes_on() && pass.gone_are_due().await? && pass.guard().await? {
+        // They share an asset with one that got news since their turn.
         pass.phase(false).await?;
-        if pass.is_due(true).await? {
-            pass.phase(true).await?;
-        }
+        pass.give_up().await?;
+        pass.phase(true).await?;
     }
     pass.give_up().await?;
     pass.left_due().await?;
@@ -281,10 +280,10 @@ impl Pass<'_> {
         self.fail_all(failures).await
     }
 
-    /// Whether a row on disk, or one that is gone, is still to be looked at.
-    async fn is_due(&self, present: bool) -> Result<bool, PassError> {
+    /// Whether any row that is gone is still to be looked at.
+    async fn gone_are_due(&self) -> Result<bool, PassError> {
         let (mirror, now) = (self.context.scope.mirror, Timestamp::now().as_millisecond());
-        let due = self.context.index.call(move |conn| files::dirty(conn, mirror, present, "", now, 1)).await?;
+        let due = self.context.index.call(move |conn| files::dirty(conn, mirror, false, "", now, 1)).await?;
         Ok(!due.is_empty())
     }
 

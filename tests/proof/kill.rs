@@ -141,13 +141,7 @@ async fn a_path_killed_while_it_joined_an_asset_has_one_asset_also_when_it_stays
     world.run().await.unwrap();
     world.write("b.png", "two");
     let held = world.sandbox.hold_after("PUT /uploads/:id");
-    let killed = tokio::spawn({
-        let config = world.config.clone();
-        async move { run(&config).await }
-    });
-    held.arrived().await;
-    killed.abort();
-    assert!(killed.await.is_err());
+    world.killed_at(&held).await;
     held.release();
     world.remove("a.png");
     assert_eq!(world.run().await.unwrap().exit, dato_mirror::error::Exit::Done);
@@ -170,13 +164,7 @@ async fn a_file_killed_after_its_replacement_and_put_back_is_replaced_again() {
     world.run().await.unwrap();
     world.write("a.png", "two");
     let held = world.sandbox.hold_after("PUT /uploads/:id");
-    let killed = tokio::spawn({
-        let config = world.config.clone();
-        async move { run(&config).await }
-    });
-    held.arrived().await;
-    killed.abort();
-    assert!(killed.await.is_err());
+    world.killed_at(&held).await;
     held.release();
     world.write("a.png", "one");
     let end = world.run().await;

@@ -10,7 +10,7 @@ use dato_mirror::sandbox::{Answers, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, run, short, told};
+use super::world::{World, short, told};
 
 /// Longer than any run waits in these tests.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -58,13 +58,7 @@ async fn a_run_that_waits_for_what_an_earlier_one_began_can_be_stopped() {
     let world = World::new(Settings { answers: Answers::Direct, ..Settings::fast() }).await;
     world.write("a.png", "one");
     let held = world.sandbox.hold("POST /uploads");
-    let killed = tokio::spawn({
-        let config = world.config.clone();
-        async move { run(&config).await }
-    });
-    held.arrived().await;
-    killed.abort();
-    assert!(killed.await.is_err());
+    world.killed_at(&held).await;
     world.sandbox.clear_log();
     let (stop, run) = begin(&world, Waits { left_open: FOR_EVER, follow: FOR_EVER, ..short() });
     until("it looks for the asset", || world.sandbox.count("GET /uploads") > 1).await;

@@ -14,7 +14,7 @@ use dato_mirror::model::Stamp;
 use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::remote::Timeouts;
-use dato_mirror::sandbox::{AssetView, LogEntry, Options, Sandbox, Settings};
+use dato_mirror::sandbox::{AssetView, Held, LogEntry, Options, Sandbox, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -178,6 +178,15 @@ impl World {
     /// One `--sync-once`.
     pub async fn run(&self) -> Result<OnceEnd, RunError> {
         run(&self.config).await
+    }
+
+    /// One `--sync-once` that is killed when it has come to the call that is held.
+    pub async fn killed_at(&self, held: &Held) {
+        let config = self.config.clone();
+        let killed = tokio::spawn(async move { run(&config).await });
+        held.arrived().await;
+        killed.abort();
+        assert!(killed.await.is_err());
     }
 
     /// All files below the root with their content.

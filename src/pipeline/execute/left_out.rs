@@ -52,8 +52,8 @@ impl Executor {
         let (value, cause) = (sent.clone(), told.to_string());
         self.index.call(move |conn| refused::add(conn, &value, &cause)).await?;
         left_out.0 = Some((sent, error));
-        let now = execution.plan.action.before().cloned();
-        self.plan_again(execution, now, intent).await?;
+        // The asset is in the index as it was seen last; what is written next is looked at once more.
+        self.plan_again(execution, None, intent).await?;
         Ok(None)
     }
 

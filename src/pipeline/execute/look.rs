@@ -62,7 +62,7 @@ impl Executor {
     }
 
     /// What was planned for is so no more: plans again, and goes on if that is still the same action. `now` is the asset as
-    /// it was seen, where the action is about one that is there.
+    /// it was just seen, where it was.
     pub(in crate::pipeline) async fn plan_again(
         &self,
         execution: &mut Execution,
