@@ -73,7 +73,7 @@ struct Run {
 /// Work without end.
 const ALWAYS: (u64, u64) = (1, 0);
 
-/// Another client, which knows nothing of us and never slows down. It makes 30 calls a window, and never more.
+/// Another client, which knows nothing of us and never slows down. It makes 30 calls a window.
 #[derive(Clone, Copy)]
 struct Other {
     pattern: Pattern,
@@ -89,6 +89,13 @@ enum Pattern {
     AtTheWindowsStart,
     /// 1 to 15 at once, whenever it pleases.
     AtRandom,
+    /// `calls` within about 20 ms, each `every_ms` and up to `late_ms` later, as a pool of workers makes them: a sliding
+    /// window may hold the end of one burst and the whole of later ones.
+    Bursts {
+        calls: u64,
+        every_ms: u64,
+        late_ms: u64,
+    },
     /// One after a long time.
     Rarely,
 }
@@ -110,6 +117,12 @@ impl Other {
                 Pattern::AtTheWindowsStart => (Self::CALLS, Self::WINDOW),
                 Pattern::Rarely => (1, 40_000_000),
                 Pattern::AtRandom => (random.usize(1..=15), random.u64(0..1_000_000)),
+                Pattern::Bursts { calls: burst, every_ms, late_ms } => {
+                    let (late, takes) = (random.u64(0..=late_ms * 1_000), 20_000 + random.u64(0..=late_ms * 1_000));
+                    calls.extend((0..burst).map(|nth| at + late + nth * takes / burst));
+                    at += every_ms * 1_000;
+                    continue;
+                }
             };
             if self.pattern == Pattern::AtRandom {
                 // The call that may not lie in the same window as the last of the burst.
@@ -238,26 +251,30 @@ fn beside(other: Other, counting: Counting, share: f64, latency_ms: (u64, u64), 
 }
 
 /// Each way in which the service may count, and in which we and the other may call.
-fn each_way() -> impl Iterator<Item = (Counting, f64, (u64, u64), Pattern)> {
-    let patterns = [Pattern::Even, Pattern::AtTheWindowsStart, Pattern::AtRandom];
-    let latencies = [(2, 20), (60, 200)];
-    let all = move |counting, share| {
-        patterns.into_iter().flat_map(move |one| latencies.into_iter().map(move |two| (counting, share, two, one)))
-    };
-    let countings = [Counting::Sliding, Counting::Fixed];
-    countings.into_iter().flat_map(move |counting| [1.0, 0.8].into_iter().flat_map(move |share| all(counting, share)))
+fn each_way() -> Vec<(Counting, f64, (u64, u64), Pattern)> {
+    let bursts = [(30, 3_000, 2), (10, 1_000, 20), (5, 500, 20)];
+    let bursts = bursts.map(|(calls, every_ms, late_ms)| Pattern::Bursts { calls, every_ms, late_ms });
+    let mut ways = Vec::new();
+    for pattern in [Pattern::Even, Pattern::AtTheWindowsStart, Pattern::AtRandom].into_iter().chain(bursts) {
+        for counting in [Counting::Sliding, Counting::Fixed] {
+            for share in [1.0, 0.8] {
+                ways.extend([(2, 20), (60, 200)].map(|latency_ms| (counting, share, latency_ms, pattern)));
+            }
+        }
+    }
+    ways
 }
 
 #[test]
 fn a_client_that_spends_half_is_refused_one_call_in_a_hundred_at_most() {
     for (counting, share, latency_ms, pattern) in each_way() {
-        for (spells, at_least) in [(ALWAYS, 2_500), ((5, 20), 500)] {
+        // Of about 30 a window that the other leaves, a third of them as room for what it may call at once.
+        for (spells, at_least) in [(ALWAYS, 1_850), ((5, 20), 400)] {
             let other = Other { pattern, from: 0, until: 300 };
             let outcome = simulate(&beside(other, counting, share, latency_ms, spells));
             let case = format!("{counting:?}, {share}, {latency_ms:?}, {pattern:?}, {spells:?}: {outcome:?}");
             assert!(outcome.foreign_refused * 100 <= outcome.foreign, "{case}");
             assert!(outcome.refused[0] * 100 <= outcome.done[0], "{case}");
-            // Of about 30 a window that the other leaves.
             assert!(outcome.done[0] >= at_least, "{case}");
         }
     }
