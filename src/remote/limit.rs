@@ -13,7 +13,8 @@
 //! them is seen than is there. So whoever is new gets half at once, for as long as the window still shows too little of
 //! them; a limit that is full in company is met as a 429 is; and who was seen is remembered while we are idle. Where
 //! the service counts in sliding windows, one may hold the end of a burst and the whole of the next, for a few
-//! milliseconds in which no answer of ours shows it. So who calls in bursts has room for one burst more than was seen.
+//! milliseconds in which no answer of ours shows it, and steady bursts look like even calls. So everybody who was seen
+//! has room for a third more.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,10 +28,6 @@ const UNTOLD_LIMIT: u32 = 20;
 /// How long a sign of other clients counts: longer than a daemon rests between two saves. When they are gone, we are
 /// slower for so long.
 const OTHERS_MEMORY: Duration = Duration::from_secs(30);
-/// Calls of others that show within so short a time were made at once.
-const AT_ONCE: Duration = Duration::from_millis(300);
-/// Beside a client that calls in bursts we take this part of the limit at least.
-const LEAST: u32 = 3;
 /// Timers wake late on a busy machine. A call that goes out no later than this after its time does not push back the next.
 const LATE: Duration = Duration::from_millis(200);
 /// Growth after a cut, in parts of the full allowance a window.
@@ -71,8 +68,6 @@ pub(super) struct Limiter {
     paced: Option<Instant>,
     stopped_until: Option<Instant>,
     others: VecDeque<(Instant, u32)>,
-    /// How many calls others were seen to make at once, and when.
-    bursts: VecDeque<(Instant, u32)>,
     /// When other clients were first seen, after a time without them.
     company_since: Option<Instant>,
     /// When and how far a 429, or a limit that was full in company, cut us down.
@@ -92,7 +87,6 @@ impl Limiter {
             paced: None,
             stopped_until: None,
             others: VecDeque::new(),
-            bursts: VecDeque::new(),
             company_since: None,
             cut: None,
         }
@@ -147,12 +141,6 @@ impl Limiter {
                 if self.others(now) == 0 {
                     self.company_since = Some(now);
                 }
-                // A burst shows as a rise between two answers of ours that lie close together.
-                let before = self.others.iter().filter(|(at, _)| now.saturating_duration_since(*at) <= AT_ONCE);
-                let least = before.map(|(_, count)| *count).min().unwrap_or(others);
-                if others.saturating_sub(least) > self.margin() {
-                    self.bursts.push_back((now, others - least));
-                }
                 self.others.push_back((now, others));
             }
             // What was sent before they came is on its way out of the window as it is.
@@ -195,11 +183,6 @@ impl Limiter {
         recent.map(|(_, count)| *count).max().unwrap_or(0)
     }
 
-    /// The most calls that others were seen to make at once lately.
-    fn burst(&self) -> u32 {
-        self.bursts.iter().map(|(_, count)| *count).max().unwrap_or(0)
-    }
-
     /// Whether others were first seen less than a window ago: how much they want does not show yet.
     fn has_new_company(&self, now: Instant) -> bool {
         self.company_since.is_some_and(|since| now.saturating_duration_since(since) < WINDOW)
@@ -221,9 +204,8 @@ impl Limiter {
             self.fair()
         } else {
             // The end of one burst and the whole of the next may lie in one window.
-            let burst = self.burst();
-            let least = if burst == 0 { self.fair() } else { (limit / LEAST).max(1) };
-            full.min(limit.saturating_sub(others).saturating_sub(burst + self.margin())).max(least)
+            let theirs = others + self.margin().max(others / 3);
+            full.min(limit.saturating_sub(theirs)).max(self.least())
         };
         let cut = self.cut.map_or(f64::INFINITY, |(at, level)| {
             let windows = now.saturating_duration_since(at).as_secs_f64() / WINDOW.as_secs_f64();
@@ -243,6 +225,11 @@ impl Limiter {
     fn fair(&self) -> u32 {
         let half = (self.limit.unwrap_or(UNTOLD_LIMIT) / 2).saturating_sub(self.margin());
         half.min(self.full()).max(1)
+    }
+
+    /// A third of the limit, as far as it is our share: what we keep, whatever others want.
+    fn least(&self) -> u32 {
+        (self.limit.unwrap_or(UNTOLD_LIMIT) / 3).clamp(1, self.full())
     }
 
     /// The limit is too small for all that a call sent at `sent` met.
@@ -281,7 +268,6 @@ impl Limiter {
     fn forget_before(&mut self, now: Instant) {
         self.log.retain(|entry| entry.free.is_none_or(|free| free + WINDOW > now));
         self.others.retain(|(at, _)| now.saturating_duration_since(*at) < OTHERS_MEMORY);
-        self.bursts.retain(|(at, _)| now.saturating_duration_since(*at) < OTHERS_MEMORY);
     }
 }
 

@@ -268,7 +268,7 @@ fn each_way() -> Vec<(Counting, f64, (u64, u64), Pattern)> {
 #[test]
 fn a_client_that_spends_half_is_refused_one_call_in_a_hundred_at_most() {
     for (counting, share, latency_ms, pattern) in each_way() {
-        // Of about 30 a window that the other leaves, a third of them as room for what it may call at once.
+        // The other leaves about 30 a window, of which a third is room for what answers do not show.
         for (spells, at_least) in [(ALWAYS, 1_850), ((5, 20), 400)] {
             let other = Other { pattern, from: 0, until: 300 };
             let outcome = simulate(&beside(other, counting, share, latency_ms, spells));
@@ -276,6 +276,19 @@ fn a_client_that_spends_half_is_refused_one_call_in_a_hundred_at_most() {
             assert!(outcome.foreign_refused * 100 <= outcome.foreign, "{case}");
             assert!(outcome.refused[0] * 100 <= outcome.done[0], "{case}");
             assert!(outcome.done[0] >= at_least, "{case}");
+        }
+    }
+}
+
+#[test]
+fn no_company_makes_us_take_more_than_our_share() {
+    for (counting, _, latency_ms, pattern) in each_way() {
+        for (share, a_window) in [(0.05, 3), (0.2, 12), (0.3, 18)] {
+            let outcome =
+                simulate(&beside(Other { pattern, from: 0, until: 300 }, counting, share, latency_ms, ALWAYS));
+            let case = format!("{counting:?}, {share}, {latency_ms:?}, {pattern:?}: {outcome:?}");
+            // A window more for the one that begins the run.
+            assert!(outcome.done[0] <= a_window * 101, "{case}");
         }
     }
 }
