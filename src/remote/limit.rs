@@ -204,7 +204,7 @@ impl Limiter {
             self.fair()
         } else {
             // The end of one burst and the whole of the next may lie in one window.
-            let theirs = others + self.margin().max(others / 3);
+            let theirs = others.saturating_add(self.margin().max(others / 3));
             full.min(limit.saturating_sub(theirs)).max(self.least())
         };
         let cut = self.cut.map_or(f64::INFINITY, |(at, level)| {

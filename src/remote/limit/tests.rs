@@ -393,6 +393,17 @@ fn a_429_stops_everybody_until_its_reset_and_the_wake_is_even() {
 }
 
 #[test]
+fn a_limit_beyond_all_measure_is_counted_with() {
+    let now = Instant::now();
+    let mut limiter = Limiter::new(1.0);
+    let Poll::Grant(first) = limiter.poll(now) else { panic!() };
+    limiter.answered(first, now, Some(u32::MAX), Some(0));
+    let settled = now + 2 * WINDOW;
+    assert_eq!(limiter.others(settled), u32::MAX - 1);
+    assert_eq!(limiter.allowance(settled), u32::MAX / 3);
+}
+
+#[test]
 fn a_lost_call_keeps_its_slot_for_a_window() {
     let now = Instant::now();
     let mut limiter = Limiter::new(1.0);
