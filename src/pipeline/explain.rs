@@ -28,7 +28,7 @@ use super::mirror::{embedded_of, policy_of};
 use super::observe::{Scope, observe};
 use super::plan::{Known, Observation, plan};
 use super::progress::Progress;
-use super::scan::{Restless, ScanRequest, scan};
+use super::scan::{Restless, ScanRequest, Waited, scan};
 use super::tracks::claim;
 
 /// What is known about a path.
@@ -251,7 +251,7 @@ fn look_again(
         // Nothing is sent, so what is there now is told, settled or not.
         clock: FileClock::Unknown,
         inodes: Inodes::read(),
-        settled: Arc::default(),
+        waited: Waited::default(),
         checksum: false,
         embedded: mirror.embedded_metadata.then_some(embedded_of),
         progress: Arc::new(Progress::default()),

@@ -11,13 +11,11 @@ mod passes;
 mod stops;
 mod tell;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +33,7 @@ use super::execute::Sending;
 use super::listed::{Asks, FetchJob, Lists, cache_folder};
 use super::pass::Urgent;
 use super::progress::{Progress, Stage};
-use super::scan::{Restless, ScanRequest, Scanned, scan};
+use super::scan::{Restless, ScanRequest, Scanned, Waited, scan};
 use super::session::Session;
 
 pub use context::policy_of;
@@ -132,13 +130,13 @@ impl MirrorRun {
         only: Option<Vec<RelPath>>,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
-        let scanned = self.scan_as(index, only, Restless::Wait, Arc::default(), stop).await?;
+        let scanned = self.scan_as(index, only, Restless::Wait, Waited::default(), stop).await?;
         // A root that went away meanwhile looks like one whose files were deleted.
         self.check_root(index).await?;
         Ok(scanned)
     }
 
-    /// [`MirrorRun::scan`], with what is to be done about files that are still being written, and those that are settled.
+    /// [`MirrorRun::scan`], with what is to be done about files that are still being written, and what was waited for.
     ///
     /// # Errors
     /// The guard's, the disk's, the index's.
@@ -147,7 +145,7 @@ impl MirrorRun {
         index: &Index,
         only: Option<Vec<RelPath>>,
         restless: Restless,
-        settled: Arc<HashMap<Fingerprint, Duration>>,
+        waited: Waited,
         stop: &CancellationToken,
     ) -> Result<Scanned, RunError> {
         let whole = only.is_none();
@@ -159,7 +157,7 @@ impl MirrorRun {
             settle: self.config.settle,
             clock: FileClock::Unknown,
             inodes: Inodes::default(),
-            settled,
+            waited,
             checksum: self.checksum,
             only,
             restless,

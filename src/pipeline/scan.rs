@@ -36,7 +36,7 @@ pub use self::looks::{Kind, Look};
 pub use self::problems::{Severity, take_scan_problems, unread};
 pub(in crate::pipeline) use self::sidecars::read_as;
 
-pub use self::request::{ReadEmbedded, Restless, ScanRequest};
+pub use self::request::{ReadEmbedded, Restless, ScanRequest, Waited};
 pub use self::walked::MAX_FILE_BYTES;
 
 /// Rows looked at once that a walk did not meet.
@@ -154,6 +154,8 @@ impl Scan {
         for path in paths {
             match glance(&self.request.root, path, &self.request.selection)? {
                 Glance::Folder => {
+                    // It is back, and may be filled just now.
+                    Arc::make_mut(&mut self.request.waited.away).remove(path);
                     folders.push(path);
                     continue;
                 }
@@ -257,7 +259,7 @@ impl Scan {
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
             let (root, selection) = (self.request.root.clone(), self.request.selection.clone());
-            let leave = self.request.restless == Restless::LeaveAbsent;
+            let (leave, request) = (self.request.restless == Restless::LeaveAbsent, self.request.clone());
             let (vanished, back, held) = self.index.call_blocking(move |conn| {
                 let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
@@ -274,7 +276,7 @@ impl Scan {
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
                     match is_back(&root, &path, &selection) {
                         Some((kind, print)) => back.push(Look { path, kind, print, at: None }),
-                        None if leave && !files::can_go(conn, id)? => held.push(id),
+                        None if leave && !request.is_away(&path) && !files::can_go(conn, id)? => held.push(id),
                         None => gone.push(id),
                     }
                 }

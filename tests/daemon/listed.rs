@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crate::process::{Daemon, configure, digest, wait_mirrored};
 use crate::support::TestEnv;
@@ -69,6 +70,38 @@ fn a_list_saved_while_it_runs_is_fetched_and_a_changed_file_replaces_its_asset_a
     daemon.wait_idle();
     assert_eq!(env.assets().len(), 3);
     assert!(!env.at("a.txt").exists());
+}
+
+/// The list and the metadata of a file are saved by a program that deletes first. The pause holds several looks.
+#[test]
+fn a_look_between_the_two_halves_of_a_save_of_a_list_or_of_metadata_changes_nothing() {
+    let env = TestEnv::new();
+    let (base, served) = web();
+    served.lock().unwrap().extend([("/a.txt".to_owned(), "a".to_owned()), ("/b.txt".to_owned(), "b".to_owned())]);
+    env.write("first.txt", "first");
+    env.write("first.txt.meta.toml", "notes = \"First\"");
+    env.write("_remote.toml", list(&base, &["a.txt", "b.txt"]));
+    env.config(
+        "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\nsettle = \"6s\"\nwatch = \"poll\"\npoll_interval = \"300ms\"\n\
+         on_delete = \"delete\"\nrescan_interval = \"1s\"\nallow_private_urls = true\n",
+    );
+    let daemon = Daemon::start(&env, &[]);
+    wait_mirrored(&daemon, &env, &[("a.txt".into(), digest("a")), ("b.txt".into(), digest("b"))]);
+    daemon.wait("described", || env.find("first.txt").is_some_and(|asset| asset.notes.as_deref() == Some("First")));
+    let before = env.asset("a.txt");
+    let edits = env.sandbox.count("PUT /uploads/:id");
+    env.remove("_remote.toml");
+    env.remove("first.txt.meta.toml");
+    thread::sleep(Duration::from_millis(1500));
+    env.write("first.txt.meta.toml", "notes = \"First\"");
+    env.write("_remote.toml", list(&base, &["a.txt"]));
+    daemon.wait_for("what the list names no more is gone", Duration::from_secs(60), || env.find("b.txt").is_none());
+    let after = env.asset("a.txt");
+    assert_eq!((after.id, after.url), (before.id, before.url));
+    assert_eq!(env.sandbox.count("PUT /uploads/:id"), edits, "what described the file stood all the time");
+    env.remove("first.txt.meta.toml");
+    daemon.wait_for("what is gone for good counts", Duration::from_secs(60), || env.asset("first.txt").notes.is_none());
+    daemon.stop();
 }
 
 #[test]

@@ -41,15 +41,16 @@ pub fn mirror_of(conn: &Connection, id: i64) -> rusqlite::Result<Option<(i64, St
     .optional()
 }
 
-/// Whether nothing can be lost when a file that is not where it was is taken for gone at once: it has no asset, or the same
-/// content is at a path without one, which takes the asset over.
+/// Whether nothing can be lost when a file that is not where it was is taken for gone at once: it has no asset and none is
+/// being made for it, nor a track in step, or the same content is at a path without one, which takes the asset over.
 ///
 /// # Errors
 /// SQLite's.
 pub fn can_go(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached(
-        "SELECT asset IS NULL OR EXISTS (SELECT 1 FROM file AS other WHERE other.md5 = file.md5 AND +other.mirror = file.mirror
-             AND +other.present = 1 AND other.asset IS NULL)
+        "SELECT asset IS NULL AND base_md5 IS NULL AND id NOT IN (SELECT file FROM intent) OR EXISTS (
+             SELECT 1 FROM file AS other WHERE other.md5 = file.md5 AND +other.mirror = file.mirror AND +other.present = 1
+             AND other.asset IS NULL AND other.id <> file.id AND other.id NOT IN (SELECT file FROM intent))
          FROM file WHERE id = ?1",
     )?
     .query_row([id], |row| row.get(0))

@@ -2,7 +2,7 @@
 //!
 //! Owns: the request, and what follows from it alone. Looks at nothing. Called by: whoever scans.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +20,16 @@ use crate::pipeline::progress::Progress;
 /// When the disk fails: what is inside is then unknown.
 pub type ReadEmbedded = fn(File, &RelPath, u64) -> io::Result<Option<String>>;
 
+/// What the caller of a scan has waited for: the scan does not wait for it again.
+#[derive(Debug, Clone, Default)]
+pub struct Waited {
+    /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
+    /// may have several names.
+    pub settled: Arc<HashMap<Fingerprint, Duration>>,
+    /// Paths at which there was nothing for long enough: what was there, or below, is gone if there still is nothing.
+    pub away: Arc<HashSet<RelPath>>,
+}
+
 /// What to scan and how.
 #[derive(Debug, Clone)]
 pub struct ScanRequest {
@@ -35,9 +45,8 @@ pub struct ScanRequest {
     pub clock: FileClock,
     /// Whose inode numbers tell one file from another.
     pub inodes: Inodes,
-    /// Files as they were when they settled: the caller has looked at them twice. Told by their fingerprints, since a file
-    /// may have several names.
-    pub settled: Arc<HashMap<Fingerprint, Duration>>,
+    /// What the caller has waited for already.
+    pub waited: Waited,
     /// Reads also what looks unchanged: where the file system's times do not tell.
     pub checksum: bool,
     /// Only these files and folders; `None`: everything.
@@ -59,8 +68,8 @@ pub enum Restless {
     Wait,
     /// Leaves them to the caller, who settles them. When they are very many, those that rest are read all the same.
     Leave,
-    /// As `Leave`, and so with what is not where it was: some programs save a file by deleting it and making it anew, so
-    /// that one look does not tell a save from a deletion.
+    /// As `Leave`, and so with what is not where it was, unless it was waited for: some programs save a file by deleting it
+    /// and making it anew, so that one look does not tell a save from a deletion.
     LeaveAbsent,
 }
 
@@ -69,6 +78,13 @@ impl ScanRequest {
     pub(super) fn read_at(&self, print: &Fingerprint, started_ns: i64, seen_for: Duration) -> i64 {
         // With nothing to settle there was no first look to measure by.
         if self.settle.is_zero() || self.clock.stamps(print) { started_ns } else { print.seen_for(seen_for) }
+    }
+
+    /// Whether the caller has seen nothing at `path`, or at a folder above it, for long enough.
+    pub(super) fn is_away(&self, path: &RelPath) -> bool {
+        let away = &self.waited.away;
+        let above = || path.key().match_indices('/').filter_map(|(end, _)| RelPath::from_key(&path.key()[..end]).ok());
+        !away.is_empty() && (away.contains(path) || above().any(|folder| away.contains(&folder)))
     }
 
     pub(super) fn tick(&self) {

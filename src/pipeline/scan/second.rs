@@ -55,7 +55,8 @@ impl Scan {
         self.vanish(&held)?;
         let held = std::mem::take(&mut self.held);
         let paths = move |conn: &rusqlite::Connection| held.iter().map(|id| files::path_of(conn, *id)).collect();
-        self.totals.held = self.index.call_blocking(paths)?;
+        let held: Vec<_> = self.index.call_blocking(paths)?;
+        self.totals.held.extend(held);
         self.totals.unsettled = self.looks.take();
         Ok(())
     }

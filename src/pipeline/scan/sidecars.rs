@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io::Read as _;
 
 use super::looks::{Look, Settled, needs_second_look};
-use super::{Scan, ScanError, now_ns};
+use super::{Restless, Scan, ScanError, is_back, now_ns};
 use crate::disk::{Fingerprint, OpenError, RootDir, Walked};
 use crate::index::listed;
 use crate::index::sidecars::{self, StoredSidecar};
@@ -53,7 +53,7 @@ impl Scan {
                 }
                 continue;
             }
-            let settled = self.request.settled.get(&look.print).copied();
+            let settled = self.request.waited.settled.get(&look.print).copied();
             if settled.is_none() && needs_second_look(&look.print, self.request.clock, now_ns(), self.request.settle) {
                 self.looks.add([look]);
             } else {
@@ -64,6 +64,17 @@ impl Scan {
         self.read_sidecars(ready)?;
         if walked.complete {
             for path in gone {
+                if let Ok(path) = RelPath::from_key(&path) {
+                    // As with files: missed at one look, it may be saved just now, and what it says stands until it is gone.
+                    if let Some((kind, print)) = is_back(&self.request.root, &path, &self.request.selection) {
+                        self.looks.add([Look { path, kind, print, at: None }]);
+                        continue;
+                    }
+                    if self.request.restless == Restless::LeaveAbsent && !self.request.is_away(&path) {
+                        self.totals.held.push(path);
+                        continue;
+                    }
+                }
                 self.totals.sidecars_changed += 1;
                 self.index.call_blocking(move |conn| {
                     sidecars::remove(conn, mirror, &path)?;

@@ -50,7 +50,7 @@ impl Place {
             settle: SETTLE,
             clock,
             inodes: Inodes::default(),
-            settled: Arc::default(),
+            waited: Waited::default(),
             checksum: false,
             only: None,
             restless,
@@ -207,7 +207,7 @@ fn a_few_files_are_left_to_the_caller_and_read_when_it_says_that_they_settled_as
     let settled: HashMap<_, _> = left.unsettled.iter().map(|look| (look.print, SETTLE)).collect();
     // Written to after it had settled: a part of it must not be read.
     place.write("1.png", "longer than before");
-    let read = place.scan(&ScanRequest { settled: Arc::new(settled), ..request });
+    let read = place.scan(&ScanRequest { waited: rested(settled), ..request });
     assert_eq!((read.read, read.sidecars_changed), (3, 1), "the link is the same file");
     assert_eq!(read.unsettled.iter().map(|look| look.path.key()).collect::<Vec<_>>(), ["1.png"]);
     assert_eq!(read.unsettled[0].print, place.print("1.png"));
@@ -259,8 +259,8 @@ fn a_file_that_moved_is_not_gone_before_its_new_name_is_settled() {
         assert_eq!((seen.vanished, seen.read, seen.unsettled.len()), (0, 0, 1));
         assert_eq!(held(&seen), ["1.png"]);
     }
-    let settled = [(place.print("moved.png"), SETTLE)].into_iter().collect();
-    let after = place.scan(&ScanRequest { settled: Arc::new(settled), ..request.clone() });
+    let settled = [(place.print("moved.png"), SETTLE)];
+    let after = place.scan(&ScanRequest { waited: rested(settled), ..request.clone() });
     assert_eq!((after.vanished, after.read, after.held.len()), (1, 1, 0));
     // With nothing unsettled of its size a deleted file is gone at once.
     fs::remove_file(place.root().join("0.png")).unwrap();
@@ -277,12 +277,68 @@ fn what_is_not_there_is_left_to_a_caller_who_waits_unless_it_has_no_asset_or_has
     place.index.call_blocking(|conn| conn.execute(assets, [])).unwrap();
     (0..3).for_each(|number| fs::remove_file(place.root().join(format!("{number}.png"))).unwrap());
     place.write("moved.png", "1");
-    let settled = Arc::new([(place.print("moved.png"), SETTLE)].into_iter().collect());
-    let request = ScanRequest { settled, ..request };
+    let waited = rested([(place.print("moved.png"), SETTLE)]);
+    let request = ScanRequest { waited, ..request };
     let seen = place.scan(&request);
     assert_eq!((seen.vanished, seen.read, held(&seen)), (2, 1, vec!["0.png"]));
     assert_eq!(held(&place.scan(&request)), ["0.png"]);
     assert_eq!(place.scan(&ScanRequest { restless: Restless::Leave, ..request }).vanished, 1, "it has been waited for");
+}
+
+#[test]
+fn what_was_seen_to_change_and_is_gone_by_now_is_still_to_be_waited_for() {
+    let place = Place::with(1);
+    fs::create_dir_all(place.root().join("folder/below")).unwrap();
+    place.write("folder/a.png", "a");
+    place.write("folder/below/b.png", "b");
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    place.index.call_blocking(|conn| conn.execute("UPDATE file SET asset = 'of ' || path", [])).unwrap();
+    let at = |key: &str| RelPath::from_key(key).unwrap();
+    let look = |only: &[&str], away: &[&str]| {
+        let waited = Waited { away: Arc::new(away.iter().map(|key| at(key)).collect()), ..Waited::default() };
+        let only = Some(only.iter().map(|key| at(key)).collect());
+        let seen =
+            place.scan(&ScanRequest { only, waited, ..place.request(FileClock::Unknown, Restless::LeaveAbsent) });
+        (seen.vanished, held(&seen).join(" "))
+    };
+    fs::remove_file(place.root().join("0.png")).unwrap();
+    fs::remove_file(place.root().join("folder/a.png")).unwrap();
+    assert_eq!(look(&["0.png"], &[]), (0, "0.png".into()), "it was there when last looked");
+    assert_eq!(look(&["0.png"], &["folder"]), (0, "0.png".into()));
+    // A folder that is back may be filled just now.
+    assert_eq!(look(&["folder"], &["folder"]), (0, "folder/a.png".into()));
+    assert_eq!(look(&["0.png", "folder/a.png"], &["0.png"]), (1, "folder/a.png".into()));
+    fs::remove_dir_all(place.root().join("folder")).unwrap();
+    assert_eq!(look(&["folder"], &["folder/below"]), (1, "folder/a.png".into()));
+    assert_eq!(look(&["folder"], &["folder"]), (1, String::new()));
+}
+
+#[test]
+fn what_is_not_there_while_an_asset_is_made_for_it_or_is_a_track_is_left_to_a_caller_who_waits() {
+    let place = Place::with(3);
+    let request = place.request(FileClock::Unknown, Restless::LeaveAbsent);
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    let begun =
+        "INSERT INTO intent (file, asset, kind, at_ms) SELECT id, 'new', 'create', 0 FROM file WHERE path = '0.png'";
+    place.index.call_blocking(|conn| conn.execute(begun, [])).unwrap();
+    let track = "UPDATE file SET base_md5 = md5 WHERE path = '1.png'";
+    place.index.call_blocking(|conn| conn.execute(track, [])).unwrap();
+    (0..3).for_each(|number| fs::remove_file(place.root().join(format!("{number}.png"))).unwrap());
+    let seen = place.scan(&request);
+    assert_eq!((seen.vanished, held(&seen)), (1, vec!["0.png", "1.png"]));
+    // One that has an asset of its own, and the same content as what gets another, has nobody who takes its asset over.
+    place.write("0.png", "same");
+    place.write("2.png", "same");
+    place.write("1.png", "1");
+    place.scan(&place.request(FileClock::Unknown, Restless::Wait));
+    place.index.call_blocking(|conn| conn.execute("UPDATE file SET asset = 'old' WHERE path = '2.png'", [])).unwrap();
+    fs::remove_file(place.root().join("2.png")).unwrap();
+    assert_eq!(held(&place.scan(&request)), ["2.png"]);
+}
+
+/// What a caller has seen settle.
+fn rested(settled: impl IntoIterator<Item = (Fingerprint, Duration)>) -> Waited {
+    Waited { settled: Arc::new(settled.into_iter().collect()), ..Waited::default() }
 }
 
 fn held(scanned: &Scanned) -> Vec<&str> {

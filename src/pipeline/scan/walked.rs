@@ -83,7 +83,7 @@ impl Shared<'_> {
                         );
                         continue;
                     }
-                    let settled = request.settled.get(&print).copied();
+                    let settled = request.waited.settled.get(&print).copied();
                     if settled.is_none() && needs_second_look(&print, request.clock, now, request.settle) {
                         lock(&self.looks).push(Look { path, kind: Kind::File, print, at });
                     } else if self.jobs.send(Job { path, print, seen_for: settled.unwrap_or_default() }).is_err() {

@@ -3,7 +3,6 @@
 //! Owns: what their outcomes mean for what is to be done next. Begins neither scans nor passes.
 //! Called by: the keeper's loop.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use crate::error::RunError;
 use crate::live::{Phase, Waiting};
 use crate::model::RelPath;
 use crate::pipeline::listed::FetchEnd;
-use crate::pipeline::scan::Look as FirstLook;
+use crate::pipeline::scan::{Look as FirstLook, Waited};
 use crate::pipeline::settle::Touch;
 use crate::remote::ApiError;
 
@@ -86,7 +85,7 @@ impl Keeper {
             Some(Err(error)) => return Err(error),
         };
         if !self.paused {
-            self.standing.scanned(&self.config.name, &Place::Settled(asked, Arc::default()), problems);
+            self.standing.scanned(&self.config.name, &Place::Settled(asked, Waited::default()), problems);
             self.unread_may_differ = true;
             // Also for whoever looks at the page.
             self.dirty = true;

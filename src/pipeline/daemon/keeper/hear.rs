@@ -16,6 +16,7 @@ use crate::disk::{Selection, glance};
 use crate::model::RelPath;
 use crate::pipeline::daemon::retrier::Again;
 use crate::pipeline::mirror::MirrorRun;
+use crate::pipeline::scan::Waited;
 use crate::pipeline::settle::{Ask, Look, Touch};
 use crate::pipeline::watch::{WatchEvent, WatchState, Watched};
 
@@ -97,9 +98,12 @@ impl Keeper {
             return;
         }
         self.folders.extend(batch.folders);
+        let away = batch.removed.iter().cloned().collect();
         let settled: Vec<RelPath> = batch.changed.into_iter().chain(batch.removed).collect();
         if !settled.is_empty() {
-            let place = Place::Settled(settled, Arc::new(batch.prints));
+            // What was seen to change may be gone by now: that is a removal yet to be waited for.
+            let waited = Waited { settled: Arc::new(batch.prints), away: Arc::new(away) };
+            let place = Place::Settled(settled, waited);
             self.files.begin(look(run.clone(), self.session.clone(), place, self.halt.clone()));
         }
     }

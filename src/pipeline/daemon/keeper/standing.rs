@@ -106,8 +106,7 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::super::super::super::scan::Waited;
     use super::*;
 
     #[test]
@@ -131,7 +130,7 @@ mod tests {
         assert_eq!(standing.paths(None), [path("a/y"), path("ab")]);
         assert_eq!(standing.paths(Some("a")), [path("a/y")]);
         assert_eq!(standing.paths(Some("a/y")), [path("a/y")]);
-        standing.scanned("m", &Place::Settled(vec![path("ab")], Arc::default()), Vec::new());
+        standing.scanned("m", &Place::Settled(vec![path("ab")], Waited::default()), Vec::new());
         assert_eq!((shown(&standing), standing.failed()), (vec!["a/y 2".to_owned()], 1));
         standing.scanned("m", &Place::Whole, Vec::new());
         assert_eq!(standing.failed(), 0);

@@ -2,14 +2,12 @@
 //!
 //! Owns: the steps of each. Never does: choosing when; that is the loop's. Called by: the keeper.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Fingerprint;
 use crate::error::RunError;
 use crate::index::overrides::Overrides;
 use crate::index::{Problem, files, told};
@@ -21,7 +19,7 @@ use super::super::super::listed::Asks;
 use super::super::super::mirror::{MirrorRun, RunRequest, Turn};
 use super::super::super::pass::PassEnd;
 use super::super::super::refresh::RefreshError;
-use super::super::super::scan::{Look as FirstLook, Restless, Scanned, Severity};
+use super::super::super::scan::{Look as FirstLook, Restless, Scanned, Severity, Waited};
 use super::super::super::session::Session;
 
 /// A look at the remote older than this is renewed before a batch.
@@ -34,8 +32,8 @@ pub enum Place {
     Whole,
     /// Folders that appeared, with all below.
     Folders(Vec<RelPath>),
-    /// Paths that have settled, and what the files among them were seen as for how long.
-    Settled(Vec<RelPath>, Arc<HashMap<Fingerprint, Duration>>),
+    /// Paths that have settled, and what was waited for with them.
+    Settled(Vec<RelPath>, Waited),
 }
 
 /// What a look at the disk showed.
@@ -73,18 +71,17 @@ pub async fn look(
     let began = Instant::now();
     let index = &session.index;
     run.check_root(index).await?;
-    let (only, restless, settled) = match &place {
-        Place::Whole => (None, Restless::LeaveAbsent, Arc::default()),
-        Place::Folders(folders) => (Some(folders.clone()), Restless::LeaveAbsent, Arc::default()),
-        // What is not there has stayed away for long enough.
-        Place::Settled(paths, settled) => (Some(paths.clone()), Restless::Leave, settled.clone()),
+    let (only, waited) = match &place {
+        Place::Whole => (None, Waited::default()),
+        Place::Folders(folders) => (Some(folders.clone()), Waited::default()),
+        Place::Settled(paths, waited) => (Some(paths.clone()), waited.clone()),
     };
     let Scanned { files, mut unsettled, mut held, mut problems, mut asks, .. } =
-        run.scan_as(index, only.clone(), restless, settled.clone(), &stop).await?;
+        run.scan_as(index, only.clone(), Restless::LeaveAbsent, waited.clone(), &stop).await?;
     if let Some(paths) = only {
         let related = run.related(index, &paths).await?;
         if !related.is_empty() {
-            let scanned = run.scan_as(index, Some(related), Restless::LeaveAbsent, settled, &stop).await?;
+            let scanned = run.scan_as(index, Some(related), Restless::LeaveAbsent, waited, &stop).await?;
             unsettled.extend(scanned.unsettled);
             held.extend(scanned.held);
             problems.extend(scanned.problems);
