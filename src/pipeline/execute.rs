@@ -268,6 +268,12 @@ impl Executor {
             Err(error) if error.unsure() => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 match self.remote.find(&asset.id).await {
+                    Ok(Some(found)) if error.kind == ApiErrorKind::Between && found == *asset => {
+                        if self.once_more(attempts).await {
+                            return Ok(None);
+                        }
+                        Err(error)
+                    }
                     Ok(Some(found)) => {
                         let (file, entry) = (execution.row.id, edit.entry.clone());
                         self.index

@@ -283,6 +283,12 @@ impl ApiError {
         )
     }
 
+    /// Something between us and the API dislikes this one call: others may pass, and so may this one the next time.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.kind == ApiErrorKind::Between && self.scope() == Scope::File
+    }
+
     /// Another environment became the primary one: this client is of no use any more, and a new one works on that one.
     #[must_use]
     pub const fn is_promotion(&self) -> bool {
@@ -484,11 +490,14 @@ mod tests {
     #[test]
     fn what_answers_every_call_in_the_apis_place_stops_all_and_what_dislikes_one_call_stops_that() {
         for status in [302, 401, 407, 421, 431, 451, 500, 502, 511] {
-            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::All, "{status}");
+            let error = ApiError::from_answer(status, None);
+            assert_eq!((error.scope(), error.is_blocked()), (Scope::All, false), "{status}");
         }
-        for status in [400, 403, 404, 413, 422] {
-            assert_eq!(ApiError::from_answer(status, None).scope(), Scope::File, "{status}");
+        for status in [400, 403, 404, 413, 414, 422] {
+            let error = ApiError::from_answer(status, None);
+            assert_eq!((error.scope(), error.is_blocked()), (Scope::File, true), "{status}");
         }
+        assert!(!answer(403, "INSUFFICIENT_PERMISSIONS", &json!({})).is_blocked());
     }
 
     #[test]

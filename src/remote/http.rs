@@ -67,6 +67,8 @@ pub(super) struct Call {
     pub(super) effect: Effect,
     /// Whoever says that it is not there says "not yet".
     may_be_missing: bool,
+    /// Whoever says that its URL is too long is believed: it asks for less then.
+    may_be_shorter: bool,
 }
 
 impl Call {
@@ -76,12 +78,18 @@ impl Call {
 
     pub(super) fn new(method: Method, path: &[&str], effect: Effect) -> Self {
         let path = path.iter().map(|&segment| segment.to_owned()).collect();
-        Self { method, path, query: String::new(), body: None, effect, may_be_missing: false }
+        Self { method, path, query: String::new(), body: None, effect, may_be_missing: false, may_be_shorter: false }
     }
 
     /// Changes many assets at once: what is too many for it is too many again.
     fn is_bulk(&self) -> bool {
         self.path.get(1).is_some_and(|segment| segment == "bulk")
+    }
+
+    /// `it`: what it asks for can be asked in parts.
+    pub(super) fn may_be_shorter(mut self, it: bool) -> Self {
+        self.may_be_shorter = it;
+        self
     }
 
     pub(super) fn body(mut self, body: Value) -> Self {

@@ -140,7 +140,12 @@ impl Remote {
     }
 
     async fn page(&self, permit: Option<CallPermit>, query: &ListQuery) -> Result<Page, ApiError> {
-        let call = Call::get(&["uploads"]).query(query.to_query());
+        let may_be_shorter = match &query.filter {
+            ListFilter::Ids(ids) | ListFilter::Unused(ids) => query.offset == 0 && ids.len() > 1,
+            ListFilter::Md5s(md5s) => md5s.len() > 1,
+            ListFilter::All | ListFilter::Raw(_) => false,
+        };
+        let call = Call::get(&["uploads"]).query(query.to_query()).may_be_shorter(may_be_shorter);
         let (assets, total) = wire::assets(&self.door.result_from(&call, permit).await?)?;
         Ok(Page { assets, total })
     }

@@ -20,7 +20,7 @@ fn body(status: u16, content_type: &str, text: &str) -> FaultKind {
 fn what_answers_in_the_apis_place_gives_up_no_file() {
     let env = TestEnv::new();
     let kinds = [("text/html", "<html>Denied</html>"), ("text/plain", "denied"), ("", "")];
-    for (number, status) in [400, 401, 403, 407, 413, 421, 431, 451, 500, 502, 503].into_iter().enumerate() {
+    for (number, status) in [400, 401, 403, 407, 413, 414, 421, 431, 451, 500, 502, 503].into_iter().enumerate() {
         let (content_type, text) = kinds[number % kinds.len()];
         env.sandbox.fault("POST /upload-requests", body(status, content_type, text));
         env.sandbox.fault("GET /uploads", body(status, content_type, text));
@@ -32,6 +32,63 @@ fn what_answers_in_the_apis_place_gives_up_no_file() {
     env.write("last.bin", "last");
     env.sync().exits(0).did("created 1");
     env.assert_still();
+}
+
+/// Whatever the call, and also where it happens twice. What a run is to have done in spite of it.
+fn in_spite_of(route: &str, status: u16, prepare: impl Fn(&TestEnv), done: &str) {
+    let env = TestEnv::new();
+    env.config_with("on_delete = \"delete\"\nmax_delete = 10");
+    env.write("kept.bin", "kept");
+    env.write("clip.mp4", bytes(1, 4000));
+    env.write("a.bin", "a");
+    env.sync().exits(0).did("created 3");
+    prepare(&env);
+    let kind = body(status, "text/html", "<html>Denied</html>");
+    env.sandbox.add_fault(Fault { route: route.into(), skip: 0, times: Some(2), kind });
+    env.sync().exits(0).did(done);
+    assert!(env.sandbox.faults().iter().all(|(_, hits)| *hits == 2), "{route}: {:?}", env.sandbox.faults());
+    env.sandbox.clear_faults();
+    env.assert_still();
+}
+
+#[test]
+fn a_listing_that_something_in_between_answers_twice_ends_no_run() {
+    in_spite_of("GET /uploads", 414, |env| env.write("b.bin", "b"), "created 1");
+}
+
+#[test]
+fn a_creation_that_something_in_between_answers_twice_is_made() {
+    in_spite_of("POST /upload-requests", 414, |env| env.write("b.bin", "b"), "created 1");
+    in_spite_of("POST /uploads", 403, |env| env.write("b.bin", "b"), "created 1");
+}
+
+#[test]
+fn a_creation_that_a_dead_gateway_answers_twice_is_made() {
+    in_spite_of("POST /uploads", 502, |env| env.write("b.bin", "b"), "created 1");
+}
+
+#[test]
+fn a_creation_that_was_made_while_something_in_between_answered_makes_no_second_asset() {
+    // It shows later than the first look for it ends: what is sent again meets its own id.
+    let env = TestEnv::with(Settings { job_min_ms: 6_000, job_max_ms: 6_000, ..fast() });
+    env.write("a.bin", "a");
+    env.sandbox.fault("POST /uploads", FaultKind::HtmlReply { status: 403 });
+    env.sync().exits(0).did("created 1");
+    assert!(env.sandbox.count("POST /uploads") > 1);
+    assert_eq!(env.assets().len(), 1);
+    env.assert_still();
+}
+
+#[test]
+fn a_change_that_something_in_between_answers_twice_is_made() {
+    in_spite_of("PUT /uploads/:id", 403, |env| env.write("a.bin", "changed"), "replaced 1");
+    in_spite_of("PUT /uploads/:id", 400, |env| env.write("a.bin.meta.toml", "[alt]\nen = \"x\"\n"), "retagged 1");
+    in_spite_of("POST /uploads/:id/tracks", 403, |env| env.write("clip.en.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n"), "created 1");
+}
+
+#[test]
+fn a_deletion_that_something_in_between_answers_twice_is_made() {
+    in_spite_of("DELETE /uploads/:id", 403, |env| env.remove("a.bin"), "deleted 1");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 //! Owns: that the bytes are in the bucket before the intent, and the intent on disk before the call; what a taken id means.
 //! Chooses nothing. Called by: `execute`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::left_out::LeftOut;
-use super::look::Attempts;
+use super::look::{ATTEMPTS, Attempts};
 use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
 use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem, assets, contact, hearsay};
@@ -115,18 +115,27 @@ impl Executor {
         let new = NewUpload { id: id.clone(), path: ticket.to_owned(), metadata: self.metadata_of(edit, None) };
         // The stamp tells our asset also when its content is not what was sent.
         let expect = Expect::Stamp(Box::new(edit.stamp.clone()));
-        let accepted = self.remote.create(&new).await;
+        let mut accepted = self.remote.create(&new).await;
         if let Err(error) = &accepted {
             // Known before the next file is sent: where the plan is full, no other is sent to hear the same.
             self.room.refused(error, md5, size).await;
         }
         drop(permit);
-        let mut created = self.outcome(accepted, id, intent, expect.clone()).await;
-        let repeated = matches!(created, Err(Lost(_)));
-        if repeated {
+        let (mut attempts, mut repeated) = (Attempts::default(), false);
+        let created = loop {
+            let created = self.outcome(accepted, id, intent, expect.clone()).await;
+            let again = match &created {
+                Ok(_) => false,
+                Err(Lost(Some(error))) if error.is_blocked() => self.once_more(&mut attempts).await,
+                Err(Lost(_)) => !repeated,
+            };
+            if !again {
+                break created;
+            }
             // Never executed: the same call again is the same asset.
-            created = self.outcome(self.remote.create(&new).await, id, intent, expect).await;
-        }
+            repeated = true;
+            accepted = self.remote.create(&new).await;
+        };
         let may_come = match &created {
             Ok(Ok(_)) => false,
             Ok(Err(error)) => error.kind == ApiErrorKind::Job,
@@ -136,7 +145,11 @@ impl Executor {
             let tried = id.clone();
             self.index.call(move |conn| contact::tried(conn, &tried, md5)).await?;
         }
-        created.map_err(|lost| path_problem("create", &lost.told(), true))
+        created.map_err(|lost| match lost.told() {
+            // What answers every call so stops all, as where the bytes are asked a place for.
+            error if error.kind == ApiErrorKind::Between => failed("create", error),
+            error => path_problem("create", &error, true),
+        })
     }
 
     /// The id may be taken. By a creation of ours, when this index sent one whose outcome it does not know; by somebody who
@@ -152,7 +165,7 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let found = match self.remote.find(id).await {
             Ok(Some(asset)) => Some(Box::new(asset)),
-            Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any).await.ok(),
+            Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any, self.waits.unsure).await.ok(),
             // The path had an asset of this id, and somebody deleted it: whatever the words, the id may be what is refused.
             Ok(None) if row.asset.as_ref() == Some(id) => None,
             Ok(None) => return Err(failed("create", error)),
@@ -236,9 +249,14 @@ impl Executor {
                     Err(error) => Err(error),
                 },
             };
-            let replaced =
-                self.outcome(accepted, &asset.id, intent, expect).await.unwrap_or_else(|lost| Err(lost.told()));
-            return match replaced {
+            let replaced = self.outcome(accepted, &asset.id, intent, expect).await;
+            if let Err(Lost(Some(error))) = &replaced
+                && error.is_blocked()
+                && self.once_more(&mut attempts).await
+            {
+                continue;
+            }
+            return match replaced.unwrap_or_else(|lost| Err(lost.told())) {
                 Ok(made) if is_moved(*keep_url, asset, &made.asset, *content) => Err(Failure::Path {
                     problem: Problem {
                         action: "replace".into(),
@@ -295,7 +313,9 @@ impl Executor {
             Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
             Err(error) if error.unsure() => {
-                let shown = self.shows(asset, expect).await.map_err(|_| Lost(Some(error)))?;
+                // Blocked calls are tried more often, and all the looks for one take no longer together.
+                let wait = if error.is_blocked() { self.waits.unsure / ATTEMPTS } else { self.waits.unsure };
+                let shown = self.shows(asset, expect, wait).await.map_err(|_| Lost(Some(error)))?;
                 return Ok(Ok(Made { asset: shown, witness: Witness::Nobody }));
             }
             Err(error) => return Ok(Err(error)),
@@ -309,9 +329,9 @@ impl Executor {
     }
 
     /// Waits a while for a change to show whose answer was lost.
-    async fn shows(&self, id: &UploadId, expect: Expect) -> Result<Box<Asset>, Lost> {
+    async fn shows(&self, id: &UploadId, expect: Expect, most: Duration) -> Result<Box<Asset>, Lost> {
         let wait = self.confirmer.wait(id.clone(), None, expect);
-        match tokio::time::timeout(self.waits.unsure, wait).await {
+        match tokio::time::timeout(most, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
             _ => Err(Lost(None)),
         }

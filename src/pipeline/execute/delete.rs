@@ -37,7 +37,12 @@ impl Executor {
                 Ok(accepted) => return self.deleted(Ok(accepted), &asset, intent).await,
                 Err(error) => match self.again(error, &mut attempts).await {
                     Ok(()) => {}
-                    Err(error) => return self.deleted(Err(error), &asset, intent).await,
+                    Err(error) => {
+                        let is_there = error.is_blocked() && matches!(self.remote.find(&asset.id).await, Ok(Some(_)));
+                        if !(is_there && self.once_more(&mut attempts).await) {
+                            return self.deleted(Err(error), &asset, intent).await;
+                        }
+                    }
                 },
             }
         }

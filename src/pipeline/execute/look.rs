@@ -13,7 +13,7 @@ use crate::pipeline::plan::plan;
 use crate::remote::{ApiError, CallPermit, NotDone};
 
 /// A write that was not executed is tried so often in all.
-const ATTEMPTS: u32 = 5;
+pub(super) const ATTEMPTS: u32 = 5;
 /// One that other clients' calls had refused, so often.
 const REFUSALS: u32 = 10;
 
@@ -34,14 +34,18 @@ impl Executor {
                 if attempts.refused < REFUSALS { Ok(()) } else { Err(error) }
             }
             NotDone::Again { error, paced: false } => {
-                attempts.failed += 1;
-                if attempts.failed >= ATTEMPTS {
-                    return Err(error);
-                }
-                self.remote.pause(attempts.failed).await;
-                Ok(())
+                if self.once_more(attempts).await { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    /// Whether a write is tried again that something in between answered, and of which nothing shows. It waits before.
+    pub(in crate::pipeline) async fn once_more(&self, attempts: &mut Attempts) -> bool {
+        attempts.failed += 1;
+        if attempts.failed < ATTEMPTS {
+            self.remote.pause(attempts.failed).await;
+        }
+        attempts.failed < ATTEMPTS
     }
 
     /// Waits until the write may go out, and looks at its asset then. The write is to be sent at once.

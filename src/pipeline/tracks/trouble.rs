@@ -36,6 +36,10 @@ pub(super) fn refused(claim: &Claim, refusal: &Refusal) -> Problem {
 }
 
 pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
+    if error.kind == ApiErrorKind::Between && error.scope() == Scope::All {
+        // It answers every call so.
+        return Failure::All(error.clone());
+    }
     Failure::Path {
         problem: Problem {
             action: action.into(),

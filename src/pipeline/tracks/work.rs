@@ -15,7 +15,7 @@ use super::{Claim, Due};
 use crate::config::policy::OnRemoteDelete;
 use crate::index::{Index, IndexError, Problem, assets, files};
 use crate::model::{Asset, MirrorStamp, TrackStamp, UploadId};
-use crate::pipeline::execute::{Executor, Failure};
+use crate::pipeline::execute::{Attempts, Executor, Failure};
 use crate::pipeline::plan::Policy;
 use crate::remote::{ApiError, PlanLimit, Remote, Track};
 
@@ -202,8 +202,21 @@ impl Hands<'_> {
         self.look.entry.tracks.insert(claim.name.clone(), intent);
         self.save().await?;
         let mut old = old;
+        let mut attempts = Attempts::default();
         let created = loop {
             let created = self.create(claim, &path, &mut old).await?;
+            if let Err(error) = &created
+                && error.unsure()
+            {
+                if let Some(track) = self.look_for(claim, old.as_ref()).await {
+                    break Ok(track);
+                }
+                if error.is_blocked() && self.executor.once_more(&mut attempts).await {
+                    continue;
+                }
+                // The intent stays: the next pass looks again.
+                return Err(lost(action, error));
+            }
             let Some(pause) = created.as_ref().err().and_then(|error| self.pause(claim, error)) else { break created };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -215,11 +228,6 @@ impl Hands<'_> {
         };
         let track = match created {
             Ok(track) => track,
-            Err(error) if error.unsure() => match self.look_for(claim, old.as_ref()).await {
-                Some(track) => track,
-                // The intent stays: the next pass looks again.
-                None => return Err(lost(action, &error)),
-            },
             Err(error) => {
                 self.forget_intent(claim, old).await?;
                 if error.plan_limit().is_some_and(|limit| matches!(limit, PlanLimit::Storage | PlanLimit::SingleUpload))

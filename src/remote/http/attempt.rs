@@ -115,7 +115,8 @@ impl Door {
             return failed(Failure::TooMany, error.wait(reset));
         }
         let missing = call.may_be_missing && matches!(status, 404 | 410);
-        if told.is_none() && !missing && status != 414 {
+        let too_long = call.may_be_shorter && error.is_url_too_long();
+        if told.is_none() && !missing && !too_long {
             return failed(Failure::NotTheApis, error);
         }
         // Named so by the facts, whether or not the answer says `transient`.

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use super::*;
 
 /// What stands between us and an API says these with whatever body it likes.
-const NOT_THE_APIS: [u16; 20] =
-    [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 413, 415, 421, 422, 431, 451, 500, 502, 511];
+const NOT_THE_APIS: [u16; 21] =
+    [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 413, 414, 415, 421, 422, 431, 451, 500, 502, 511];
 
 const BODIES: [&str; 6] =
     ["<html>Blocked by policy</html>", "no", "", "{\"error\":\"unauthorized\"}", "[]", "{\"data\":[{\"id\":"];
@@ -42,6 +42,66 @@ async fn an_answer_that_is_not_the_apis_is_never_taken_for_its_word() {
             let error = stub.remote().destroy(&UploadId::new("abc")).await.unwrap_err();
             assert!(error.unsure() && error.heals(), "{code} {body:?}: {error:?}");
             assert_eq!(stub.seen().len(), 1, "{code} {body:?}");
+        }
+    }
+}
+
+/// Calls by their routes, and whether each may be sent again unseen.
+const CALLS: [(&str, bool); 11] = [
+    ("GET /uploads", true),
+    ("GET /uploads of one id", true),
+    ("GET /uploads/:id", true),
+    ("GET /uploads/:id/references", true),
+    ("GET /uploads/:id/tracks", true),
+    ("GET /upload-collections", true),
+    ("POST /upload-requests", true),
+    ("POST /uploads", false),
+    ("PUT /uploads/:id", false),
+    ("DELETE /uploads/:id", false),
+    ("POST /uploads/bulk/destroy", false),
+];
+
+async fn call(remote: &Remote, route: &str) -> Result<(), ApiError> {
+    let id = UploadId::new("abc");
+    match route {
+        "GET /uploads" => remote.list(&ListQuery::all(0)).await.map(drop),
+        "GET /uploads of one id" => remote.list(&ListQuery::ids(ids(1))).await.map(drop),
+        "GET /uploads/:id" => remote.find(&id).await.map(drop),
+        "GET /uploads/:id/references" => remote.references(&id).await.map(drop),
+        "GET /uploads/:id/tracks" => remote.tracks(&id).await.map(drop),
+        "GET /upload-collections" => remote.collections().await.map(drop),
+        "POST /upload-requests" => remote.upload_request("a.png", None).await.map(drop),
+        "POST /uploads" => {
+            let new = NewUpload { id, path: "/205/a.png".into(), metadata: Metadata::default() };
+            remote.create(&new).await.map(drop)
+        }
+        "PUT /uploads/:id" => {
+            let change = UploadChange { path: Some("/205/a.png".into()), ..UploadChange::default() };
+            remote.update(&id, &change).await.map(drop)
+        }
+        "DELETE /uploads/:id" => remote.destroy(&id).await.map(drop),
+        "POST /uploads/bulk/destroy" => {
+            let permit = remote.call_permit(remote.budget_permit().await.unwrap()).await;
+            match remote.bulk_destroy_in(permit, &ids(3)).await {
+                Ok(_) => Ok(()),
+                Err(NotDone::Final(error) | NotDone::Again { error, .. }) => Err(error),
+            }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_apis_is_treated_alike_at_every_call() {
+    for (route, repeats) in CALLS {
+        for (code, body) in [(400, BODIES[0]), (403, BODIES[1]), (404, BODIES[0]), (414, BODIES[0]), (414, ""), (502, "")] {
+            let stub = Stub::start(move |_, _| answer(code, body)).await;
+            let error = call(&stub.remote(), route).await.unwrap_err();
+            let case = format!("{route} {code} {body:?}: {error:?}");
+            assert_eq!(error.kind, ApiErrorKind::Between, "{case}");
+            assert_eq!(error.retry(), Retry::Later, "{case}");
+            assert!(error.is_unreachable() && error.unsure() != repeats, "{case}");
+            assert_eq!(stub.seen().len(), if repeats { 5 } else { 1 }, "{case}");
         }
     }
 }
