@@ -161,7 +161,7 @@ impl Live {
         });
     }
 
-    /// Files of `mirror` on disk, and those of them that are in step with their asset.
+    /// Files of `mirror` on disk, and those of them that are in step with their asset, without a problem.
     pub fn set_files(&self, mirror: &str, present: u64, mirrored: u64) {
         self.with(mirror, |mirror| {
             mirror.view.present = present;

@@ -417,6 +417,29 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_problem_or_is_infected_is_not_counted_as_mirrored_and_the_counts_add_up() {
+        use Antivirus::{Clean, Infected};
+        for (verdict, fails, mirrored) in
+            [(Clean, false, 1), (Clean, true, 0), (Infected, false, 0), (Infected, true, 0)]
+        {
+            let (conn, mirror) = index();
+            let one = Asset { antivirus: Clean, ..asset("u1", "x", &["a.png"]) };
+            upsert(&conn, &one, None).unwrap();
+            conn.execute("UPDATE file SET present = 1, handled = news, md5 = base_md5", []).unwrap();
+            upsert(&conn, &Asset { antivirus: verdict, ..one }, None).unwrap();
+            if fails {
+                let row = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
+                let problem = files::Problem { action: "report".into(), cause: "c".into(), advice: "a".into() };
+                files::failed(&conn, &row, &problem, files::RetryAt::AfterAChange, 0).unwrap();
+            }
+            let tally = files::tally(&conn, mirror).unwrap();
+            let pending = crate::index::told::pending(&conn, mirror).unwrap();
+            assert_eq!((tally.present, tally.mirrored), (1, mirrored), "{verdict:?} {fails}");
+            assert_eq!(tally.mirrored + pending + tally.failed, 1, "{verdict:?} {fails}");
+        }
+    }
+
+    #[test]
     fn an_asset_reads_back_as_written_and_the_same_again_is_no_change() {
         let (conn, _) = index();
         let one = asset("u1", "x", &["a.png"]);

@@ -91,7 +91,7 @@ pub struct MirrorView {
     pub totals: Totals,
     /// Files on disk.
     pub present: u64,
-    /// Of these, those in step with their asset.
+    /// Of these, those in step with their asset and without a problem.
     pub mirrored: u64,
     /// Files that wait for their turn.
     pub pending: u64,

@@ -28,6 +28,16 @@ fn manifest(env: &TestEnv) -> BTreeSet<String> {
     all.keys().cloned().collect()
 }
 
+/// What `status` says: files on disk, mirrored, pending and failed. They add up.
+fn counts(env: &TestEnv) -> [u64; 4] {
+    let told: Value = serde_json::from_str(&env.run(&["status", "--format", "json"]).exits(0).stdout).unwrap();
+    let mirror = &told["mirrors"][0];
+    let counts = ["present", "mirrored", "pending", "failed"].map(|name| mirror[name].as_u64().unwrap());
+    assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{mirror:#}");
+    assert_eq!(mirror["problems"].as_array().unwrap().len() as u64, counts[3], "{mirror:#}");
+    counts
+}
+
 fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -47,6 +57,7 @@ fn an_infected_file_is_reported_with_its_asset_and_never_sent_again() {
         let told = run.problem("bad.png");
         assert!(told.contains("infected") && told.contains(&asset.id) && told.contains(&asset.url), "{told}");
         assert_eq!(manifest(&env), names(&["good.png"]));
+        assert_eq!(counts(&env), [2, 1, 0, 1]);
         // At each run, and nothing is written.
         for index_is_lost in [false, true, false] {
             if index_is_lost {
@@ -57,6 +68,7 @@ fn an_infected_file_is_reported_with_its_asset_and_never_sent_again() {
             assert!(env.mutating().is_empty(), "lost {index_is_lost}: {:#?}", env.mutating());
             assert!(env.sandbox.api_calls() <= 4, "{:#?}", env.sandbox.log());
             assert_eq!(manifest(&env), names(&["good.png"]));
+            assert_eq!(counts(&env), [2, 1, 0, 1], "lost {index_is_lost}");
         }
         // Under another name and as a copy it is the same content.
         env.rename("bad.png", "sub/renamed.png");
@@ -67,6 +79,7 @@ fn an_infected_file_is_reported_with_its_asset_and_never_sent_again() {
         assert_eq!((run.count("created"), run.count("failed"), puts(&env)), (0, 2, 0), "{}", run.stdout);
         env.sync().exits(1).did("failed 2");
         assert!(env.mutating().is_empty());
+        assert_eq!(counts(&env), [3, 1, 0, 2]);
         env.remove("copy.png");
         env.sync().exits(1);
         // A clean version is a file like any other.
@@ -77,6 +90,7 @@ fn an_infected_file_is_reported_with_its_asset_and_never_sent_again() {
         assert_eq!((after.id, after.url, after.md5), (asset.id, asset.url, md5("cleaned")));
         assert_eq!(manifest(&env), names(&["good.png", "sub/renamed.png"]));
         env.assert_still().exits(0);
+        assert_eq!(counts(&env), [2, 2, 0, 0]);
     }
 }
 
