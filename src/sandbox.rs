@@ -31,6 +31,7 @@ mod log;
 mod metadata;
 mod others;
 mod page;
+mod place;
 mod rate;
 mod rights;
 mod settings;
@@ -39,10 +40,8 @@ mod state;
 mod tracks;
 mod update;
 
-use std::fs::DirBuilder;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -62,6 +61,7 @@ pub use settings::{Answers, Settings};
 use door::Shared;
 use journal::Journal;
 use line::{Line, Lines};
+use place::Place;
 use state::World;
 
 /// How long a stopping sandbox waits for requests under way.
@@ -294,11 +294,11 @@ fn open(options: Options, base_url: String) -> io::Result<(World, Option<PathBuf
             (directory.clone(), Some(directory))
         }
     };
-    let blobs = directory.join("blobs");
     // What a developer mirrors is not for every user of the machine.
-    let private = DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
-    private.map_err(|error| named(&blobs, &error))?;
-    let file = directory.join("state.sqlite");
+    let Place { blobs, state: file, told } = place::prepare(&directory).map_err(|error| named(&directory, &error))?;
+    for told in told {
+        tracing::warn!("{told}");
+    }
     let broken = |error: rusqlite::Error| {
         let hint = match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy) => "; another sandbox is using this directory",
@@ -306,7 +306,12 @@ fn open(options: Options, base_url: String) -> io::Result<(World, Option<PathBuf
         };
         named(&file, &io::Error::other(format!("{error}{hint}")))
     };
-    let journal = if temporary.is_some() { Journal::none() } else { Journal::open(&file).map_err(broken)? };
+    let journal = if temporary.is_some() {
+        Journal::none()
+    } else {
+        place::touch(&file).map_err(|error| named(&file, &error))?;
+        Journal::open(&file).map_err(broken)?
+    };
     let site = (options.site_id, options.site_name);
     let world = World::load(options.settings, site, base_url, blobs, journal).map_err(broken)?;
     Ok((world, temporary))

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 #![expect(clippy::needless_pass_by_value, reason = "helpers take what json! makes")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use dato_mirror::model::Md5;
@@ -507,6 +510,29 @@ async fn both_metadata_shapes_are_told_and_kept_apart() {
     assert_eq!((code(&refused), details(&refused, "message")), ("INVALID_FORMAT", "\"alt\" is not a permitted key"));
     let (_, after) = api.update(ID, "", older).await;
     assert_eq!(after["data"]["attributes"]["default_field_metadata"]["en"]["alt"], "A");
+}
+
+#[tokio::test]
+async fn what_the_sandbox_keeps_is_its_owners_alone_also_in_a_folder_that_was_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open_to_all = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    open_to_all(data, 0o755);
+    let blobs = || std::fs::read_dir(data.join("blobs")).unwrap().map(|entry| entry.unwrap().path());
+    for _ in 0..2 {
+        let api = Api::start(Options { data: Some(data.to_owned()), ..Options::fast() }).await;
+        api.bytes("b.txt", b"sent").await;
+        api.sandbox.create_foreign(None, "theirs.png", b"theirs").unwrap();
+        api.sandbox.stop().await;
+        assert_eq!((mode(data), mode(&data.join("blobs")), mode(&data.join("state.sqlite"))), (0o700, 0o700, 0o600));
+        assert!(blobs().count() >= 2 && blobs().all(|path| mode(&path) == 0o600));
+        // As an older sandbox left it.
+        blobs().for_each(|path| open_to_all(&path, 0o644));
+        open_to_all(&data.join("state.sqlite"), 0o644);
+        open_to_all(&data.join("blobs"), 0o755);
+        open_to_all(data, 0o755);
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use super::door::Shared;
 use super::entity::StoredFile;
 use super::fault::FaultKind;
 use super::line::Line;
+use super::place;
 use crate::model::{Md5, Md5Hasher};
 
 /// Chunks that may wait for the disk; each is what one read of the socket gave.
@@ -168,7 +169,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 /// Writes the chunks; gives the digest of what was sent and of what is stored.
 fn write(path: &Path, mut chunks: mpsc::Receiver<Bytes>, corrupt: bool) -> io::Result<(Md5, Md5)> {
-    let mut file = File::create(path)?;
+    let mut file = place::create(path)?;
     let mut sent = Md5Hasher::new();
     let mut stored = Md5Hasher::new();
     let mut first = true;

@@ -14,6 +14,7 @@ use super::bucket::describe;
 use super::call::new_id;
 use super::entity::{Collection, Upload, asset_url};
 use super::metadata::Metadata;
+use super::place;
 use super::state::{World, slug};
 use super::tracks::{self, Track};
 use crate::model::Md5;
@@ -200,7 +201,7 @@ impl World {
 
     fn store(&self, filename: &str, content: &[u8]) -> io::Result<super::entity::StoredFile> {
         let blob = format!("{:032x}", fastrand::u128(..));
-        std::fs::write(self.blobs.join(&blob), content)?;
+        place::write(&self.blobs.join(&blob), content)?;
         let extension = filename.rsplit_once('.').map_or("", |(_, extension)| extension);
         Ok(describe(&self.blobs, blob, content.len() as u64, Md5::of(content), extension))
     }
@@ -303,7 +304,7 @@ impl World {
     pub(super) fn plant(&mut self, environment: &str, all: Vec<Planted>) -> io::Result<()> {
         let now = self.now();
         let blob = format!("{:032x}", fastrand::u128(..));
-        std::fs::write(self.blobs.join(&blob), b"planted")?;
+        place::write(&self.blobs.join(&blob), b"planted")?;
         self.journal.batch(true);
         for planted in all {
             let extension = planted.filename.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -343,7 +344,7 @@ impl World {
     pub(super) fn foreign_many(&mut self, environment: &str, count: usize) -> io::Result<Vec<String>> {
         let now = self.now();
         let blob = format!("{:032x}", fastrand::u128(..));
-        std::fs::write(self.blobs.join(&blob), b"foreign")?;
+        place::write(&self.blobs.join(&blob), b"foreign")?;
         self.journal.batch(true);
         let ids = (0..count).map(|_| {
             let number = self.next();

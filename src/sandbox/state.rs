@@ -15,6 +15,7 @@ use super::job::Job;
 use super::journal::Journal;
 use super::log::Log;
 use super::metadata::Shape;
+use super::place;
 use super::rate::Rate;
 use super::settings::Settings;
 
@@ -99,8 +100,7 @@ impl World {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             // Only what looks like ours: the directory may be one that someone named by mistake.
-            let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if ours && !known.contains(name) {
+            if place::is_blob(name) && !known.contains(name) {
                 // A blob that cannot be removed only costs room in the data directory.
                 let _ = std::fs::remove_file(entry.path());
             }
