@@ -83,7 +83,12 @@ fn a_creation_that_was_made_while_something_in_between_answered_makes_no_second_
 fn a_change_that_something_in_between_answers_twice_is_made() {
     in_spite_of("PUT /uploads/:id", 403, |env| env.write("a.bin", "changed"), "replaced 1");
     in_spite_of("PUT /uploads/:id", 400, |env| env.write("a.bin.meta.toml", "[alt]\nen = \"x\"\n"), "retagged 1");
-    in_spite_of("POST /uploads/:id/tracks", 403, |env| env.write("clip.en.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n"), "created 1");
+    in_spite_of(
+        "POST /uploads/:id/tracks",
+        403,
+        |env| env.write("clip.en.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n"),
+        "created 1",
+    );
 }
 
 #[test]

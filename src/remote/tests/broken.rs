@@ -94,7 +94,9 @@ async fn call(remote: &Remote, route: &str) -> Result<(), ApiError> {
 #[tokio::test]
 async fn what_is_not_the_apis_is_treated_alike_at_every_call() {
     for (route, repeats) in CALLS {
-        for (code, body) in [(400, BODIES[0]), (403, BODIES[1]), (404, BODIES[0]), (414, BODIES[0]), (414, ""), (502, "")] {
+        for (code, body) in
+            [(400, BODIES[0]), (403, BODIES[1]), (404, BODIES[0]), (414, BODIES[0]), (414, ""), (502, "")]
+        {
             let stub = Stub::start(move |_, _| answer(code, body)).await;
             let error = call(&stub.remote(), route).await.unwrap_err();
             let case = format!("{route} {code} {body:?}: {error:?}");
