@@ -4,19 +4,23 @@
 //! Owns: these settings and their JSON, and the queries of the commands. A note that cannot be read counts as none.
 //! Called by: the end of every pass, the daemon, and the commands that show state.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::settings;
-use crate::model::Site;
+use crate::model::{Md5, Site};
 use crate::report::MirrorReport;
 
 /// Actions remembered for each path.
 const HISTORY: usize = 5;
 /// Files that could not be taken in, remembered for each mirror.
 const UNREAD: usize = 200;
+/// The key of the contents that a person wants tried again.
+const WANTED_AGAIN: &str = "wanted_again";
 
 /// What the last pass of a mirror came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,7 +280,34 @@ pub fn history(conn: &Connection, file: i64) -> rusqlite::Result<Vec<Done>> {
 /// SQLite's.
 pub fn retry(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
     ask_look(conn, mirror)?;
+    want_again(conn, mirror, path)?;
     make_due(conn, mirror, path)
+}
+
+/// Notes which contents failed at or below `path`, or anywhere: whoever sends files forgets that they were refused.
+fn want_again(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<()> {
+    let mut rows = conn.prepare_cached(
+        "SELECT DISTINCT lower(hex(md5)) FROM file WHERE mirror = ?1 AND problem IS NOT NULL AND md5 IS NOT NULL
+         AND (?2 IS NULL OR path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0'))",
+    )?;
+    let failed = rows.query_map(params![mirror, path], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: BTreeSet<String> = noted(conn, WANTED_AGAIN)?.unwrap_or_default();
+    wanted.extend(failed);
+    note(conn, WANTED_AGAIN, &wanted)
+}
+
+/// The contents that a person wanted tried again since the last time.
+///
+/// # Errors
+/// SQLite's.
+pub fn take_wanted_again(conn: &Connection) -> rusqlite::Result<Vec<Md5>> {
+    let Some(wanted) = settings::get(conn, WANTED_AGAIN)? else { return Ok(Vec::new()) };
+    conn.execute("DELETE FROM setting WHERE key = ?1", [WANTED_AGAIN])?;
+    let wanted: Vec<String> = serde_json::from_str(&wanted).unwrap_or_default();
+    Ok(wanted.iter().filter_map(|content| content.parse().ok()).collect())
 }
 
 /// Asks whoever keeps `mirror` in step to look at its folder.
@@ -336,6 +367,29 @@ mod tests {
         retry(&conn, mirror, Some("a.png")).unwrap();
         assert!(take_look(&conn, mirror).unwrap());
         assert!(!take_look(&conn, mirror).unwrap());
+    }
+
+    #[test]
+    fn a_retry_tells_once_which_contents_failed_where_it_is_about() {
+        let (conn, mirror) = index();
+        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
+        for path in ["a/1.bin", "b.bin", "fine.bin"] {
+            let id = add(&conn, mirror, path);
+            let content = Md5::of(path.as_bytes()).to_string();
+            conn.execute("UPDATE file SET md5 = unhex(?2) WHERE id = ?1", params![id, content]).unwrap();
+            if path != "fine.bin" {
+                let row = files::by_path(&conn, mirror, path).unwrap().unwrap();
+                files::failed(&conn, &row, &problem, files::RetryAt::NextPass, 0).unwrap();
+            }
+        }
+        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        retry(&conn, mirror, Some("fine.bin")).unwrap();
+        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        retry(&conn, mirror, Some("a")).unwrap();
+        assert_eq!(take_wanted_again(&conn).unwrap(), [Md5::of(b"a/1.bin")]);
+        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        retry(&conn, mirror, None).unwrap();
+        assert_eq!(take_wanted_again(&conn).unwrap(), [Md5::of(b"b.bin")], "the other one has no problem any more");
     }
 
     #[test]

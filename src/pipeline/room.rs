@@ -1,11 +1,11 @@
 //! What the project's plan lets be sent: how large one file may be, and whether there is room for more.
 //!
 //! Owns: what was told and what was refused, for all mirrors of a process; asking again, after pauses that grow, while the
-//! plan is full. What holds for longer is kept in the index.
+//! plan is full. What holds for longer is kept in the index, where a person's `retry` is found as well.
 //! Never does: sending, deciding what becomes of a file that may not be sent.
 //! Called by: `pipeline::execute` and `pipeline::tracks`, before a file is sent and after it was refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
-use crate::index::{Index, Problem, settings};
+use crate::index::{Index, Problem, settings, told};
 use crate::model::Md5;
 use crate::remote::{ApiError, PlanLimit, Remote, Storage};
 
@@ -50,6 +50,9 @@ pub struct PlanState {
     largest: Option<u64>,
     /// When that was asked; `None`: never.
     asked_ms: Option<i64>,
+    /// Whether this process asked: somebody may have changed the plan and started it for that.
+    #[serde(skip)]
+    asked_here: bool,
     /// Contents and sizes refused as too large, each with what the plan was told to take at that time.
     refused: BTreeMap<String, Option<u64>>,
     full: Option<Full>,
@@ -102,8 +105,12 @@ impl PlanState {
     /// What to do before a file is sent.
     pub fn before(&mut self, content: Md5, size: u64, now_ms: i64) -> Before {
         let too_large = self.largest.is_some_and(|largest| size > largest);
-        let in_doubt = too_large || self.largest.is_none() || self.refused.contains_key(&key_of(content, size));
-        let holds = if in_doubt { HOLDS_IN_DOUBT } else { HOLDS };
+        let held_back = too_large || self.refused.contains_key(&key_of(content, size));
+        let holds = match (held_back, self.largest) {
+            (true, _) if !self.asked_here => 0,
+            (true, _) | (_, None) => HOLDS_IN_DOUBT,
+            (false, Some(_)) => HOLDS,
+        };
         // A time that lies ahead was told by a clock that was wrong.
         if self.asked_ms.is_none_or(|at| !(0..holds).contains(&(now_ms - at))) {
             return Before::AskLargest;
@@ -134,6 +141,16 @@ impl PlanState {
     pub const fn told_largest(&mut self, largest: Option<u64>, now_ms: i64) {
         self.largest = largest;
         self.asked_ms = Some(now_ms);
+        self.asked_here = true;
+    }
+
+    /// A person wants these contents tried again: what is known of the plan may be wrong by now. Each goes once more; one
+    /// that is refused again is remembered again.
+    pub fn wanted_again(&mut self, contents: &[Md5]) {
+        let wanted: BTreeSet<String> = contents.iter().map(ToString::to_string).collect();
+        self.refused.retain(|key, _| key.split(' ').next().is_none_or(|content| !wanted.contains(content)));
+        self.asked_ms = None;
+        self.freed();
     }
 
     /// The service told how much room there is. True when a file of `size` bytes may go: also one, to try, where the
@@ -190,7 +207,7 @@ impl PlanState {
         waited.map(|full| full.trying = None).is_some()
     }
 
-    /// Something was deleted: there may be room now.
+    /// Something was deleted, or the plan may be another one: there may be room now.
     pub const fn freed(&mut self) {
         if let Some(full) = &mut self.full {
             (full.next_ms, full.pause_ms) = (i64::MIN, PAUSE);
@@ -217,6 +234,7 @@ impl Room {
 
     /// Whether a file may be sent. One asks or tries, the others wait for what comes of it.
     pub async fn before(&self, content: Md5, size: u64) -> Result<(), NoRoom> {
+        self.hear_people().await;
         let until = Instant::now() + TRIAL;
         loop {
             let tried = self.tried.notified();
@@ -302,6 +320,17 @@ impl Room {
         }
     }
 
+    /// Takes in what a person wants tried again since the last file.
+    async fn hear_people(&self) {
+        let mut guard = self.state.lock().await;
+        let wanted = self.index.call(told::take_wanted_again).await.unwrap_or_default();
+        if !wanted.is_empty() {
+            let state = self.known(&mut guard).await;
+            state.wanted_again(&wanted);
+            self.keep(state).await;
+        }
+    }
+
     async fn known<'s>(&self, state: &'s mut Option<PlanState>) -> &'s mut PlanState {
         if state.is_none() {
             let kept = self.index.call(|conn| settings::get(conn, KEY)).await.unwrap_or_default();
@@ -326,19 +355,22 @@ impl NoRoom {
         let (cause, advice) = match self {
             Self::TooLarge(largest) => (
                 format!("the file has {size} bytes, and the project's plan takes {largest} bytes in one file at most"),
-                "make the file smaller, exclude it, or upgrade the plan; the limit is looked at again by itself",
+                "make the file smaller, exclude it, or upgrade the plan and run `dato-mirror retry`; the limit is also \
+                 asked for again at each start and about once an hour",
             ),
             Self::RefusedBefore => (
                 format!(
                     "the file has {size} bytes, and the service refuses it as larger than the plan takes in one file \
                      (maximum_single_upload_bytes): it is not sent"
                 ),
-                "make the file smaller, exclude it, or upgrade the plan; the limit is looked at again by itself",
+                "make the file smaller, exclude it, or upgrade the plan and run `dato-mirror retry`, which sends it once \
+                 more; by itself it is sent again only when the service tells another limit than before",
             ),
             Self::Full => (
                 "the project's plan has no room for more files (uploadable_bytes): nothing is sent until there is"
                     .into(),
-                "delete assets that nobody needs, or upgrade the plan; it is tried again by itself",
+                "delete assets that nobody needs, or upgrade the plan; it is tried again by itself, after an hour at most, and at \
+                 once by `dato-mirror retry`",
             ),
         };
         Problem { action: action.into(), cause, advice: advice.into() }
@@ -378,12 +410,65 @@ mod tests {
     }
 
     #[test]
+    fn a_new_process_asks_at_once_about_what_is_held_back_and_about_nothing_else() {
+        let mut state = known(Some(100));
+        state.refused(PlanLimit::SingleUpload, content("refused"), 50, NOW);
+        let kept = serde_json::to_string(&state).unwrap();
+        for (text, size, first, then) in [
+            ("fits", 100, Before::Send, Before::Send),
+            ("large", 150, Before::AskLargest, Before::Send),
+            ("larger", 500, Before::AskLargest, Before::Refuse(NoRoom::TooLarge(200))),
+            ("refused", 50, Before::AskLargest, Before::Send),
+        ] {
+            let mut state: PlanState = serde_json::from_str(&kept).unwrap();
+            assert_eq!(state.before(content(text), size, NOW), first, "{text}");
+            state.told_largest(Some(200), NOW);
+            assert_eq!(state.before(content(text), size, NOW), then, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_wants_again_is_sent_once_more_and_remembered_again() {
+        for told in [None, Some(1_000)] {
+            let mut state = known(told);
+            for text in ["a", "b"] {
+                state.refused(PlanLimit::SingleUpload, content(text), 500, NOW);
+            }
+            state.wanted_again(&[content("a"), content("never refused")]);
+            assert_eq!(state.before(content("a"), 500, NOW), Before::AskLargest, "the plan may be another one");
+            state.told_largest(told, NOW);
+            assert_eq!(state.before(content("a"), 500, NOW), Before::Send);
+            assert_eq!(state.before(content("b"), 500, NOW), Before::Refuse(NoRoom::RefusedBefore), "nobody asked");
+            state.refused(PlanLimit::SingleUpload, content("a"), 500, NOW);
+            assert_eq!(state.before(content("a"), 500, NOW), Before::Refuse(NoRoom::RefusedBefore));
+        }
+        let mut full = known(Some(1_000));
+        full.refused(PlanLimit::Storage, content("a"), 500, NOW);
+        full.wanted_again(&[content("a")]);
+        full.told_largest(Some(1_000), NOW);
+        assert_eq!(full.before(content("a"), 500, NOW), Before::AskRoom);
+    }
+
+    #[test]
+    fn the_advice_names_the_retry_and_promises_what_is_done() {
+        for (why, words) in [
+            (NoRoom::TooLarge(5), ["dato-mirror retry", "at each start"]),
+            (NoRoom::RefusedBefore, ["dato-mirror retry", "only when the service tells another limit"]),
+            (NoRoom::Full, ["dato-mirror retry", "by itself"]),
+        ] {
+            let advice = why.problem("create", 9).advice;
+            assert!(words.iter().all(|word| advice.contains(word)), "{why:?}: {advice}");
+        }
+    }
+
+    #[test]
     fn a_content_that_was_refused_is_never_sent_again_until_the_plan_is_told_to_be_another() {
         for told in [None, Some(1_000)] {
             let mut state = known(told);
             state.refused(PlanLimit::SingleUpload, content("a"), 500, NOW);
             let kept = serde_json::to_string(&state).unwrap();
             let mut state: PlanState = serde_json::from_str(&kept).unwrap();
+            state.told_largest(told, NOW);
             assert_eq!(state.before(content("a"), 500, NOW), Before::Refuse(NoRoom::RefusedBefore));
             assert_eq!(state.before(content("b"), 500, NOW), Before::Send);
             state.told_largest(told, NOW + HOLDS_IN_DOUBT);

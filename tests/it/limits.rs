@@ -20,14 +20,17 @@ fn a_file_larger_than_the_plan_takes_is_refused_before_a_byte_is_sent() {
         assert!(run.problem(path).contains("1000 bytes"), "{}", run.problem(path));
     }
     assert_eq!((puts(&env), env.sandbox.count("GET /public-info")), (1, 1));
-    // The plan is known for a while, also to the next process.
+    // Each start asks once while a file is held back, and sends nothing for that.
     env.write("new.bin", "new");
     env.sync().exits(1);
-    assert_eq!((puts(&env), env.sandbox.count("GET /public-info")), (1, 0));
-    // A larger plan is noticed by itself.
+    assert_eq!((puts(&env), env.sandbox.count("GET /public-info")), (1, 1));
+    // A larger plan is noticed at the next start.
     env.sandbox.set(|settings| settings.largest_upload = 10_000);
-    env.lose_index();
     env.sync().exits(0).did("created 2");
+    // With nothing held back the plan is known for a while, also to the next process.
+    env.write("newer.bin", "newer");
+    env.sync().exits(0);
+    assert_eq!(env.sandbox.count("GET /public-info"), 0);
 }
 
 #[test]
@@ -54,6 +57,31 @@ fn a_file_that_the_service_calls_too_large_is_not_sent_twice() {
         env.sync().exits(1);
         assert_eq!(puts(&env), 0);
     }
+}
+
+#[test]
+fn after_an_upgrade_that_nobody_tells_a_retry_sends_a_refused_file_once_more() {
+    let env = TestEnv::with(Settings { largest_upload: 1_000, tells_largest_upload: false, ..fast() });
+    env.write("large.bin", bytes(1, 2_000));
+    env.write("other.bin", bytes(2, 2_000));
+    let run = env.sync().exits(1);
+    assert!(run.stdout.contains("run `dato-mirror retry`, which sends it once more"), "{}", run.stdout);
+    assert_eq!(puts(&env), 2);
+    let retry = |path: &str| env.run(&["retry", path, "--root", env.root().to_str().unwrap()]).exits(0);
+    // Before the upgrade: once, this file only, and it is remembered again.
+    retry(env.at("large.bin").to_str().unwrap());
+    for sent in [1, 0] {
+        env.sync().exits(1);
+        assert_eq!(puts(&env), sent);
+    }
+    env.sandbox.set(|settings| settings.largest_upload = 10_000);
+    env.sync().exits(1);
+    assert_eq!(puts(&env), 0, "nobody told of the upgrade");
+    retry(env.at("large.bin").to_str().unwrap());
+    let run = env.sync().exits(1);
+    assert_eq!((run.count("created"), puts(&env)), (1, 1));
+    retry(env.root().to_str().unwrap());
+    env.sync().exits(0).did("created 1");
 }
 
 #[test]
