@@ -6,6 +6,7 @@
 //! Called by: `main` at start and on SIGHUP. Start reading: [`load`], then `mirror.rs`.
 
 pub mod api;
+mod certificates;
 pub mod document;
 pub mod environment;
 mod folders;
@@ -30,6 +31,7 @@ pub use mirror::{Mirror, Rule};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems};
 
+use certificates::check_certificates;
 use document::{Document, Findings, Found, Section};
 use folders::{Folders, StatePlace};
 use mirror::Placed;
@@ -140,6 +142,19 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let api = top.table("api", "[api]").with_environment(environment, "DATO_MIRROR_API_");
     let api = Api::read(api, &folders, environment, request.needs_token);
     check_proxies(environment, &findings);
+    if request.needs_token {
+        let trusted = check_certificates(environment);
+        warnings.extend(trusted.warnings);
+        // Over plain http, which goes within this machine only, the service needs no certificate; other addresses may.
+        let needed = !api.base_url.starts_with("http:");
+        for (place, why, advice) in trusted.problems {
+            if needed {
+                findings.add(place, why, advice);
+            } else {
+                warnings.push(format!("{place} {why}; {advice}"));
+            }
+        }
+    }
     let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
     let named = state.get::<PathBuf>("path");
     let remote_cache = state.get::<Bytes>("remote_cache").map_or(REMOTE_CACHE, |found| found.value.0);

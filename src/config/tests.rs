@@ -558,6 +558,58 @@ fn a_proxy_that_would_be_passed_over_is_refused_without_its_password() {
     }
 }
 
+#[test]
+fn certificates_that_are_named_and_cannot_be_used_are_told_with_path_and_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    for (name, text) in [("ca.pem", pem), ("key.pem", "-----BEGIN PRIVATE KEY-----\n"), ("full/a.0", pem)] {
+        std::fs::create_dir_all(folder.path().join("full")).unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let (full, gone, empty, both) = (at("full"), at("gone"), at("empty"), format!("{}:{}", at("gone"), at("full")));
+    for (file, folders, problem, warning) in [
+        (None, None, None, None),
+        (Some(at("ca.pem")), None, None, None),
+        (Some(at("gone.pem")), None, Some("gone.pem, which does not exist"), None),
+        // A folder beside it does not make up for it: somebody means that file.
+        (Some(at("gone.pem")), Some(&full), Some("gone.pem, which does not exist"), None),
+        (Some(at("key.pem")), None, Some("key.pem, which holds no certificate"), None),
+        (Some(full.clone()), None, Some("full, which is a folder"), None),
+        (Some(String::new()), None, Some("is set to nothing"), None),
+        (None, Some(&full), None, None),
+        (None, Some(&gone), Some("gone, which does not exist"), None),
+        (None, Some(&empty), Some("empty, which has no file with a certificate"), None),
+        (None, Some(&both), None, Some("gone, which does not exist: it is passed over")),
+        (Some(at("ca.pem")), Some(&gone), None, Some("gone, which does not exist: it is passed over")),
+    ] {
+        let mut case = Case::new(PLAIN);
+        let mut here = Case::new(&format!("[api]\nbase_url = \"http://127.0.0.1:9\"\n{PLAIN}"));
+        for (name, value) in [("SSL_CERT_FILE", file.as_ref()), ("SSL_CERT_DIR", folders)] {
+            if let Some(value) = value {
+                (case, here) = (case.with(name, value), here.with(name, value));
+            }
+        }
+        match problem {
+            Some(words) => {
+                let problems = case.problems();
+                assert!(problems.contains(words) && problems.contains("SSL_CERT_"), "{problems}");
+            }
+            None => {
+                let warnings = case.load().unwrap().warnings.join("\n");
+                assert!(warning.map_or(warnings.is_empty(), |words| warnings.contains(words)), "{warnings}");
+            }
+        }
+        // Where the service is this machine, over plain http, it can be reached all the same.
+        let warnings = here.load().unwrap().warnings.join("\n");
+        let words = problem.or(warning);
+        assert!(words.map_or(warnings.is_empty(), |words| warnings.contains(words)), "{warnings}");
+        case.request.needs_token = false;
+        case.load().expect("who only shows what is known calls nobody");
+    }
+}
+
 /// Whoever types the command in a cloned repository has not said that its configuration may have their token.
 #[test]
 fn a_file_that_was_only_found_sends_no_token_of_the_environment_elsewhere_nor_a_file_from_elsewhere() {

@@ -158,6 +158,20 @@ fn exit_3_soon_when_nobody_answers() {
 }
 
 #[test]
+fn exit_2_when_the_certificates_that_are_named_cannot_be_read() {
+    let mut env = TestEnv::new();
+    env.write("a.png", "x");
+    env.set("SSL_CERT_FILE", &env.home().join("gone.pem").display().to_string());
+    // The service here needs no certificate.
+    let run = env.sync().exits(0);
+    assert!(run.stderr.contains("gone.pem") && run.stderr.contains("does not exist"), "{run:#?}");
+    env.set("DATO_MIRROR_API_BASE_URL", "https://127.0.0.1:1");
+    let run = env.sync().exits(2);
+    let named = run.stderr.contains("SSL_CERT_FILE") && run.stderr.contains("gone.pem");
+    assert!(named && run.stderr.contains("does not exist"), "{run:#?}");
+}
+
+#[test]
 fn exit_4_when_a_guard_stops_the_run() {
     let env = TestEnv::new();
     env.write("a.png", "x");

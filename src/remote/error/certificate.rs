@@ -13,7 +13,13 @@ pub(super) fn advice(details: &str) -> Option<&'static str> {
             "look at this machine's clock first; if it is right, the certificate of the service, or of what stands between, \
              has run out; it is tried again",
         )
-    } else if says(&["unknownissuer", "unknown issuer", "causedasendentity", "self-signed", "self signed"]) {
+    } else if says(&["causedasendentity"]) {
+        Some(
+            "the server shows the certificate of an authority as its own (CA:TRUE), which is taken for no server's: issue one \
+             for the host with CA:FALSE, signed by that authority, give it to the server, and name the authority's with \
+             SSL_CERT_FILE here; it is tried again",
+        )
+    } else if says(&["unknownissuer", "unknown issuer", "self-signed", "self signed"]) {
         Some(
             "this machine does not know who signed the certificate: where your network has an authority of its own, name \
              its certificate with SSL_CERT_FILE; it is tried again",
@@ -38,7 +44,7 @@ mod tests {
     fn each_cause_names_its_way_out() {
         for (details, word) in [
             ("client error (Connect): invalid peer certificate: UnknownIssuer", Some("SSL_CERT_FILE")),
-            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", Some("SSL_CERT_FILE")),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", Some("CA:FALSE")),
             ("invalid peer certificate: certificate expired: verification time 1795889999 (UNIX)", Some("clock")),
             ("invalid peer certificate: certificate not valid yet: verification time 5", Some("clock")),
             ("invalid peer certificate: certificate not valid for name \"a\"", Some("base_url")),

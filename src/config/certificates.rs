@@ -1,0 +1,98 @@
+//! The variables that name whose certificates are trusted.
+//!
+//! Owns: telling of one that names nothing that can be used. The TLS library passes over what it cannot read, and then a
+//! certificate is refused, or trusted, for a reason that nobody sees. Never does: trusting, or checking a certificate.
+
+use std::env::split_paths;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::environment::Environment;
+use super::problem::Place;
+
+/// One file of certificates.
+const FILE: &str = "SSL_CERT_FILE";
+/// Folders of such files.
+const FOLDERS: &str = "SSL_CERT_DIR";
+/// How a certificate begins that the TLS library reads.
+const BEGINS: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// No file of certificates is larger, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+const ADVICE: &str =
+    "name the authorities' certificates in PEM form, readable by the user that runs dato-mirror, or unset it";
+
+/// What was found: what cannot be meant, and what is only worth a word.
+#[derive(Debug, Default)]
+pub(super) struct Trusted {
+    /// The variable, what is wrong with it, and what to do.
+    pub(super) problems: Vec<(Place, String, &'static str)>,
+    /// A part of it is passed over; the rest is used.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at what the variables name. A file that was named has to be one; of several folders one is enough, since lists
+/// for many systems are common.
+pub(super) fn check_certificates(environment: &Environment) -> Trusted {
+    let mut found = Trusted::default();
+    let problem = |name: &str, why: String| (Place::Environment(name.to_owned()), why, ADVICE);
+    let file = environment.path(FILE);
+    if let Some(path) = &file
+        && let Err(why) = holds_certificates(path)
+    {
+        found.problems.push(problem(FILE, format!("names {}, which {why}", path.display())));
+    }
+    let folders = environment.path(FOLDERS);
+    let folders: Vec<_> = folders.iter().flat_map(split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
+    if file.is_none() && folders.is_empty() && environment.has(FILE) {
+        let why = "is set to nothing, which the TLS library takes for a file without a name: no certificate is trusted";
+        found.problems.push(problem(FILE, why.into()));
+    }
+    let unusable: Vec<(String, String)> = folders
+        .iter()
+        .filter_map(|path| has_certificates(path).err().map(|why| (path.display().to_string(), why)))
+        .collect();
+    if file.is_none() && unusable.len() == folders.len() {
+        let told = unusable.iter().map(|(path, why)| format!("{path}, which {why}")).collect::<Vec<_>>().join("; ");
+        if !told.is_empty() {
+            found.problems.push(problem(FOLDERS, format!("names {told}")));
+        }
+    } else {
+        let told = |(path, why)| format!("${FOLDERS} names {path}, which {why}: it is passed over");
+        found.warnings.extend(unusable.into_iter().map(told));
+    }
+    found
+}
+
+/// Why there is no certificate in this file.
+fn holds_certificates(path: &Path) -> Result<(), String> {
+    let about = fs::metadata(path).map_err(|error| words(&error))?;
+    if about.is_dir() {
+        return Err("is a folder".into());
+    }
+    if !about.is_file() {
+        // Whoever reads a pipe takes away what is in it.
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text));
+    read.map_err(|error| words(&error))?;
+    let holds = memchr::memmem::find(&text, BEGINS).is_some();
+    holds.then_some(()).ok_or_else(|| "holds no certificate in PEM form".into())
+}
+
+/// Why there is no certificate in this folder; one is enough.
+fn has_certificates(folder: &Path) -> Result<(), String> {
+    let mut entries = fs::read_dir(folder).map_err(|error| words(&error))?.flatten();
+    let any = entries.any(|entry| entry.path().is_file() && holds_certificates(&entry.path()).is_ok());
+    any.then_some(()).ok_or_else(|| "has no file with a certificate in PEM form".into())
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::PermissionDenied => "may not be read by this user".into(),
+        io::ErrorKind::NotADirectory => "is not a folder, or lies below what is none".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
