@@ -131,10 +131,9 @@ impl Door {
         file: FileToSend<'_>,
         cancel: &CancellationToken,
     ) -> Result<Sent, SendError> {
-        let mut url = Url::parse(ticket.url.expose_secret())
-            .map_err(|_| SendError::Network("the upload request's URL is no URL".into()))?;
+        let mut url = Url::parse(ticket.url.expose_secret()).map_err(|_| SendError::Ticket("that is no URL"))?;
         if !self.may_take(&url) {
-            return Err(SendError::Network("the upload request's URL is not https".into()));
+            return Err(SendError::Ticket("that is not https"));
         }
         let headers = headers_of(ticket, &file)?;
         for hops in 0..=HOPS {
@@ -152,11 +151,15 @@ impl Door {
                     return Err(error);
                 }
             };
-            let next = url.join(&location).ok().filter(|next| !location.is_empty() && self.may_take(next));
-            url = next.ok_or_else(|| SendError::Refused {
+            let astray = |place: &str| SendError::Refused {
                 status: Some(status),
-                details: "it sends the file to a place that is not https".into(),
-            })?;
+                details: format!("it sends the file on to {place}; the file was not sent there"),
+            };
+            let next = url.join(&location).ok().filter(|_| !location.is_empty());
+            url = next.ok_or_else(|| astray("a place that is no address"))?;
+            if !self.may_take(&url) {
+                return Err(astray("a place that is not https"));
+            }
         }
         Err(SendError::Refused { status: None, details: "it sends the file from place to place".into() })
     }
@@ -321,7 +324,7 @@ async fn stalled(progress: &Progress, limit: Duration, size: u64) {
 
 fn headers_of(ticket: &UploadTicket, file: &FileToSend<'_>) -> Result<HeaderMap, SendError> {
     let mut headers = HeaderMap::new();
-    let bad = |_: String| SendError::Network("the upload request has a header that is none".into());
+    let bad = |_: String| SendError::Ticket("with a header that is none");
     if let Some(mime) = file.mime {
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(mime).map_err(|_| SendError::Network("bad MIME".into()))?);
     }

@@ -416,11 +416,20 @@ async fn a_ticket_leads_to_https_only_or_to_this_machine_when_the_api_is_here() 
     let to_send = || FileToSend { open: opening(file.path()), size: 3, mime: None };
     let stub = Stub::start(|_, _| Reaction::Answer(200, Vec::new(), String::new())).await;
     let far = Remote::new(options("https://api.example")).unwrap();
-    far.put_file(&ticket(&stub.address, &[]), to_send(), &CancellationToken::new()).await.unwrap_err();
-    stub.remote()
-        .put_file(&ticket("http://bucket.example", &[]), to_send(), &CancellationToken::new())
-        .await
-        .unwrap_err();
+    let near = stub.remote();
+    for (remote, url, headers, word) in [
+        (&far, stub.address.as_str(), &[][..], "not https"),
+        (&near, "http://bucket.example", &[][..], "not https"),
+        (&near, "ftp://127.0.0.1/x", &[][..], "not https"),
+        (&near, "bucket", &[][..], "no URL"),
+        (&near, stub.address.as_str(), &[("a b", "c")][..], "a header that is none"),
+    ] {
+        let error = remote.put_file(&ticket(url, headers), to_send(), &CancellationToken::new()).await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(word) && said.contains("the service named") && said.contains("not sent there"), "{said}");
+        assert!(error.heals() && !said.contains("reached"), "{said}");
+        assert!(!said.contains("bucket.example"), "{said}");
+    }
     assert_eq!(stub.seen().len(), 0);
 }
 

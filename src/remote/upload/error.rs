@@ -37,6 +37,9 @@ pub enum SendError {
     /// No connection, no progress, no answer, or the bucket's own trouble.
     #[error("the bucket cannot be reached: {0}")]
     Network(String),
+    /// The service named an address that no file is sent to, or headers that no file is sent with.
+    #[error("the service named an address for the upload {0}: the file was not sent there")]
+    Ticket(&'static str),
     /// The caller no longer wants it.
     #[error("the upload was cancelled")]
     Cancelled,
@@ -50,7 +53,10 @@ impl SendError {
     /// Trying again with a new ticket can help.
     #[must_use]
     pub const fn retry_with_new_ticket(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_))
+        matches!(
+            self,
+            Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_) | Self::Ticket(_)
+        )
     }
 
     /// The bucket takes no file of this size.
@@ -77,6 +83,10 @@ impl SendError {
             Self::Mismatch { .. } => "it is sent again; if it lasts, something on the way alters uploads",
             Self::Throttled { .. } => "it is sent again later",
             Self::Network(_) => "check the network and the proxy; it is sent again",
+            Self::Ticket(_) => {
+                "the service is asked for another address, and the file is sent again; if it lasts, something between here \
+                 and the API alters its answers: check base_url and any proxy"
+            }
             Self::Cancelled => "it is taken up again on the next run",
         }
     }
