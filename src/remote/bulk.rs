@@ -109,7 +109,7 @@ impl Remote {
     /// Learns from a refusal how many are too many.
     fn told_of(&self, ids: &[UploadId], sent: Result<Value, NotDone>) -> Result<BulkOutcome, NotDone> {
         match sent {
-            Ok(payload) => Ok(outcome_of(&payload, ids)),
+            Ok(payload) => Ok(outcome_of(&payload)),
             Err(error) => {
                 if let (NotDone::Final(refusal), true) = (&error, ids.len() > 1)
                     && refusal.is_too_many()
@@ -195,8 +195,8 @@ fn text(attributes: &Value, key: &str) -> Option<String> {
     attributes.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Without counts it is taken at its word; the caller reads back what matters.
-fn outcome_of(payload: &Value, ids: &[UploadId]) -> BulkOutcome {
-    let (successful, failed) = wire::bulk_outcome(payload).unwrap_or((ids.len() as u64, 0));
+/// An answer without counts claims nothing: the caller reads back what matters.
+fn outcome_of(payload: &Value) -> BulkOutcome {
+    let (successful, failed) = wire::bulk_outcome(payload).unwrap_or_default();
     BulkOutcome { successful, failed }
 }

@@ -48,6 +48,19 @@ fn n_deletions_cost_a_few_calls_and_each_outcome_is_told_by_itself() {
 }
 
 #[test]
+fn deletions_that_the_service_counts_one_and_all_are_not_looked_for_again() {
+    let env = mirrored(fast(), 100);
+    remove_all(&env, 100);
+    env.sandbox.clear_log();
+    env.sync().exits(0).did("deleted 100");
+    assert_eq!(env.assets().len(), 1);
+    assert_eq!(env.sandbox.count("POST /uploads/bulk/destroy"), 1);
+    // The site and its changes, as every run; a look at all hundred; and the call.
+    let calls = env.sandbox.api_calls();
+    assert!(calls <= 3 + 2, "{calls} calls: {:#?}", env.sandbox.log());
+}
+
+#[test]
 fn what_is_in_use_is_kept_also_where_the_service_would_delete_it() {
     for record in ["page", "draft-page", "favicon"] {
         let env = mirrored(Settings { refuse_delete_in_use: false, ..fast() }, 3);

@@ -1,8 +1,8 @@
 //! Deleting many assets with few calls.
 //!
 //! Owns: that all of them are looked at in one listing with the call's permit in hand, on the disk as well, and that each
-//! outcome is told by itself: the call tells only numbers, so the assets are looked for by id, and one that is left goes
-//! the way of a single deletion, which tells why. Chooses nothing. Called by: `pipeline::pass`.
+//! outcome is told by itself: the call tells only numbers, so unless they are those of all, the assets are looked for by
+//! id, and one that is left goes the way of a single deletion, which tells why. Chooses nothing. Called by: `pipeline::pass`.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::{Executed, Execution, Executor, Failure, failed};
 use crate::index::intents::IntentKind;
 use crate::model::UploadId;
 use crate::pipeline::bulk::{AT_ONCE, BulkItem};
-use crate::remote::{ApiErrorKind, ListQuery, NotDone};
+use crate::remote::{ApiErrorKind, BulkOutcome, ListQuery, NotDone};
 
 /// One deletion, with the note of what is about to be done.
 struct Deletion {
@@ -77,7 +77,7 @@ impl Executor {
             match self.send_deletions(&mut due, &mut attempts, ended).await {
                 Sent::Again => {}
                 Sent::Split => break std::mem::take(&mut due),
-                Sent::Done => break Vec::new(),
+                Sent::Done | Sent::All => break Vec::new(),
             }
         };
         for deletion in due {
@@ -132,6 +132,7 @@ impl Executor {
         let sent = match ids.len() {
             0 => Sent::Done,
             _ => match self.remote.bulk_destroy_in(permit, &ids).await {
+                Ok(outcome) if outcome == (BulkOutcome { successful: ids.len() as u64, failed: 0 }) => Sent::All,
                 Ok(_) => Sent::Done,
                 // A right that is missing for one asset is not missing for the others: fewer show for which.
                 Err(NotDone::Final(error))
@@ -161,8 +162,14 @@ impl Executor {
         for (deletion, result) in futures_util::future::join_all(looks).await {
             self.close(deletion, result, ended).await;
         }
-        if matches!(sent, Sent::Done) && !ids.is_empty() {
-            self.prove(due, &ids, ended).await;
+        match sent {
+            Sent::All => {
+                for deletion in due.drain(..) {
+                    self.close_deleted(deletion, ended).await;
+                }
+            }
+            Sent::Done if !ids.is_empty() => self.prove(due, &ids, ended).await,
+            Sent::Done | Sent::Again | Sent::Split => {}
         }
         sent
     }
@@ -183,10 +190,14 @@ impl Executor {
             if left.contains(&deletion.id) {
                 due.push(deletion);
             } else {
-                self.room.freed().await;
-                self.close(deletion, Ok(()), ended).await;
+                self.close_deleted(deletion, ended).await;
             }
         }
+    }
+
+    async fn close_deleted(&self, deletion: Deletion, ended: &mut Vec<Executed>) {
+        self.room.freed().await;
+        self.close(deletion, Ok(()), ended).await;
     }
 
     /// What a call for many left there: a call of its own tells why.
@@ -221,4 +232,6 @@ enum Sent {
     Split,
     /// It was sent.
     Done,
+    /// It was sent, and the service counts each of them as deleted.
+    All,
 }
