@@ -143,17 +143,7 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let api = Api::read(api, &folders, environment, request.needs_token);
     check_proxies(environment, &findings);
     if request.needs_token {
-        let trusted = check_certificates(environment);
-        warnings.extend(trusted.warnings);
-        // Over plain http, which goes within this machine only, the service needs no certificate; other addresses may.
-        let needed = !api.base_url.starts_with("http:");
-        for (place, why, advice) in trusted.problems {
-            if needed {
-                findings.add(place, why, advice);
-            } else {
-                warnings.push(format!("{place} {why}; {advice}"));
-            }
-        }
+        check_certificates(environment, &api.base_url, &findings, &mut warnings);
     }
     let mut state = top.table("state", "[state]").with_environment(environment, "DATO_MIRROR_STATE_");
     let named = state.get::<PathBuf>("path");

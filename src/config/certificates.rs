@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use super::document::Findings;
 use super::environment::Environment;
 use super::problem::Place;
 
@@ -24,16 +25,37 @@ const ADVICE: &str =
 
 /// What was found: what cannot be meant, and what is only worth a word.
 #[derive(Debug, Default)]
-pub(super) struct Trusted {
+struct Trusted {
     /// The variable, what is wrong with it, and what to do.
-    pub(super) problems: Vec<(Place, String, &'static str)>,
+    problems: Vec<(Place, String, &'static str)>,
     /// A part of it is passed over; the rest is used.
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Tells what is wrong with what the variables name: a problem where the service at `base_url` needs a certificate, else a
+/// warning.
+pub(super) fn check_certificates(
+    environment: &Environment,
+    base_url: &str,
+    findings: &Findings,
+    warnings: &mut Vec<String>,
+) {
+    let trusted = look_at_variables(environment);
+    warnings.extend(trusted.warnings);
+    // Over plain http, which goes within this machine only, the service needs no certificate; other addresses may.
+    let needed = !base_url.starts_with("http:");
+    for (place, why, advice) in trusted.problems {
+        if needed {
+            findings.add(place, why, advice);
+        } else {
+            warnings.push(format!("{place} {why}; {advice}"));
+        }
+    }
 }
 
 /// Looks at what the variables name. A file that was named has to be one; of several folders one is enough, since lists
 /// for many systems are common.
-pub(super) fn check_certificates(environment: &Environment) -> Trusted {
+fn look_at_variables(environment: &Environment) -> Trusted {
     let mut found = Trusted::default();
     let problem = |name: &str, why: String| (Place::Environment(name.to_owned()), why, ADVICE);
     let file = environment.path(FILE);

@@ -159,9 +159,10 @@ mod tests {
     fn what_an_older_sandbox_made_becomes_its_owners_alone_and_it_is_said() {
         let directory = open_to_all(&["state.sqlite", "state.sqlite-wal", BLOB]);
         let place = prepare(directory.path()).unwrap();
-        assert_eq!(modes(directory.path(), &["", "blobs", "state.sqlite", "state.sqlite-wal", BLOB]), [
-            0o700, 0o700, 0o600, 0o600, 0o600
-        ]);
+        assert_eq!(
+            modes(directory.path(), &["", "blobs", "state.sqlite", "state.sqlite-wal", BLOB]),
+            [0o700, 0o700, 0o600, 0o600, 0o600]
+        );
         assert!(matches!(&place.told[..], [one] if one.contains("5 files and folders")), "{:?}", place.told);
         assert!(prepare(directory.path()).unwrap().told.is_empty(), "said once");
     }

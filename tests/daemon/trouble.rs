@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dato_mirror::sandbox::{Fault, FaultKind};
+use dato_mirror::sandbox::{Fault, FaultKind, Right};
 
 use crate::process::{Daemon, configure, digest, wait_mirrored};
 use crate::support::{TestEnv, slowness};
@@ -211,6 +211,24 @@ fn what_failed_is_tried_again_by_itself_and_by_retry() {
     index.busy_timeout(Duration::from_secs(300)).unwrap();
     index.execute("UPDATE file SET retry_at = NULL WHERE problem IS NOT NULL", []).unwrap();
     wait_mirrored(&daemon, &env, &[("third.png".into(), digest("z"))]);
+    daemon.stop();
+}
+
+/// The daemon remembers a refused right for minutes.
+#[test]
+fn a_right_that_was_given_is_asked_for_again_by_retry_at_once() {
+    let mut env = TestEnv::new();
+    env.set("DATOCMS_API_TOKEN", "sandbox-restricted");
+    let right = |action: &str| Right { action: action.into(), collection: None, own: false };
+    env.sandbox.set(|settings| settings.rights = vec![right("read")]);
+    env.write("first.png", "x");
+    configure(&env, "");
+    let daemon = Daemon::ready(&env);
+    daemon.wait_for("refused", Duration::from_secs(120), || daemon.mirror()["failed"] == 1);
+    env.sandbox.set(|settings| settings.rights = vec![right("all")]);
+    env.run(&["retry"]).exits(0);
+    daemon.wait_for("made", Duration::from_secs(120), || env.find("first.png").is_some());
+    daemon.wait("well", || daemon.mirror()["failed"] == 0);
     daemon.stop();
 }
 

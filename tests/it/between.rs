@@ -6,7 +6,7 @@ use std::time::Duration;
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
 use serde_json::{Value, json};
 
-use crate::support::{TestEnv, bytes, fast};
+use crate::support::{TestEnv, bytes, fast, jobs};
 
 fn for_ever(route: &str, kind: FaultKind) -> Fault {
     Fault { route: route.into(), skip: 0, times: None, kind }
@@ -70,7 +70,7 @@ fn a_creation_that_a_dead_gateway_answers_twice_is_made() {
 #[test]
 fn a_creation_that_was_made_while_something_in_between_answered_makes_no_second_asset() {
     // It shows later than the first look for it ends: what is sent again meets its own id.
-    let env = TestEnv::with(Settings { job_min_ms: 6_000, job_max_ms: 6_000, ..fast() });
+    let env = TestEnv::with(Settings { job_min_ms: 6_000, job_max_ms: 6_000, ..jobs() });
     env.write("a.bin", "a");
     env.sandbox.fault("POST /uploads", FaultKind::HtmlReply { status: 403 });
     env.sync().exits(0).did("created 1");

@@ -34,7 +34,11 @@ impl Executor {
                 if attempts.refused < REFUSALS { Ok(()) } else { Err(error) }
             }
             NotDone::Again { error, paced: false } => {
-                if self.once_more(attempts).await { Ok(()) } else { Err(error) }
+                if self.once_more(attempts).await {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
             }
         }
     }

@@ -30,6 +30,11 @@ impl Rights {
         (now.saturating_duration_since(*at) < HOLDS).then(|| error.clone())
     }
 
+    /// A person wants it tried again: the right may have been given.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// No asset may be made there.
     pub(super) fn refuse(&self, collection: Option<&str>, error: &ApiError, now: Instant) {
         if error.kind == ApiErrorKind::Permission {
@@ -80,5 +85,7 @@ mod tests {
         assert!(rights.refused(Some("a"), now).is_some());
         assert!(rights.refused(Some("b"), now).is_none() && rights.refused(None, now).is_none());
         assert!(rights.refused(Some("a"), now + HOLDS).is_none());
+        rights.forget();
+        assert!(rights.refused(Some("a"), now).is_none());
     }
 }

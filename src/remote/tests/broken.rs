@@ -97,13 +97,18 @@ async fn what_is_not_the_apis_is_treated_alike_at_every_call() {
         for (code, body) in
             [(400, BODIES[0]), (403, BODIES[1]), (404, BODIES[0]), (414, BODIES[0]), (414, ""), (502, "")]
         {
-            let stub = Stub::start(move |_, _| answer(code, body)).await;
+            let stub = Stub::start(move |_, request| {
+                // What tells the project's shape before a write is well.
+                if request.line.contains(" /site ") { ok(&site_body(true)) } else { answer(code, body) }
+            })
+            .await;
             let error = call(&stub.remote(), route).await.unwrap_err();
             let case = format!("{route} {code} {body:?}: {error:?}");
             assert_eq!(error.kind, ApiErrorKind::Between, "{case}");
             assert_eq!(error.retry(), Retry::Later, "{case}");
             assert!(error.is_unreachable() && error.unsure() != repeats, "{case}");
-            assert_eq!(stub.seen().len(), if repeats { 5 } else { 1 }, "{case}");
+            let calls = stub.seen().iter().filter(|request| !request.line.contains(" /site ")).count();
+            assert_eq!(calls, if repeats { 5 } else { 1 }, "{case}");
         }
     }
 }

@@ -57,6 +57,9 @@ impl Keeper {
                 .await?;
             self.dirty |= due;
             self.rescan |= look;
+            if look {
+                self.session.rights.forget();
+            }
             self.refresh |= self.session.take_misses();
             if now >= self.next_fetch {
                 // Also where a list is broken, so that nobody can be asked.

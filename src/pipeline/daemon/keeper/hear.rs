@@ -58,6 +58,7 @@ impl Keeper {
     pub(super) fn asked(&mut self, again: &Again) {
         if again.is_about(&self.config.name) {
             let now = Instant::now();
+            self.session.rights.forget();
             // A pass follows in any case: its end is the answer.
             self.dirty = true;
             if self.rests > 0 {
