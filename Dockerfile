@@ -14,6 +14,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache musl-dev gcc make cmake perl ca-certificates
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY crates crates
 # The dependencies alone first: they are compiled again only when they change.
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked && rm -r src

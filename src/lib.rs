@@ -10,7 +10,7 @@
 //! - [`remote`]: the one client of the API; [`fetch`]: files listed by URL;
 //! - [`pipeline`]: from a saved file to its asset;
 //! - [`live`], [`service`], [`status`]: what the process does now, for the service manager and for people;
-//! - [`sandbox`]: a local media area to rehearse and test against;
+//! - [`sandbox`], a crate of its own: a local media area to rehearse and test against;
 //! - [`cli`]: the command line; [`report`] and [`error`]: what a run came to.
 
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod model;
 pub mod pipeline;
 pub mod remote;
 pub mod report;
-pub mod sandbox;
 pub mod service;
 pub mod status;
+
+pub use dato_sandbox as sandbox;

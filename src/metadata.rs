@@ -5,12 +5,10 @@
 //! Called by: the pipeline's observe and plan, and `explain`. Start reading: `desired.rs`, then `merge.rs`.
 
 pub mod desired;
-pub mod embedded;
 pub mod layer;
 pub mod merge;
-pub mod read;
 pub mod remote_list;
 pub mod sidecar;
 pub mod template;
 
-pub use embedded::Embedded;
+pub use embedded_metadata::{self as read, Embedded};

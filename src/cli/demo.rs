@@ -19,7 +19,7 @@ use crate::config::{Api, Config, Mirror};
 use crate::error::Exit;
 use crate::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use crate::report::MirrorReport;
-use crate::sandbox::{AssetView, Options, Sandbox, Settings};
+use dato_sandbox::{AssetView, Options, Sandbox, Settings};
 
 /// Runs the demo.
 pub async fn run(flags: &Flags) -> Exit {

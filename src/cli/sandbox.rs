@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 use super::args::Sandbox as Flags;
 use super::show::print;
 use crate::error::Exit;
-use crate::sandbox::{Options, Settings, run as serve};
+use dato_sandbox::{Options, Settings, run as serve};
 
 /// Runs a sandbox until it is told to stop.
 pub async fn run(flags: &Flags) -> Exit {

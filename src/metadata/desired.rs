@@ -14,7 +14,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::embedded::Embedded;
 use super::layer::{CustomValue, Layer};
 use super::merge::canonical;
 use super::sidecar::{FOLDER_NAME, Sidecar};
@@ -23,6 +22,7 @@ use crate::config::policy::Collections;
 use crate::config::value::nearest;
 use crate::config::{Mirror, Rule};
 use crate::model::{FieldKey, Fields, RelPath};
+use embedded_metadata::Embedded;
 
 /// All that decides about a file's metadata.
 #[derive(Debug, Clone, Copy)]

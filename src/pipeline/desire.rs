@@ -16,11 +16,10 @@ use crate::config::policy::OnRemoteDelete;
 use crate::index::refused::{self, SentValue};
 use crate::index::{FileRow, StoredSidecar, sidecars};
 use crate::metadata::desired::{Desired, Sources, collection_of, desired};
-use crate::metadata::embedded::Embedded;
-use crate::metadata::read::{overlay, read_sidecar};
 use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
 use crate::metadata::sidecar::{Sidecar, names_for};
 use crate::model::{CollectionId, FieldKey, RelPath, SidecarKind, Site, sidecar_kind};
+use embedded_metadata::{Embedded, overlay, read_sidecar};
 
 /// See the module.
 #[derive(Debug)]

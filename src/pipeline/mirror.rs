@@ -24,9 +24,8 @@ use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
-use crate::metadata::Embedded;
-use crate::metadata::read::read_embedded;
 use crate::model::RelPath;
+use embedded_metadata::{Embedded, read_embedded};
 
 use super::absence::holds_a_file;
 use super::execute::Sending;

@@ -6,7 +6,7 @@
 
 use std::io::Cursor;
 
-use crate::metadata::Embedded;
+use crate::Embedded;
 
 use super::found::Found;
 use super::source::{Source, Trouble};

@@ -2,9 +2,14 @@
 //!
 //! Owns: telling the formats apart by their first bytes, and which source wins (XMP, IPTC-IIM, EXIF, the
 //! container's own texts). Never does: failing, panicking, reading without bounds, or deciding what an asset gets.
-//! Called by the digest's reader, which has the file open.
+//! Used by `dato-mirror`, which reads each file that it digests.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bmff;
+mod embedded;
 mod exif;
 mod found;
 mod gif;
@@ -26,7 +31,7 @@ mod tests;
 
 use std::io::{Read, Seek};
 
-use super::Embedded;
+pub use embedded::Embedded;
 use found::Found;
 use source::{MAX_BLOCK, Source, Trouble};
 

@@ -17,7 +17,7 @@ use super::metadata::Metadata;
 use super::place;
 use super::state::{World, slug};
 use super::tracks::{self, Track};
-use crate::model::Md5;
+use crate::digest::Md5;
 
 /// An asset as it is stored, for assertions.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -2,7 +2,7 @@
 //!
 //! Owns: the datasets of the application record that have a slot (IPTC-IIM 4.2). Never does: finding the block.
 
-use crate::metadata::Embedded;
+use crate::Embedded;
 
 use super::text;
 

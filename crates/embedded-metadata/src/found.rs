@@ -3,7 +3,7 @@
 //! Owns: the order XMP, IPTC-IIM, EXIF, the container's own texts; each field comes whole from the first that has it.
 //! Never does: reading files.
 
-use crate::metadata::Embedded;
+use crate::Embedded;
 
 use super::{exif, iptc, source::Trouble, xmp};
 

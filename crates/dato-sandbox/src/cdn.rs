@@ -16,7 +16,7 @@ use super::door::Shared;
 use super::entity::{Antivirus, StoredFile};
 use super::metadata::Media;
 use super::settings::Settings;
-use crate::model::Md5;
+use crate::digest::Md5;
 
 /// Pictures are rewritten in memory; larger ones are served as they are, bytes.
 const MOST: u64 = 64 * 1024 * 1024;

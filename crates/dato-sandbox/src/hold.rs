@@ -229,7 +229,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sandbox::Options;
+    use crate::Options;
 
     async fn list(sandbox: &Sandbox) -> u64 {
         let client = reqwest::Client::new();

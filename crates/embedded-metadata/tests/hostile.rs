@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use dato_mirror::metadata::Embedded;
-use dato_mirror::metadata::read::{read_embedded, read_sidecar};
+use embedded_metadata::{Embedded, read_embedded, read_sidecar};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use rustix::time::{ClockId, clock_gettime};

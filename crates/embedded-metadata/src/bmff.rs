@@ -3,7 +3,7 @@
 //! Owns: the XMP `uuid` box, `moov/udta/XMP_`, and the iTunes and QuickTime texts (`©nam`, `©ART`, `©cpy` …).
 //! Never does: looking into media data, wherever it lies.
 
-use crate::metadata::Embedded;
+use crate::Embedded;
 
 use super::found::{Found, fill};
 use super::source::{Source, Trouble};

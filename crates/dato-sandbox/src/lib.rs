@@ -3,7 +3,11 @@
 //! Owns: a stand-in server with rate limit, jobs, presigned bucket, both metadata shapes, environments, faults on
 //! request and a request log. Its facts come from the API's documentation and recorded answers; it writes its own
 //! JSON and shares no wire type with the client, so that a misspelt field cannot agree with itself.
-//! Never does: traffic beyond the machine, unless asked. Called by: `dato-mirror sandbox`, `demo`, and the tests.
+//! Never does: traffic beyond the machine, unless asked. Used by: `dato-mirror sandbox`, `dato-mirror demo`, and tests.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod amend;
 mod answer;
@@ -16,6 +20,7 @@ mod cdn;
 mod collections;
 mod control;
 mod create;
+mod digest;
 mod door;
 mod editor;
 mod entity;

@@ -22,7 +22,7 @@ use super::entity::StoredFile;
 use super::fault::FaultKind;
 use super::line::Line;
 use super::place;
-use crate::model::{Md5, Md5Hasher};
+use crate::digest::{Md5, Md5Hasher};
 
 /// Chunks that may wait for the disk; each is what one read of the socket gave.
 const WAITING: usize = 16;
@@ -170,8 +170,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 /// Writes the chunks; gives the digest of what was sent and of what is stored.
 fn write(path: &Path, mut chunks: mpsc::Receiver<Bytes>, corrupt: bool) -> io::Result<(Md5, Md5)> {
     let mut file = place::create(path)?;
-    let mut sent = Md5Hasher::new();
-    let mut stored = Md5Hasher::new();
+    let mut sent = Md5Hasher::default();
+    let mut stored = Md5Hasher::default();
     let mut first = true;
     while let Some(chunk) = chunks.blocking_recv() {
         sent.update(&chunk);

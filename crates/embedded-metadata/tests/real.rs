@@ -1,7 +1,7 @@
 //! Reads metadata from files that real tools wrote: exiftool, ImageMagick, Ghostscript, ffmpeg, cwebp, libtiff.
 //!
 //! Each format gets every field in two languages through XMP, and then again through each fallback it has. The
-//! table format × field is printed (`cargo test --test metadata_real -- --nocapture`). A missing tool skips its
+//! table format × field is printed (`cargo test -p embedded-metadata --test real -- --nocapture`). A missing tool skips its
 //! rows with one line.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dato_mirror::metadata::Embedded;
-use dato_mirror::metadata::read::{overlay, read_embedded, read_sidecar};
+use embedded_metadata::{Embedded, overlay, read_embedded, read_sidecar};
 use rustix::time::{ClockId, clock_gettime};
 
 const EXIFTOOL: &str = "exiftool";
