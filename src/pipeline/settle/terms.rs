@@ -54,7 +54,7 @@ impl Timing {
     }
 }
 
-/// A file the machine wants looked at. Each must be answered with [`Settle::looked`].
+/// A file the machine wants looked at. Each must be answered with [`Settle::looked`](super::Settle::looked).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     /// Which file.
