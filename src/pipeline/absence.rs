@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::disk::{Found, Selection, walk};
+use crate::disk::{Found, Selection, is_under_another_spelling, walk};
 use crate::index::FileRow;
 use crate::metadata::remote_list::LIST_NAME;
 use crate::model::RelPath;
@@ -77,11 +77,12 @@ impl Absence {
     }
 }
 
-/// Whether nothing at all is at the path, as far as the system tells.
+/// Whether nothing at all is at the path, as far as the system tells; what is there under another spelling only, is another
+/// path.
 #[must_use]
 pub fn is_vacant(root: &Path, path: &RelPath) -> bool {
     match std::fs::symlink_metadata(path.below(root)) {
-        Ok(_) => false,
+        Ok(_) => is_under_another_spelling(root, path),
         Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     }
 }

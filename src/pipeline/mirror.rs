@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection};
+use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection, is_under_another_spelling};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
@@ -222,11 +222,12 @@ impl MirrorRun {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
         let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
         let look = tokio::task::spawn_blocking(move || {
-            let (root, inodes) = (RootDir::open(&root).ok(), Inodes::read());
+            let (at, root, inodes) = (root.clone(), RootDir::open(&root).ok(), Inodes::read());
             let is_as_known = |row: &FileRow| {
                 let now = root.as_ref().and_then(|root| root.metadata(&row.path).ok());
                 let now = now.map(|metadata| Fingerprint::from(&metadata));
                 now.zip(row.print).is_some_and(|(now, known)| inodes.unchanged(&now, &known))
+                    && !is_under_another_spelling(&at, &row.path)
             };
             rows.into_iter().filter(|row| !is_as_known(row)).map(|row| row.path).collect()
         });

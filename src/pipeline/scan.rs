@@ -21,7 +21,8 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::{
-    Fingerprint, Found, Glance, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance, walk,
+    Fingerprint, Found, Glance, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance,
+    is_under_another_spelling, walk,
 };
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, IndexError, files};
@@ -316,6 +317,7 @@ impl Scan {
     /// it is opened.
     fn print_of(&self, path: &RelPath) -> Result<Option<Fingerprint>, SkipReason> {
         match self.root.metadata(path) {
+            Ok(_) if is_under_another_spelling(&self.request.root, path) => Ok(None),
             Ok(metadata) => Ok(Some(Fingerprint::from(&metadata))),
             Err(OpenError::Skipped(why)) => Err(why),
             Err(_) => Ok(None),

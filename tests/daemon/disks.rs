@@ -1,10 +1,12 @@
 //! Disks that come back under another name, and the ways past a guard beside a running daemon.
 
 use std::fs;
+use std::time::Duration;
 
+use crate::fuse_disk::Disk;
 use crate::guard::{in_a_namespace, nothing_deleted, once, seconds, ten_files};
 use crate::process::{Daemon, configure, digest, wait_mirrored};
-use crate::support::TestEnv;
+use crate::support::{TestEnv, stamped_paths};
 
 /// A folder beside the root with the files of the disk, and the line that mounts a disk of this name with them.
 fn disk(
@@ -143,5 +145,36 @@ fn a_mass_deletion_that_is_meant_is_let_through_beside_the_daemon_once() {
     env.write("new.png", "new");
     daemon.wait("the guard, again", || daemon.mirror()["degraded"].to_string().contains("max_delete"));
     assert_eq!(env.assets().iter().filter(|asset| asset.filename != "new.png").count(), 60);
+    daemon.stop();
+}
+
+/// On exFAT, FAT or NTFS the old name still answers when a file has a new one in another case.
+#[test]
+fn a_name_that_changes_its_case_on_a_disk_that_takes_both_for_the_same_keeps_its_asset() {
+    let env = TestEnv::new();
+    let Some(disk) = Disk::mount(&env.root()) else { return };
+    disk.ignore_case();
+    disk.put("Logo.png", "logo", 1_700_000_000);
+    disk.put("other.png", "other", 1_700_000_000);
+    env.config(
+        "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\nsettle = \"2100ms\"\nwatch = \"poll\"\npoll_interval = \"300ms\"\n\
+         on_delete = \"delete\"\n",
+    );
+    let daemon = Daemon::start(&env, &[]);
+    wait_mirrored(&daemon, &env, &[("Logo.png".into(), digest("logo")), ("other.png".into(), digest("other"))]);
+    let before = env.asset("Logo.png");
+    for (from, to) in [("Logo.png", "logo.png"), ("logo.png", "LOGO.png")] {
+        disk.rename(from, to);
+        let has_it = || env.assets().iter().any(|asset| stamped_paths(asset).contains(&to.to_owned()));
+        daemon.wait_for("moved", Duration::from_secs(120), has_it);
+        daemon.wait_idle();
+        let after = env.asset(to);
+        assert_eq!((&after.id, &after.url), (&before.id, &before.url));
+        assert_eq!(stamped_paths(&after), [to], "the old name is nobody's");
+        assert_eq!(env.assets().len(), 2);
+    }
+    disk.put("LOGO.png", "changed", 1_700_000_007);
+    wait_mirrored(&daemon, &env, &[("LOGO.png".into(), digest("changed"))]);
+    assert_eq!(env.asset("LOGO.png").id, before.id);
     daemon.stop();
 }

@@ -8,6 +8,8 @@
 mod copies;
 mod disks;
 mod figures;
+#[path = "../it/fuse_disk.rs"]
+mod fuse_disk;
 mod guard;
 mod listed;
 mod listing;

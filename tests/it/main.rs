@@ -13,6 +13,7 @@ mod copies;
 mod cost;
 mod deletions;
 mod fuse;
+mod fuse_disk;
 mod half_written;
 mod layout;
 mod limits;

@@ -2,7 +2,7 @@
 //!
 //! Owns: telling whether a folder spells a name as it was asked for. There `Logo.png` answers after it was renamed to
 //! `logo.png`, and would be taken for a second file.
-//! Called by: the walk, for names that no listing gave it.
+//! Called by: the walk, for names that no listing gave it, and whoever looks at a path that he remembers.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
@@ -10,6 +10,19 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use crate::model::RelPath;
+
+/// Whether the disk answers to a path below the root only because it takes this spelling and another for the same.
+#[must_use]
+pub fn is_under_another_spelling(root: &Path, path: &RelPath) -> bool {
+    let mut folder = root.to_owned();
+    path.below(Path::new("")).iter().any(|name| {
+        let is_another = fs::symlink_metadata(folder.join(name)).is_ok_and(|it| is_spelt_otherwise(&folder, name, &it));
+        folder.push(name);
+        is_another
+    })
+}
 
 /// Whether `name`, whose metadata was found, is in `folder` under another spelling only.
 pub(super) fn is_spelt_otherwise(folder: &Path, name: &OsStr, found: &Metadata) -> bool {

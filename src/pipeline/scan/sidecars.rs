@@ -44,7 +44,7 @@ impl Scan {
             let is_same = |known: &&StoredSidecar| {
                 self.request.inodes.unchanged(&look.print, &known.print) && !known.print.racy(known.read_at_ns)
             };
-            if let Some(known) = known.filter(is_same) {
+            if let Some(known) = known.filter(is_same).filter(|_| !self.request.checksum) {
                 if known.print.inode != look.print.inode {
                     // Whoever reads it as it was when last seen finds it under its new number.
                     let (print, content) = (look.print, Vec::new());
