@@ -5,8 +5,10 @@
 
 use std::env::split_paths;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
+
+use rustls::RootCertStore;
 
 use super::document::Findings;
 use super::environment::Environment;
@@ -16,10 +18,6 @@ use super::problem::Place;
 const FILE: &str = "SSL_CERT_FILE";
 /// Folders of such files.
 const FOLDERS: &str = "SSL_CERT_DIR";
-/// How a certificate begins that the TLS library reads.
-const BEGINS: &[u8] = b"-----BEGIN CERTIFICATE-----";
-/// No file of certificates is larger, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
 const ADVICE: &str =
     "name the authorities' certificates in PEM form, readable by the user that runs dato-mirror, or unset it";
 
@@ -86,21 +84,21 @@ fn look_at_variables(environment: &Environment) -> Trusted {
     found
 }
 
-/// Why there is no certificate in this file.
+/// Why there is no certificate in this file: by what the TLS library itself makes of it.
 fn holds_certificates(path: &Path) -> Result<(), String> {
     let about = fs::metadata(path).map_err(|error| words(&error))?;
     if about.is_dir() {
         return Err("is a folder".into());
     }
     if !about.is_file() {
-        // Whoever reads a pipe takes away what is in it.
-        return Ok(());
+        // A pipe would be waited for, and gives what is in it only once.
+        return Err("is not a regular file".into());
     }
-    let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text));
-    read.map_err(|error| words(&error))?;
-    let holds = memchr::memmem::find(&text, BEGINS).is_some();
-    holds.then_some(()).ok_or_else(|| "holds no certificate in PEM form".into())
+    File::open(path).map_err(|error| words(&error))?;
+    let read = rustls_native_certs::load_certs_from_paths(Some(path), None);
+    let mut store = RootCertStore::empty();
+    let (usable, _) = store.add_parsable_certificates(read.certs);
+    if usable > 0 { Ok(()) } else { Err("holds no certificate in PEM form that can be read".into()) }
 }
 
 /// Why there is no certificate in this folder; one is enough.

@@ -543,6 +543,13 @@ fn a_proxy_that_would_be_passed_over_is_refused_without_its_password() {
         ("http://u:hunter2@proxy .example", Some("white space")),
         ("http://", Some("no address")),
         ("://hunter2", Some("no address")),
+        ("http://u:hunter2%5E@proxy.example:3128", None),
+        ("http://u:hunter2^@proxy.example:3128", Some("no address")),
+        ("http://u:hunter2ä@proxy.example:3128", Some("no address")),
+        ("ftp://proxy.example", Some("no address")),
+        ("htp://proxy.example", Some("no address")),
+        ("http:///proxy.example", Some("no address")),
+        ("//proxy.example", Some("no address")),
     ] {
         for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
             let case = Case::new(PLAIN).with(name, value);
@@ -559,12 +566,43 @@ fn a_proxy_that_would_be_passed_over_is_refused_without_its_password() {
 }
 
 #[test]
+fn a_proxy_that_an_empty_variable_hides_is_told() {
+    for (capital, small, hidden) in [("", "http://a", true), ("", "", false), ("http://b", "http://a", false)] {
+        let case = Case::new(PLAIN).with("HTTPS_PROXY", capital).with("https_proxy", small);
+        match hidden {
+            true => assert!(case.problems().contains("hides $https_proxy")),
+            false => drop(case.load().unwrap()),
+        }
+    }
+}
+
+/// Of an authority that nobody trusts.
+const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdTCCARugAwIBAgIUBNA6Es4HUUfDF5MgQWEQvCJ9iREwCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkxMTAzNDFaGA8yMTI2MTEwNTExMDM0\n\
+MVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABJBh\n\
+ZcJAySlVYRHOw76lP3XuRt3OHS52EWwQq5qlxvSHPAabY5syo8r5R7QqdRtwhM3k\n\
+SaLw91xTN7zOnSDSti+jUzBRMB0GA1UdDgQWBBQx2SBwgNZVGqdN8soq9k5Ue/Dd\n\
+azAfBgNVHSMEGDAWgBQx2SBwgNZVGqdN8soq9k5Ue/DdazAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0gAMEUCICe3upd2Y47ft5ni17F4pw5tYS2h7qJ0GxSU\n\
+IkuDheIjAiEA/GrLNN9eFp/A2iGseWimVcvLhET/NBNtpPNdpJykWJE=\n\
+-----END CERTIFICATE-----\n";
+
+#[test]
 fn certificates_that_are_named_and_cannot_be_used_are_told_with_path_and_cause() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-    for (name, text) in [("ca.pem", pem), ("key.pem", "-----BEGIN PRIVATE KEY-----\n"), ("full/a.0", pem)] {
-        std::fs::create_dir_all(folder.path().join("full")).unwrap();
+    let (pem, empty) = (AUTHORITY, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    let indented = pem.replace('\n', "\n ");
+    std::fs::create_dir_all(folder.path().join("full")).unwrap();
+    for (name, text) in [
+        ("ca.pem", pem),
+        ("key.pem", "-----BEGIN PRIVATE KEY-----\n"),
+        ("no-ca.pem", empty),
+        ("indented.pem", &indented),
+        ("full/a.0", pem),
+    ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     std::fs::create_dir(folder.path().join("empty")).unwrap();
@@ -576,6 +614,9 @@ fn certificates_that_are_named_and_cannot_be_used_are_told_with_path_and_cause()
         // A folder beside it does not make up for it: somebody means that file.
         (Some(at("gone.pem")), Some(&full), Some("gone.pem, which does not exist"), None),
         (Some(at("key.pem")), None, Some("key.pem, which holds no certificate"), None),
+        (Some(at("no-ca.pem")), None, Some("no-ca.pem, which holds no certificate"), None),
+        (Some(at("indented.pem")), None, Some("indented.pem, which holds no certificate"), None),
+        (Some("/dev/zero".into()), None, Some("/dev/zero, which is not a regular file"), None),
         (Some(full.clone()), None, Some("full, which is a folder"), None),
         (Some(String::new()), None, Some("is set to nothing"), None),
         (None, Some(&full), None, None),

@@ -14,6 +14,8 @@ use super::error::{ApiError, ApiErrorKind, shorten};
 pub(super) const LARGEST_PAGE: usize = 8 * 1024 * 1024;
 /// An error larger than this is cut. Bytes, unpacked.
 pub(super) const LARGEST_ERROR: usize = 64 * 1024;
+/// Objects in an answer: each takes hundreds of bytes of memory, however few it has on the wire. A full page has 20,000.
+const MOST_OBJECTS: usize = 200_000;
 /// Characters of a request id; the service's are UUIDs.
 const LONGEST_ID: usize = 64;
 
@@ -43,6 +45,9 @@ pub(super) async fn read(mut response: Response, most: usize) -> Result<Body, Ap
 pub(super) fn document(status: u16, body: &[u8]) -> Option<Value> {
     if status == 204 && body.is_empty() {
         return Some(Value::Null);
+    }
+    if memchr::memchr_iter(b'{', body).count() > MOST_OBJECTS {
+        return None;
     }
     serde_json::from_slice::<Value>(body).ok().filter(|document| document.get("data").is_some())
 }
@@ -107,6 +112,13 @@ pub(super) fn causes(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_of_countless_objects_is_not_the_apis() {
+        let of = |objects: usize| format!("{{\"data\":[{}]}}", vec!["{\"\":0}"; objects].join(","));
+        assert!(document(200, of(MOST_OBJECTS - 1).as_bytes()).is_some());
+        assert!(document(200, of(MOST_OBJECTS).as_bytes()).is_none());
+    }
 
     #[test]
     fn of_an_error_that_was_cut_the_code_is_read() {

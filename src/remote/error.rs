@@ -219,11 +219,11 @@ impl ApiError {
         self.unsure
     }
 
-    /// The limit of the plan that is reached, when it is one.
+    /// The limit of the plan that is reached, when it is one; of several, the one that stops most.
     #[must_use]
     pub fn plan_limit(&self) -> Option<PlanLimit> {
-        let name = || self.told.iter().find_map(|told| told.limit.as_deref());
-        (self.kind == ApiErrorKind::Plan).then(|| PlanLimit::of(name()))
+        let limits = || self.told.iter().map(|told| PlanLimit::of(told.limit.as_deref()));
+        (self.kind == ApiErrorKind::Plan).then(|| limits().min().unwrap_or(PlanLimit::Other))
     }
 
     /// The collection does not exist.
@@ -562,6 +562,36 @@ mod tests {
         let unnamed = answer(402, "PLAN_UPGRADE_REQUIRED", &json!({}));
         assert_eq!((unnamed.plan_limit(), unnamed.scope()), (Some(PlanLimit::Other), Scope::File));
         assert_eq!(answer(422, "INVALID_FIELD", &json!({"limit": "uploadable_bytes"})).plan_limit(), None);
+    }
+
+    #[test]
+    fn a_limit_of_the_plan_and_a_final_word_are_heard_wherever_they_stand_in_an_answer() {
+        let error = |code: &str, limit: &str| json!({"attributes": {"code": code, "details": {"limit": limit}}});
+        let plan = |limit: &str| error("PLAN_UPGRADE_REQUIRED", limit);
+        let of = |status, errors: [&Value; 2]| ApiError::from_answer(status, Some(&json!({"data": errors})));
+        let other = [plan("upload_video_seconds"), error("INVALID_FIELD", ""), error("SOMETHING_NEW", "")];
+        for (limit, expected, scope) in [
+            ("uploadable_bytes", PlanLimit::Storage, Scope::File),
+            ("maximum_single_upload_bytes", PlanLimit::SingleUpload, Scope::File),
+            ("api_calls", PlanLimit::Calls, Scope::All),
+        ] {
+            for other in &other {
+                for errors in [[other, &plan(limit)], [&plan(limit), other]] {
+                    let error = of(422, errors);
+                    assert_eq!((error.plan_limit(), error.scope()), (Some(expected), scope), "{errors:?}");
+                }
+            }
+        }
+        for passing in ["RATE_LIMIT_EXCEEDED", "SERVICE_UNAVAILABLE", "CONCURRENT_UPLOAD_UPDATE"] {
+            let (passing, last) = (error(passing, ""), error("INVALID_FIELD", ""));
+            for errors in [[&passing, &last], [&last, &passing]] {
+                let error = of(422, errors);
+                assert_eq!(
+                    (error.kind, error.retry(), error.scope()),
+                    (ApiErrorKind::Invalid, Retry::Never, Scope::File)
+                );
+            }
+        }
     }
 
     #[test]

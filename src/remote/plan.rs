@@ -9,15 +9,15 @@ use serde_json::Value;
 use super::http::Call;
 use super::{ApiError, ApiErrorKind, Remote, wire};
 
-/// A limit of the plan, by what it is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A limit of the plan, by what it is about; what stops most comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PlanLimit {
     /// The calls of a month: nothing can be asked any more.
     Calls,
-    /// The bytes of one file.
-    SingleUpload,
     /// The bytes of all files together: nothing can be sent, all else can be done.
     Storage,
+    /// The bytes of one file.
+    SingleUpload,
     /// Another one, which concerns one file (minutes of video, for example), or one that is not named.
     Other,
 }

@@ -48,6 +48,8 @@ const LOOKS: u32 = 16;
 const HOPS: usize = 3;
 /// How long a bucket that hung up in mid-body before, or sent a file elsewhere, may say so before the bytes go.
 const LISTEN: Duration = Duration::from_secs(1);
+/// Headers of a ticket; the service's have a handful.
+const MOST_HEADERS: usize = 100;
 /// What rules the connection, or whose it is, is no ticket's to say.
 const NOT_THE_TICKETS: [HeaderName; 12] = [
     header::AUTHORIZATION,
@@ -327,6 +329,9 @@ fn headers_of(ticket: &UploadTicket, file: &FileToSend<'_>) -> Result<HeaderMap,
     let bad = |_: String| SendError::Ticket("with a header that is none");
     if let Some(mime) = file.mime {
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(mime).map_err(|_| SendError::Network("bad MIME".into()))?);
+    }
+    if ticket.headers.len() > MOST_HEADERS {
+        return Err(SendError::Ticket("with more headers than any bucket takes"));
     }
     // The ticket's own headers win: they are part of its signature.
     for (name, value) in &ticket.headers {

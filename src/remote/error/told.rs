@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::codes::row_of;
-use super::{Scope, shorten};
+use super::{ApiErrorKind, Scope, shorten};
 
 /// Errors that are told to people, of one answer.
 const TOLD: usize = 4;
@@ -59,13 +59,21 @@ pub(super) fn read(document: &Value) -> Vec<Told> {
     }
 }
 
-/// The one that speaks for all: what stops everything, then what does not pass by itself, then the first.
+/// The one that speaks for all: what stops everything for good, then a limit of the plan, then what does not pass by
+/// itself, then what stops everything for a while, then the first. Nobody waits for what will be refused all the same.
 pub(super) fn main(told: &[Told]) -> Option<&Told> {
     told.iter().min_by_key(|told| {
         let row = row_of(&told.code);
         let stops_all = row.is_some_and(|row| row.scope == Scope::All);
         let passes = told.transient || row.is_some_and(|row| row.later);
-        (!stops_all, passes)
+        let is_plan = row.is_some_and(|row| row.kind == ApiErrorKind::Plan);
+        match (stops_all, passes) {
+            (true, false) => 0,
+            _ if is_plan => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+            (false, true) => 4,
+        }
     })
 }
 
