@@ -172,7 +172,8 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
     let (mut problems, origins) = findings.into_parts();
     if let Some(folder) = found_in(request, environment, file.as_deref()) {
-        problems.0.extend(trust::distrust(&api, folder, |key| origins.get(key).cloned()));
+        let written = mirrors.iter().map(|placed| placed.mirror.clone()).collect::<Vec<_>>();
+        problems.0.extend(trust::distrust(&api, &written, folder, |key| origins.get(key).cloned()));
     }
     match place {
         Some(place) if problems.0.is_empty() => Ok(Config {

@@ -4,8 +4,9 @@
 //! Never does: calling the service.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -67,6 +68,8 @@ impl fmt::Display for TokenOrigin {
     }
 }
 
+/// How long a token that comes through a pipe is waited for.
+const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 /// The address of the service when none is given.
 pub const BASE_URL: &str = "https://site-api.datocms.com";
 /// Part of the rate limit used when not told.
@@ -237,21 +240,33 @@ fn token(
     None
 }
 
-fn read_token(path: &std::path::Path) -> Result<String, String> {
+fn read_token(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
-    let read = || {
+    let from = path.to_owned();
+    let read = move || {
         let mut text = String::new();
-        let file = std::fs::File::open(path)?;
+        let file = std::fs::File::open(from)?;
         file.take(TOKEN_MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
         Ok::<_, std::io::Error>(text)
     };
-    let text = read().map_err(|error| match error.kind() {
+    let text = in_time(path, read).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "does not exist".to_owned(),
         std::io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
         std::io::ErrorKind::InvalidData => "is not text".to_owned(),
+        std::io::ErrorKind::TimedOut => format!("is a pipe that gives nothing for {} s", PIPE_PATIENCE.as_secs()),
         _ => format!("cannot be read: {error}"),
     })?;
     valid_token(&text)
+}
+
+/// Reads a pipe, which may never end, on a thread of its own.
+fn in_time(path: &Path, read: impl FnOnce() -> io::Result<String> + Send + 'static) -> io::Result<String> {
+    if path.is_file() || !path.exists() {
+        return read();
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(read()));
+    told.recv_timeout(PIPE_PATIENCE).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The token without the white space around it. No refusal shows any of it.

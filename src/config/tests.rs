@@ -669,6 +669,14 @@ fn a_file_that_was_only_found_sends_no_token_of_the_environment_elsewhere_nor_a_
         let named = case.folder.path().join("dato-mirror.toml").display().to_string();
         case.with("DATO_MIRROR_CONFIG", &named).load().expect("whoever names the file trusts it");
     }
+    // Nor does it write elsewhere; whoever names it trusts it.
+    for (manifest, fine) in [("../.bashrc", false), ("~/x.json", false), ("out/new/assets.json", true), ("out", true)] {
+        let mut case = Case::new(&format!("{PLAIN}manifest = \"{manifest}\"\n"));
+        let told = case.load().err().map(|problems| problems.to_string()).unwrap_or_default();
+        assert_eq!(told.contains("writes a file outside this folder"), !fine, "{manifest}: {told}");
+        case.request.config_file = Some("dato-mirror.toml".into());
+        assert!(!case.load().err().is_some_and(|told| told.to_string().contains("outside this folder")), "{manifest}");
+    }
     let link = Case::new(&format!("[api]\ntoken_file = \"token\"\n{PLAIN}"));
     std::os::unix::fs::symlink(&secret, link.folder.path().join("token")).unwrap();
     assert!(link.problems().contains("outside this folder"));

@@ -1,18 +1,24 @@
-//! What a configuration file that nobody named may do with a token.
+//! What a configuration file that nobody named may do with a token, and where it may write.
 //!
 //! Owns: the rule for a file that was merely found in the working directory: whoever clones a repository and types
-//! `dato-mirror` in it has not said that its configuration may have their secrets. Never does: reading anything.
+//! `dato-mirror` in it has not said that its configuration may have their secrets, or write where it likes. Never does: reading anything.
 
 use std::path::Path;
 
 use super::api::{Api, BASE_URL, TokenOrigin, is_loopback};
+use super::mirror::Mirror;
 use super::problem::{Place, Problem};
 
 /// What to do about it.
 const NAME_IT: &str = "if you trust the file, name it: --config dato-mirror.toml";
 
 /// What of these settings such a file in `folder` may not say. `place_of` tells where a key's value was given.
-pub(super) fn distrust(api: &Api, folder: &Path, place_of: impl Fn(&str) -> Option<Place>) -> Vec<Problem> {
+pub(super) fn distrust(
+    api: &Api,
+    mirrors: &[Mirror],
+    folder: &Path,
+    place_of: impl Fn(&str) -> Option<Place>,
+) -> Vec<Problem> {
     let by_file = |key: &str| place_of(key).filter(|place| matches!(place, Place::File(_)));
     let mut problems = Vec::new();
     if let (Some(TokenOrigin::Environment | TokenOrigin::Credential(_)), Some(place)) =
@@ -31,7 +37,26 @@ pub(super) fn distrust(api: &Api, folder: &Path, place_of: impl Fn(&str) -> Opti
                        directory";
         problems.push(Problem { place, message: message.to_owned(), advice: NAME_IT.to_owned() });
     }
+    for mirror in mirrors {
+        if let (Some(file), Some(place)) = (&mirror.manifest, by_file(&format!("mirror.{}.manifest", mirror.name)))
+            && !is_or_will_be_below(file, folder)
+        {
+            let message = "writes a file outside this folder, in a file that was only found in the working directory";
+            problems.push(Problem { place, message: message.to_owned(), advice: NAME_IT.to_owned() });
+        }
+    }
     problems
+}
+
+/// As [`is_below`], for a file that may still have to be written, and folders that may have to be made for it.
+fn is_or_will_be_below(file: &Path, folder: &Path) -> bool {
+    if file.symlink_metadata().is_ok() {
+        return is_below(file, folder);
+    }
+    match (file.file_name(), file.parent()) {
+        (Some(_), Some(parent)) => is_or_will_be_below(parent, folder),
+        _ => false,
+    }
 }
 
 /// By the system's own resolution: a link below the folder may lead out of it.

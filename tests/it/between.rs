@@ -168,6 +168,12 @@ fn a_ticket_that_leads_astray_sends_nothing_and_one_that_rules_the_transport_doe
     assert!(!problem.contains("cannot be reached"), "{problem}");
     assert_eq!(env.sandbox.count("PUT bucket"), 0);
     env.sandbox.clear_faults();
+    let many: serde_json::Map<_, _> = (0..40_000).map(|number| (format!("x-{number}"), json!("1"))).collect();
+    env.sandbox.add_fault(for_ever("POST /upload-requests", at("request_headers", json!(many))));
+    let run = env.sync().exits(1);
+    assert!(run.problem("a.bin").contains("more headers than any bucket takes"), "{}", run.problem("a.bin"));
+    assert_eq!(env.sandbox.count("PUT bucket"), 0);
+    env.sandbox.clear_faults();
     for (name, value) in [("Transfer-Encoding", "chunked"), ("Content-Length", "7"), ("Host", "evil.example")] {
         env.sandbox.add_fault(Fault {
             route: "POST /upload-requests".into(),

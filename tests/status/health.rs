@@ -8,7 +8,7 @@ use dato_mirror::status;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::page::secret;
@@ -55,6 +55,26 @@ async fn only_a_stuck_process_is_unhealthy() {
     live.awake(Instant::now());
     assert_eq!(get(server.at, "/healthz").await.1["state"], "working");
     status::check(server.at).await.unwrap();
+}
+
+/// As many as there are places, each with more answers on the way than the system holds for it.
+#[tokio::test]
+async fn connections_that_take_no_answer_keep_no_place_from_others() {
+    let server = serve(&live(Instant::now())).await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let mut line = socket.connect(server.at).await.unwrap();
+        let asked = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", server.at);
+        while timeout(Duration::from_millis(100), line.write_all(asked.as_bytes())).await.is_ok_and(|sent| sent.is_ok())
+        {
+        }
+        open.push(line);
+    }
+    let answer = timeout(Duration::from_secs(120), fetch(server.at, "/healthz")).await.expect("a place comes free");
+    assert_eq!(answer.0, 200);
+    drop(open);
 }
 
 #[tokio::test]
