@@ -171,9 +171,9 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     pick(&mut mirrors, request.mirror.as_deref(), &findings);
     warn_of_variables(environment, root_is_set(request, environment), &mut warnings);
     let (mut problems, origins) = findings.into_parts();
-    if let Some(folder) = found_in(request, environment, file.as_deref()) {
-        let written = mirrors.iter().map(|placed| placed.mirror.clone()).collect::<Vec<_>>();
-        problems.0.extend(trust::distrust(&api, &written, folder, |key| origins.get(key).cloned()));
+    if let Some(folder) = trust::found_in(request, environment, file.as_deref()) {
+        let mirrors = mirrors.iter().map(|placed| &placed.mirror);
+        problems.0.extend(trust::distrust(&api, mirrors, folder, |key| origins.get(key).cloned()));
     }
     match place {
         Some(place) if problems.0.is_empty() => Ok(Config {
@@ -189,12 +189,6 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
         }),
         _ => Err(problems),
     }
-}
-
-/// The folder of a file that nobody named: it was found in the working directory.
-fn found_in<'a>(request: &'a Request, environment: &Environment, file: Option<&Path>) -> Option<&'a Path> {
-    let named = request.config_file.is_some() || environment.path("DATO_MIRROR_CONFIG").is_some();
-    request.cwd().filter(|cwd| !named && file.and_then(Path::parent) == Some(cwd))
 }
 
 /// Where the index lies: where the configuration says, else where the service manager or the user keeps state.

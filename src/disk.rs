@@ -24,4 +24,6 @@ pub use inodes::Inodes;
 pub use mount::{Mount, MountTable};
 pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};
-pub use walk::{Found, Glance, SkipReason, WalkError, Walked, glance, is_under_another_spelling, walk};
+pub use walk::{
+    Found, Glance, SkipReason, WalkError, Walked, answers_in_another_case, glance, is_under_another_spelling, walk,
+};

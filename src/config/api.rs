@@ -247,13 +247,13 @@ fn read_token(path: &Path) -> Result<String, String> {
         let mut text = String::new();
         let file = std::fs::File::open(from)?;
         file.take(TOKEN_MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
-        Ok::<_, std::io::Error>(text)
+        Ok::<_, io::Error>(text)
     };
     let text = in_time(path, read).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "does not exist".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
-        std::io::ErrorKind::InvalidData => "is not text".to_owned(),
-        std::io::ErrorKind::TimedOut => format!("is a pipe that gives nothing for {} s", PIPE_PATIENCE.as_secs()),
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        io::ErrorKind::InvalidData => "is not text".to_owned(),
+        io::ErrorKind::TimedOut => format!("is a pipe that gives nothing for {} s", PIPE_PATIENCE.as_secs()),
         _ => format!("cannot be read: {error}"),
     })?;
     valid_token(&text)

@@ -5,17 +5,25 @@
 
 use std::path::Path;
 
+use super::Request;
 use super::api::{Api, BASE_URL, TokenOrigin, is_loopback};
+use super::environment::Environment;
 use super::mirror::Mirror;
 use super::problem::{Place, Problem};
 
 /// What to do about it.
 const NAME_IT: &str = "if you trust the file, name it: --config dato-mirror.toml";
 
+/// The folder of a file that nobody named: it was found in the working directory.
+pub(super) fn found_in<'a>(request: &'a Request, environment: &Environment, file: Option<&Path>) -> Option<&'a Path> {
+    let named = request.config_file.is_some() || environment.path("DATO_MIRROR_CONFIG").is_some();
+    request.cwd().filter(|cwd| !named && file.and_then(Path::parent) == Some(cwd))
+}
+
 /// What of these settings such a file in `folder` may not say. `place_of` tells where a key's value was given.
-pub(super) fn distrust(
+pub(super) fn distrust<'a>(
     api: &Api,
-    mirrors: &[Mirror],
+    mirrors: impl Iterator<Item = &'a Mirror>,
     folder: &Path,
     place_of: impl Fn(&str) -> Option<Place>,
 ) -> Vec<Problem> {

@@ -22,7 +22,7 @@ use self::crew::{Crew, Task};
 pub use self::found::{Found, Glance, SkipReason, WalkError, Walked};
 use self::link::{Hop, Target};
 use self::spelling::is_spelt_otherwise;
-pub use self::spelling::is_under_another_spelling;
+pub use self::spelling::{answers_in_another_case, is_under_another_spelling};
 use super::fingerprint::Fingerprint;
 use super::selection::{Selection, Verdict};
 use crate::model::RelPath;

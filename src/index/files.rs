@@ -9,6 +9,7 @@ mod dirty;
 mod find;
 mod known;
 mod problems;
+mod respelt;
 mod retry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -25,6 +26,7 @@ pub(super) use find::beside;
 pub use find::{any_below, any_present, below, by_path, can_go, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
+pub use respelt::{spelt_like, take_over};
 pub use retry::{LONGEST_WAIT_MS, RetryAt, promises};
 
 /// A path of a mirror as the index knows it.

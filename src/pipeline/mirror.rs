@@ -20,7 +20,9 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
-use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection, is_under_another_spelling};
+use crate::disk::{
+    FileClock, Fingerprint, Inodes, RootDir, Selection, answers_in_another_case, is_under_another_spelling,
+};
 use crate::error::RunError;
 use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
@@ -220,7 +222,15 @@ impl MirrorRun {
     /// The index's.
     pub async fn related(&self, index: &Index, paths: &[RelPath]) -> Result<Vec<RelPath>, RunError> {
         let (mirror, paths, root) = (self.row, paths.to_vec(), self.config.root.clone());
-        let rows = index.call(move |conn| files::related(conn, mirror, paths.iter().map(RelPath::key))).await?;
+        let (at, wanted) = (root.clone(), paths.clone());
+        let either = move || wanted.into_iter().filter(|path| answers_in_another_case(&at, path)).collect();
+        let either: Vec<RelPath> = tokio::task::spawn_blocking(either).await.unwrap_or_default();
+        let rows = index.call(move |conn| {
+            let mut rows = files::related(conn, mirror, paths.iter().map(RelPath::key))?;
+            rows.extend(files::spelt_like(conn, mirror, &either)?);
+            Ok(rows)
+        });
+        let rows = rows.await?;
         let look = tokio::task::spawn_blocking(move || {
             let (at, root, inodes) = (root.clone(), RootDir::open(&root).ok(), Inodes::read());
             let is_as_known = |row: &FileRow| {

@@ -107,6 +107,7 @@ pub fn scan(index: &Index, request: &ScanRequest, stop: &Arc<AtomicBool>) -> Res
         }
     }
     scan.second_looks()?;
+    scan.respelt()?;
     Ok(scan.totals)
 }
 
@@ -125,6 +126,8 @@ struct Scan {
     looks: Looks,
     /// Rows of files that may have moved to where something is not read yet.
     held: Vec<i64>,
+    /// Rows of files that were missed and are there under another spelling only.
+    respelt: Vec<i64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -145,7 +148,17 @@ impl Scan {
             stop,
             totals: Scanned { complete: true, ..Scanned::default() },
             held: Vec::new(),
+            respelt: Vec::new(),
         }
+    }
+
+    /// A file that got another spelling and another content at once is the same file.
+    fn respelt(&mut self) -> Result<(), ScanError> {
+        let (mirror, old) = (self.request.mirror, std::mem::take(&mut self.respelt));
+        if !old.is_empty() {
+            self.index.call_blocking(move |conn| files::take_over(conn, mirror, &old))?;
+        }
+        Ok(())
     }
 
     /// Looks at single paths, all in one go, and reads what changed; returns those that are folders, to be walked.
@@ -261,8 +274,8 @@ impl Scan {
             let (chunk, unreadable, unread) = (chunk.to_vec(), unreadable.clone(), unread.clone());
             let (root, selection) = (self.request.root.clone(), self.request.selection.clone());
             let (leave, request) = (self.request.restless == Restless::LeaveAbsent, self.request.clone());
-            let (vanished, back, held) = self.index.call_blocking(move |conn| {
-                let (mut gone, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new());
+            let (vanished, back, held, respelt) = self.index.call_blocking(move |conn| {
+                let (mut gone, mut back, mut held, mut respelt) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 for id in chunk {
                     let path = files::path_of(conn, id)?;
                     if unreadable.contains(path.key()) {
@@ -274,6 +287,9 @@ impl Scan {
                         held.push(id);
                         continue;
                     }
+                    if is_under_another_spelling(&root, &path) {
+                        respelt.push(id);
+                    }
                     // Deleted when the walk came by, and made anew since: a save, no deletion.
                     match is_back(&root, &path, &selection) {
                         Some((kind, print)) => back.push(Look { path, kind, print, at: None }),
@@ -282,11 +298,12 @@ impl Scan {
                     }
                 }
                 files::vanished(conn, &gone)?;
-                Ok((gone.len() as u64, back, held))
+                Ok((gone.len() as u64, back, held, respelt))
             })?;
             self.totals.vanished += vanished;
             self.looks.add(back);
             self.held.extend(held);
+            self.respelt.extend(respelt);
         }
         Ok(())
     }

@@ -176,5 +176,11 @@ fn a_name_that_changes_its_case_on_a_disk_that_takes_both_for_the_same_keeps_its
     disk.put("LOGO.png", "changed", 1_700_000_007);
     wait_mirrored(&daemon, &env, &[("LOGO.png".into(), digest("changed"))]);
     assert_eq!(env.asset("LOGO.png").id, before.id);
+    disk.rename("LOGO.png", "Logo.png");
+    disk.put("Logo.png", "changed again", 1_700_000_017);
+    wait_mirrored(&daemon, &env, &[("Logo.png".into(), digest("changed again"))]);
+    daemon.wait_idle();
+    let after = env.asset("Logo.png");
+    assert_eq!((&after.id, &after.url, env.assets().len()), (&before.id, &before.url, 2));
     daemon.stop();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::fuse_disk::Disk;
-use crate::support::TestEnv;
+use crate::support::{TestEnv, stamped_paths};
 
 #[test]
 fn a_disk_that_numbers_its_files_anew_has_nothing_read_again_and_nothing_missed() {
@@ -60,6 +60,14 @@ fn a_name_that_changes_its_case_on_a_disk_that_takes_both_for_the_same_is_a_move
     assert!(env.at("Logo.png").exists(), "the disk answers to both");
     env.sync().exits(0).did("moved 1");
     let after = env.asset("logo.png");
-    assert_eq!((after.id, after.url), (before.id, before.url));
+    assert_eq!((&after.id, &after.url), (&before.id, &before.url));
+    env.assert_still().exits(0);
+    // With another content at the same time.
+    disk.rename("logo.png", "LOGO.png");
+    disk.put("LOGO.png", "changed", 1_700_000_003);
+    env.sync().exits(0).did("replaced 1, retagged 1");
+    let after = env.asset("LOGO.png");
+    assert_eq!((&after.id, &after.url, env.content(&after.id)), (&before.id, &before.url, b"changed".to_vec()));
+    assert_eq!((stamped_paths(&after), env.assets().len()), (vec!["LOGO.png".to_owned()], 2));
     env.assert_still().exits(0);
 }

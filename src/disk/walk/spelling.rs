@@ -24,14 +24,30 @@ pub fn is_under_another_spelling(root: &Path, path: &RelPath) -> bool {
     })
 }
 
+/// Whether the disk answers to a path below the root in another case as well.
+#[must_use]
+pub fn answers_in_another_case(root: &Path, path: &RelPath) -> bool {
+    let mut folder = root.to_owned();
+    path.below(Path::new("")).iter().any(|name| {
+        let answers =
+            fs::symlink_metadata(folder.join(name)).is_ok_and(|it| is_same_in_another_case(&folder, name, &it));
+        folder.push(name);
+        answers
+    })
+}
+
 /// Whether `name`, whose metadata was found, is in `folder` under another spelling only.
 pub(super) fn is_spelt_otherwise(folder: &Path, name: &OsStr, found: &Metadata) -> bool {
     // Where case matters the other spelling is nothing, or another file: that costs one look, and no listing.
+    is_same_in_another_case(folder, name, found)
+        && fs::read_dir(folder).is_ok_and(|entries| !may_hold(entries.map(|entry| Ok(entry?.file_name())), name))
+}
+
+fn is_same_in_another_case(folder: &Path, name: &OsStr, found: &Metadata) -> bool {
     let Some(other) = in_other_case(name) else { return false };
     // Not the inode: some of these file systems make up a number for each name.
     let told = |file: &Metadata| (file.dev(), file.is_dir(), file.len(), file.mtime(), file.mtime_nsec());
-    let is_same = fs::symlink_metadata(folder.join(other)).is_ok_and(|other| told(&other) == told(found));
-    is_same && fs::read_dir(folder).is_ok_and(|entries| !may_hold(entries.map(|entry| Ok(entry?.file_name())), name))
+    fs::symlink_metadata(folder.join(other)).is_ok_and(|other| told(&other) == told(found))
 }
 
 /// Whether the name is in a listing, or may be: one that fails on the way tells of no absence.
