@@ -4,12 +4,14 @@
 //! is a move like any other. Never does: looking at a disk; who calls has seen that the old name is only another spelling.
 //! Called by: the scan.
 
+use std::collections::{HashMap, HashSet};
+
 use rusqlite::{Connection, params};
 
 use super::{COLUMNS, FileRow, bytes, rows};
 use crate::model::{RelPath, UploadId};
 
-/// The files on disk with an asset whose paths differ from one of these in the case of letters only.
+/// The files on disk with an asset that are at or below one of these paths but for the case of letters.
 ///
 /// # Errors
 /// SQLite's.
@@ -17,9 +19,15 @@ pub fn spelt_like(conn: &Connection, mirror: i64, paths: &[RelPath]) -> rusqlite
     if paths.is_empty() {
         return Ok(Vec::new());
     }
+    let spelt: HashSet<&str> = paths.iter().map(RelPath::key).collect();
+    let alike: HashSet<String> = spelt.iter().map(|key| key.to_lowercase()).collect();
     let of_mirror = format!("SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NOT NULL");
     let mut found = rows(conn, &of_mirror, [mirror])?;
-    found.retain(|row| paths.iter().any(|path| is_like(&row.path, path)));
+    found.retain(|row| {
+        let key = row.path.key();
+        let mut places = key.match_indices('/').map(|(end, _)| &key[..end]).chain([key]);
+        places.any(|place| !spelt.contains(place) && alike.contains(&place.to_lowercase()))
+    });
     Ok(found)
 }
 
@@ -29,34 +37,56 @@ pub fn spelt_like(conn: &Connection, mirror: i64, paths: &[RelPath]) -> rusqlite
 /// # Errors
 /// SQLite's.
 pub fn take_over(conn: &Connection, mirror: i64, old: &[i64]) -> rusqlite::Result<()> {
+    let new = format!(
+        "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NULL
+         AND id NOT IN (SELECT file FROM intent)"
+    );
+    let new = rows(conn, &new, [mirror])?;
+    let mut new: HashMap<String, FileRow> = new.into_iter().map(|row| (row.path.key().to_lowercase(), row)).collect();
+    let one = format!(
+        "SELECT {COLUMNS} FROM file WHERE id = ?1 AND asset IS NOT NULL AND id NOT IN (SELECT file FROM intent)"
+    );
     for id in old {
-        let one = format!(
-            "SELECT {COLUMNS} FROM file WHERE id = ?1 AND asset IS NOT NULL AND id NOT IN (SELECT file FROM intent)"
-        );
         let Some(old) = rows(conn, &one, [id])?.pop() else { continue };
-        let new = format!(
-            "SELECT {COLUMNS} FROM file WHERE mirror = ?1 AND present = 1 AND asset IS NULL AND md5 IS NOT ?2
-             AND id NOT IN (SELECT file FROM intent)"
-        );
-        let new = rows(conn, &new, params![mirror, bytes(old.md5.as_ref())])?;
-        let Some(new) = new.into_iter().find(|new| is_like(&new.path, &old.path)) else { continue };
+        let alike = old.path.key().to_lowercase();
+        if new.get(&alike).is_none_or(|new| new.md5 == old.md5) {
+            continue;
+        }
+        let Some(new) = new.remove(&alike) else { continue };
         super::vanished(conn, &[old.id])?;
-        conn.execute(
+        conn.prepare_cached(
             "UPDATE file SET asset = ?2, base_md5 = ?3, news = news + 1, retry_at = NULL WHERE id = ?1",
-            params![new.id, old.asset.as_ref().map(UploadId::as_str), bytes(old.base_md5.as_ref())],
-        )?;
+        )?
+        .execute(params![new.id, old.asset.as_ref().map(UploadId::as_str), bytes(old.base_md5.as_ref())])?;
     }
     Ok(())
-}
-
-fn is_like(a: &RelPath, b: &RelPath) -> bool {
-    a != b && a.key().to_lowercase() == b.key().to_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples::index;
     use super::*;
+
+    #[test]
+    fn what_is_spelt_like_a_path_or_lies_below_such_a_folder_is_found() {
+        let (conn, mirror) = index();
+        for path in ["Br/1.png", "Br/in/2.png", "br/3.png", "BRAND/4.png", "Logo.png", "logo.png"] {
+            let sql = "INSERT INTO file (mirror, path, present, asset) VALUES (?1, ?2, 1, 'x')";
+            conn.execute(sql, params![mirror, path]).unwrap();
+        }
+        for (paths, expected) in [
+            (&["br"][..], &["Br/1.png", "Br/in/2.png"][..]),
+            (&["logo.png"], &["Logo.png"]),
+            (&["br/1.png", "LOGO.PNG"], &["Br/1.png", "Logo.png", "logo.png"]),
+            (&[], &[]),
+        ] {
+            let paths: Vec<RelPath> = paths.iter().map(|path| RelPath::from_key(path).unwrap()).collect();
+            let found = spelt_like(&conn, mirror, &paths).unwrap();
+            let mut found: Vec<&str> = found.iter().map(|row| row.path.key()).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{paths:?}");
+        }
+    }
 
     #[test]
     fn a_file_with_another_spelling_and_content_keeps_its_asset_and_one_with_the_same_content_is_left_to_the_planner() {
