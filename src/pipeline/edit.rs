@@ -156,8 +156,19 @@ pub struct EditInput<'a> {
     pub leaving: Vec<(&'a str, bool)>,
     /// New content that goes along.
     pub content: Option<Md5>,
-    /// The file is gone: only add the tag that says so.
-    pub gone: bool,
+    /// What the edit is to say of the file.
+    pub file: FileIs,
+}
+
+/// What an edit says of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileIs {
+    /// It is there, and in step with the asset once the edit is written.
+    InStep,
+    /// It is gone: the tag that says so joins what was pushed.
+    Gone,
+    /// It is there again, and only a person can decide about its content: the tag leaves what was pushed.
+    Back,
 }
 
 impl<'a> EditInput<'a> {
@@ -170,7 +181,7 @@ impl<'a> EditInput<'a> {
         asset: &'a Asset,
         pushed: Option<&'a MirrorStamp>,
     ) -> Self {
-        Self { mirror, me, sharers, asset, pushed, leaving: Vec::new(), content: None, gone: false }
+        Self { mirror, me, sharers, asset, pushed, leaving: Vec::new(), content: None, file: FileIs::InStep }
     }
 
     /// `path` no longer shares the asset; the stamp keeps it where it is the `birth` of the asset.
@@ -187,10 +198,10 @@ impl<'a> EditInput<'a> {
         self
     }
 
-    /// The file is gone.
+    /// Only the tag that says whether the file is gone changes.
     #[must_use]
-    pub const fn tagging_gone(mut self) -> Self {
-        self.gone = true;
+    pub const fn with_file(mut self, file: FileIs) -> Self {
+        self.file = file;
         self
     }
 }
@@ -200,8 +211,15 @@ impl<'a> EditInput<'a> {
 pub fn edit(input: &EditInput<'_>) -> Edit {
     let empty = MirrorStamp::default();
     let base = input.pushed.unwrap_or(&empty);
-    let desired = if input.gone { gone_desired(base) } else { united(input.me, input.sharers) };
-    let wanted_fields = if input.gone { pushed_fields(base, &input.asset.fields) } else { desired.fields };
+    let desired = match input.file {
+        FileIs::InStep => united(input.me, input.sharers),
+        FileIs::Gone | FileIs::Back => Desired {
+            tags: pushed_tags(base, input.file),
+            fields: pushed_fields(base, &input.asset.fields),
+            ..Desired::default()
+        },
+    };
+    let wanted_fields = desired.fields;
     let others: BTreeSet<String> = input
         .asset
         .stamp
@@ -219,7 +237,7 @@ pub fn edit(input: &EditInput<'_>) -> Edit {
         merge(&Base::from(base), Wanted { tags: &desired.tags, fields: &wanted_fields }, remote)
     };
     // A vanished file is in step with nothing: an editor's file in its place is not what the mirror left.
-    let in_step = input.content.or(input.asset.md5).filter(|_| !input.gone);
+    let in_step = input.content.or(input.asset.md5).filter(|_| input.file == FileIs::InStep);
     let mut entry = MirrorStamp {
         paths: base.paths.union(&stamp_names(input.me, input.sharers)).cloned().collect(),
         md5: in_step.map_or_else(|| base.md5.clone(), |md5| md5.to_string()),
@@ -319,11 +337,14 @@ fn bounded(mut names: BTreeSet<String>) -> BTreeSet<String> {
     names
 }
 
-/// For a vanished file: what was pushed stays, and the tag that says so joins it.
-fn gone_desired(base: &MirrorStamp) -> Desired {
+/// The tags as pushed, with or without the one that says that the file is gone.
+fn pushed_tags(base: &MirrorStamp, file: FileIs) -> BTreeSet<String> {
     let mut tags = base.tags.clone();
-    tags.insert(GONE_TAG.to_owned());
-    Desired { tags, ..Desired::default() }
+    match file {
+        FileIs::Gone => drop(tags.insert(GONE_TAG.to_owned())),
+        FileIs::Back | FileIs::InStep => drop(tags.remove(GONE_TAG)),
+    }
+    tags
 }
 
 /// The fields on the remote that are still as pushed.

@@ -3,6 +3,7 @@
 //! Owns: the order of the stages, and what a pass knows while it runs; its parts lie in `pass/`. Decides nothing about a
 //! path: that is `plan`. Called by: `pipeline::mirror` for `--sync-once`, `--dry-run` and the daemon alike.
 
+mod back_again;
 mod begin;
 mod busy;
 mod finish;
@@ -125,6 +126,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         turns: HashMap::new(),
         concluded: Vec::new(),
         departures: Vec::new(),
+        thought_gone: Vec::new(),
         begun: 0,
         busy: Busy::default(),
         flight: JoinSet::new(),
@@ -170,6 +172,7 @@ pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<Pas
         pass.phase(true).await?;
     }
     pass.give_up().await?;
+    pass.look_for_files_that_are_back().await?;
     pass.left_due().await?;
     Ok(pass.end)
 }
@@ -197,6 +200,8 @@ struct Pass<'a> {
     concluded: Vec<i64>,
     /// Assets that paths left to others, each with the path.
     departures: Vec<(UploadId, RelPath)>,
+    /// Paths whose assets were deleted or tagged because their files were gone.
+    thought_gone: Vec<RelPath>,
     /// Actions begun.
     begun: u64,
     /// Assets being worked on.

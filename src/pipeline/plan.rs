@@ -13,9 +13,9 @@ use crate::config::policy::{Duplicates, OnChange, OnRemoteChange, OnRemoteDelete
 use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
-use super::edit::{Edit, EditInput, edit};
+use super::edit::{Edit, EditInput, FileIs, edit};
 use action::decide;
-use gone::gone;
+use gone::{gone, not_gone};
 use infected::{infected, never_sent_again};
 
 pub use action::{Action, KeepUrl, Member, Part, Plan};
@@ -43,7 +43,7 @@ fn decide_alone(seen: &Observation, policy: &Policy) -> Plan {
         (Known::Never, Some(content)) => place(seen, policy, content),
         (Known::Gone(_), None) => decide(Action::Forget, "file and asset are both gone"),
         (Known::Gone(id), Some(content)) => deleted_by_editor(seen, policy, id, content),
-        (Known::There(asset), local) => compare(seen, policy, asset, local),
+        (Known::There(asset), _) => not_gone(seen, policy, asset, compare(seen, policy, asset)),
     }
 }
 
@@ -185,11 +185,11 @@ fn deleted_by_editor(seen: &Observation, policy: &Policy, id: &UploadId, content
 }
 
 /// The asset is there: compare disk (L), last time in step (I) and remote (R).
-fn compare(seen: &Observation, policy: &Policy, asset: &Asset, local: Option<Md5>) -> Plan {
+fn compare(seen: &Observation, policy: &Policy, asset: &Asset) -> Plan {
     let Some(remote) = asset.md5 else {
         return decide(Action::Wait, "the service has not told the asset's digest yet");
     };
-    let Some(local) = local else { return gone(seen, policy, asset, remote) };
+    let Some(local) = seen.local else { return gone(seen, policy, asset, remote) };
     let accepted = seen.pushed.as_ref().and_then(MirrorStamp::accepted_digest);
     let as_we_left_it = seen.base.is_some() && (seen.base == Some(remote) || accepted == Some(remote));
     let changed_here = seen.base != Some(local);
@@ -207,7 +207,7 @@ fn retag(seen: &Observation, policy: &Policy, asset: &Asset, index_behind: bool,
     let edit = edit(&EditInput::new(&policy.mirror, &seen.me, &seen.sharers, asset, seen.pushed.as_ref()));
     if edit.is_due() {
         let why = edit.summary();
-        return decide(Action::Retag { asset: Box::new(asset.clone()), edit }, why);
+        return decide(Action::Retag { asset: Box::new(asset.clone()), edit, file: FileIs::InStep }, why);
     }
     if index_behind || seen.behind || seen.pushed.as_ref() != Some(&edit.entry) {
         let quiet_conflicts = edit.conflicts;
@@ -306,6 +306,9 @@ fn replaced_by_editor(
     // The same, when another path has what the editor put there and the asset was left to it.
     let suits_another = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote)
         && seen.sharers.iter().any(|sharer| sharer.content == Some(remote));
+    // An editor leaves the stamp as it is; who writes file and stamp alike is a machine of this mirror. No editor's choice
+    // is to be accepted then, and which of the two files is the later one shows only in the folder.
+    let by_this_mirror = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote) && seen.base.is_some();
     match policy.on_remote_change {
         OnRemoteChange::Overwrite | OnRemoteChange::Accept if contested => {
             let mut plan = place(seen, policy, local);
@@ -325,9 +328,18 @@ fn replaced_by_editor(
             "the asset's file was replaced in the CMS, and on_remote_change = \"overwrite\"",
         ),
         OnRemoteChange::Accept if !changed_here && asset.is_infected() => infected(asset),
-        OnRemoteChange::Accept if !changed_here => decide(
+        OnRemoteChange::Accept if !changed_here && !by_this_mirror => decide(
             Action::Accept { asset: asset.id.clone(), content: remote },
             "an editor replaced the asset's file, and on_remote_change = \"accept\"",
+        ),
+        OnRemoteChange::Accept | OnRemoteChange::Report if by_this_mirror && !changed_here => decide(
+            Action::Report {
+                cause: format!("another machine of this mirror put another file into its asset ({})", asset.url),
+                advice: "wait until the folder has that file too; if the folder's is the right one, set \
+                         on_remote_change = \"overwrite\" (the folder wins)"
+                    .into(),
+            },
+            "another machine of this mirror put another file into its asset",
         ),
         OnRemoteChange::Accept | OnRemoteChange::Report => {
             let cause = match (changed_here, seen.base.is_some()) {

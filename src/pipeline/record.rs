@@ -12,6 +12,7 @@ use crate::index::files::Outcome;
 use crate::index::{FileRow, assets, files, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
+use super::edit::FileIs;
 use super::plan::{Action, Member, Part, Plan};
 
 /// Writes the outcome of `plan` on `row` and on its members. `asset` is the asset as the service confirmed it; `None` for
@@ -88,10 +89,15 @@ fn outcome(conn: &Connection, mirror: i64, row: &FileRow, action: &Action, now_m
             in_step(&asset.id, &edit.entry)
         }
         Action::Replace { asset, edit, .. } => in_step(&asset.id, &edit.entry),
-        Action::Retag { asset, edit } if row.present => in_step(&asset.id, &edit.entry),
-        Action::Retag { asset, edit } => {
+        Action::Retag { asset, edit, file: FileIs::InStep } => in_step(&asset.id, &edit.entry),
+        Action::Retag { asset, edit, file: FileIs::Gone } => {
             assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
             files::clean(conn, row)
+        }
+        Action::Retag { asset, edit, file: FileIs::Back } => {
+            assets::set_pushed(conn, mirror, &asset.id, &edit.entry)?;
+            // What a person has to decide is told next.
+            files::mark_owners_dirty(conn, &asset.id)
         }
         Action::Delete { asset } => {
             assets::remove(conn, &asset.id)?;
@@ -108,13 +114,14 @@ fn outcome_of_member(conn: &Connection, member: &Member, action: &Action, now_ms
     match (action, action.asset()) {
         (Action::Create { .. } | Action::Adopt { .. } | Action::Alias { .. } | Action::Move { .. }, Some(asset))
         | (Action::Record { .. } | Action::Replace { .. }, Some(asset)) => has_asset(conn, row, asset, now_ms),
-        (Action::Retag { .. }, Some(asset)) if row.present && row.base_md5 != row.md5 => {
+        (Action::Retag { file: FileIs::InStep, .. }, Some(asset)) if row.base_md5 != row.md5 => {
             has_asset(conn, row, asset, now_ms)
         }
-        (Action::Nothing | Action::Retag { .. }, _) => files::clean(conn, row),
+        (Action::Nothing | Action::Retag { file: FileIs::InStep | FileIs::Gone, .. }, _) => files::clean(conn, row),
         (Action::Forget, _) => files::forget(conn, row),
         (Action::Delete { .. }, _) => files::release(conn, row.id),
-        // All that share an accepted file are looked at again; who waits or is reported has no outcome yet.
+        // All that share an accepted file, or one that is there again, are looked at again; who waits or is reported has
+        // no outcome yet.
         _ => Ok(()),
     }
 }

@@ -29,7 +29,7 @@ pub fn simulate(row: &FileRow, action: &Action) -> Option<Asset> {
         Action::Adopt { asset, edit } | Action::Alias { asset, edit, .. } | Action::Move { asset, edit, .. } => {
             Some(edited((**asset).clone(), edit))
         }
-        Action::Retag { asset, edit } => Some(edited((**asset).clone(), edit)),
+        Action::Retag { asset, edit, .. } => Some(edited((**asset).clone(), edit)),
         Action::Replace { asset, content, edit, .. } => {
             Some(edited(Asset { md5: Some(*content), antivirus: Antivirus::Untold, ..(**asset).clone() }, edit))
         }

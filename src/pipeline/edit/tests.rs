@@ -88,22 +88,22 @@ fn a_vanished_file_adds_one_tag_and_touches_nothing_else() {
     asset.fields.insert(FieldKey::Notes, json!("typed"));
     // What rules and sidecars say of a file that is not there does not count.
     let me = sharer("a", &["new rule"]);
-    let first = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).tagging_gone());
+    let first = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).with_file(FileIs::Gone));
     assert_eq!(first.tags, Some(vec!["typed".to_owned(), "ours".into(), GONE_TAG.into()]));
     assert!(first.in_bulk().is_some() && !first.removes_tags && first.write.is_empty());
     assert_eq!(first.fields, asset.fields);
     asset.tags.push(GONE_TAG.into());
-    let again = edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).tagging_gone());
+    let again = edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).with_file(FileIs::Gone));
     assert!(!again.is_due());
     let back = edit(&EditInput::new("brand", &sharer("a", &["ours"]), &[], &asset, Some(&first.entry)));
     assert_eq!(back.tags, Some(vec!["typed".to_owned(), "ours".into()]), "it came back: only our tag goes");
     // An editor's file is not taken for what the mirror left.
     asset.md5 = Some(Md5::of(b"an editor's"));
-    let replaced = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).tagging_gone());
+    let replaced = edit(&EditInput::new("brand", &me, &[], &asset, Some(&pushed)).with_file(FileIs::Gone));
     assert_eq!(replaced.entry.md5, pushed.md5);
     // An editor who took the tag off is not contradicted.
     asset.tags.pop();
-    assert!(!edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).tagging_gone()).is_due());
+    assert!(!edit(&EditInput::new("brand", &me, &[], &asset, Some(&first.entry)).with_file(FileIs::Gone)).is_due());
 }
 
 #[test]

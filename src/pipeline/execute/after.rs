@@ -53,6 +53,7 @@ mod tests {
     use super::*;
     use crate::model::{Fields, Md5, MirrorStamp, Stamp, UploadId};
     use crate::pipeline::edit::Edit;
+    use crate::pipeline::edit::FileIs;
 
     fn before() -> Asset {
         Asset {
@@ -94,7 +95,8 @@ mod tests {
             conflicts: Vec::new(),
             unfinished: false,
         };
-        (Action::Retag { asset: Box::new(before()), edit }, Asset { tags, fields, stamp, ..before() })
+        let action = Action::Retag { asset: Box::new(before()), edit, file: FileIs::InStep };
+        (action, Asset { tags, fields, stamp, ..before() })
     }
 
     #[test]
@@ -122,10 +124,10 @@ mod tests {
     #[test]
     fn a_bulk_call_leaves_the_stamp_behind() {
         let (action, left) = written();
-        let Action::Retag { asset, mut edit } = action else { panic!() };
+        let Action::Retag { asset, mut edit, file } = action else { panic!() };
         edit.stamp_due = false;
         edit.write.clear();
-        let action = Action::Retag { asset, edit };
+        let action = Action::Retag { asset, edit, file };
         assert_eq!(changed_since(&action, &Asset { stamp: before().stamp, ..left }), Vec::<String>::new());
     }
 }

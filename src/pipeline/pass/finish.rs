@@ -122,6 +122,7 @@ impl Pass<'_> {
         if plan.action.sends() {
             self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
         }
+        self.note_gone(&row, &plan);
         let done = 1 + plan.members.len() as u64;
         // What somebody let pass is no reason to hold back what comes after.
         let counts = !self.context.force;

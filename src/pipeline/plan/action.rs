@@ -6,7 +6,7 @@
 use crate::index::FileRow;
 use crate::metadata::merge::Conflict;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
-use crate::pipeline::edit::Edit;
+use crate::pipeline::edit::{Edit, FileIs};
 
 /// How a replacement treats the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub enum Action {
         asset: Box<Asset>,
         /// The change.
         edit: Edit,
+        /// What it says of the file.
+        file: FileIs,
     },
     /// Delete the asset, if nothing uses it and the guard lets it pass.
     Delete {

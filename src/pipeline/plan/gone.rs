@@ -6,7 +6,7 @@ use super::action::{Action, Plan, decide};
 use super::observation::{Observation, Policy};
 use crate::config::policy::OnDelete;
 use crate::model::{Asset, Md5, MirrorStamp};
-use crate::pipeline::edit::{EditInput, edit};
+use crate::pipeline::edit::{EditInput, FileIs, GONE_TAG, edit};
 
 /// The file is not there; its asset is.
 pub(super) fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: Md5) -> Plan {
@@ -43,14 +43,31 @@ pub(super) fn gone(seen: &Observation, policy: &Policy, asset: &Asset, remote: M
             "the file is gone; on_delete = \"delete\", and the mirror made the asset",
         ),
         OnDelete::Tag => {
-            let edit = edit(&EditInput::new(&policy.mirror, &seen.me, &[], asset, seen.pushed.as_ref()).tagging_gone());
+            let input = EditInput::new(&policy.mirror, &seen.me, &[], asset, seen.pushed.as_ref());
+            let edit = edit(&input.with_file(FileIs::Gone));
             if edit.is_due() {
-                decide(Action::Retag { asset: Box::new(asset.clone()), edit }, "the file is gone; on_delete = \"tag\"")
+                let retag = Action::Retag { asset: Box::new(asset.clone()), edit, file: FileIs::Gone };
+                decide(retag, "the file is gone; on_delete = \"tag\"")
             } else {
                 decide(Action::Nothing, "the file is gone; its asset is tagged")
             }
         }
     }
+}
+
+/// What was decided about a file that is there, unless only a person can decide and its asset is tagged as that of a
+/// vanished file: the tag goes first.
+pub(super) fn not_gone(seen: &Observation, policy: &Policy, asset: &Asset, decided: Plan) -> Plan {
+    let is_tagged = seen.pushed.as_ref().is_some_and(|entry| entry.tags.contains(GONE_TAG));
+    if seen.local.is_none() || !is_tagged || !matches!(decided.action, Action::Report { .. }) {
+        return decided;
+    }
+    let input = EditInput::new(&policy.mirror, &seen.me, &seen.sharers, asset, seen.pushed.as_ref());
+    let edit = edit(&input.with_file(FileIs::Back));
+    if !edit.is_due() {
+        return decided;
+    }
+    decide(Action::Retag { asset: Box::new(asset.clone()), edit, file: FileIs::Back }, "the file is there again")
 }
 
 /// Whether the asset's own stamp still says that it is this path's, with the content it has: whoever took the stamp away or

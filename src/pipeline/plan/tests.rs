@@ -11,6 +11,7 @@ use crate::config::policy::{Choice, OnDelete};
 use crate::metadata::desired::Desired;
 use crate::model::{Fields, Stamp};
 use crate::pipeline::absence::Absence;
+use crate::pipeline::edit::GONE_TAG;
 
 pub(super) fn md5(text: &str) -> Md5 {
     Md5::of(text.as_bytes())
@@ -321,6 +322,61 @@ fn an_accepted_file_of_an_editor_stands_until_either_side_changes_again() {
     assert_eq!(observe("a", "d"), "accept", "the editor replaced it again");
     assert_eq!(observe("c", "d"), "report", "both changed");
     assert_eq!(observe("b", "b"), "record", "the folder took the editor's file");
+}
+
+#[test]
+fn what_another_machine_of_the_mirror_put_there_is_no_editors_choice() {
+    for &on_remote_change in OnRemoteChange::ALL {
+        let policy = Policy { on_remote_change, ..default_policy() };
+        let observe = |stamped: &str| {
+            let pushed = MirrorStamp { of: Some(UploadId::new("known")), ..entry(&["a.png"], stamped, true) };
+            let mut seen = lonely("a.png", "a");
+            seen.base = maybe("a");
+            seen.known = Known::There(Box::new(asset("known", "b", Some(&pushed))));
+            seen.pushed = Some(pushed);
+            plan(&seen, &policy)
+        };
+        let (by_editor, by_machine) = match on_remote_change {
+            OnRemoteChange::Report => ("report", "report"),
+            OnRemoteChange::Accept => ("accept", "report"),
+            OnRemoteChange::Overwrite => ("replace, same url", "replace, same url"),
+        };
+        assert_eq!(short(&observe("a")), by_editor, "{on_remote_change:?}, by an editor");
+        let plan = observe("b");
+        assert_eq!(short(&plan), by_machine, "{on_remote_change:?}, by a machine of the mirror");
+        if let Action::Report { cause, .. } = plan.action {
+            assert!(cause.contains("another machine of this mirror"), "{cause}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_there_again_loses_the_tag_of_a_vanished_one_also_where_a_person_has_to_decide() {
+    for policy in policies() {
+        for local in ["a", "b", "c", " "] {
+            let mut pushed = MirrorStamp { of: Some(UploadId::new("known")), ..entry(&["a.png"], "a", true) };
+            pushed.tags.insert(GONE_TAG.to_owned());
+            let mut there = asset("known", "b", Some(&pushed));
+            there.tags.push(GONE_TAG.to_owned());
+            let mut seen = lonely("a.png", local);
+            seen.base = maybe("a");
+            seen.known = Known::There(Box::new(there));
+            seen.pushed = Some(pushed);
+            let first = plan(&seen, &policy);
+            let untags = first.action.edit().is_some_and(|edit| edit.removes_tags);
+            // What is accepted is looked at once more for its metadata.
+            let accepted = matches!(first.action, Action::Accept { .. });
+            assert_eq!(untags || accepted, local != " ", "{local}: {first:?} with {policy:?}");
+            let Action::Retag { edit, file: FileIs::Back, .. } = first.action else { continue };
+            assert_eq!(edit.entry.digest(), maybe("a"), "the stamp tells no content that was not pushed");
+            if let Known::There(asset) = &mut seen.known {
+                asset.tags = edit.tags.unwrap();
+                asset.stamp = edit.stamp;
+            }
+            seen.pushed = Some(edit.entry);
+            assert_eq!(short(&plan(&seen, &policy)), "report", "{local} with {policy:?}");
+        }
+    }
 }
 
 fn infected_one(id: &str, content: &str, entry: Option<&MirrorStamp>) -> Asset {

@@ -4,7 +4,7 @@ use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange, OnRemote
 
 use super::editor::Act;
 use super::history::History;
-use super::op::Op;
+use super::op::{Op, Save};
 
 async fn live(ops: &[Op]) {
     // The seed decides nothing here but the metadata's shape; 1 and 2 have no jobs.
@@ -215,5 +215,46 @@ async fn an_editors_file_that_was_tagged_as_gone_is_not_overwritten_when_the_fil
             Op::Run,
         ])
         .await;
+    }
+}
+
+/// The other machine saw the file while it had another content for a while: nobody chose that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_machine_put_in_an_assets_place_is_not_accepted_as_an_editors_file() {
+    for policy in [OnRemoteChange::Report, OnRemoteChange::Overwrite, OnRemoteChange::Accept] {
+        for duplicates in [Duplicates::Share, Duplicates::Separate] {
+            live(&[
+                Op::Policy(OnDelete::Delete, policy, OnRemoteDelete::Report, duplicates),
+                Op::Write("d/a.png", "three"),
+                Op::Run,
+                Op::Write("d/a.png", "one"),
+                Op::OtherMachine,
+                Op::Write("d/a.png", "three"),
+                Op::Run,
+            ])
+            .await;
+        }
+    }
+}
+
+/// It comes back with another content while its asset, which an editor replaced, is being tagged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_there_again_is_not_tagged_as_gone_whatever_an_editor_put_in_its_assets_place() {
+    for policy in [OnRemoteChange::Report, OnRemoteChange::Overwrite, OnRemoteChange::Accept] {
+        for again in ["one", "three"] {
+            live(&[
+                Op::Policy(OnDelete::Tag, policy, OnRemoteDelete::Recreate, Duplicates::Separate),
+                Op::Write("a.png", "three"),
+                Op::Write("d/a.png", "one"),
+                Op::Run,
+                Op::Editor(Act::Replace(0)),
+                Op::Editor(Act::Replace(1)),
+                Op::Run,
+                Op::Delete("d/a.png"),
+                Op::FolderDuring("PUT /uploads/:id", 0, Save::Write("d/a.png", again)),
+                Op::Run,
+            ])
+            .await;
+        }
     }
 }
