@@ -91,6 +91,27 @@ fn an_asset_of_several_vanished_copies_is_not_tagged_when_any_of_them_comes_back
     }
 }
 
+/// Between the last look and the effect of the call lies a round trip: what comes back in it is mirrored by the same run.
+#[test]
+fn a_file_that_comes_back_while_its_asset_is_deleted_or_tagged_is_mirrored_again_in_the_same_run() {
+    let many = ["a.png", "b.png", "c.png", "d.png"];
+    for (policy, gone, route) in [
+        ("tag", &many[..1], "PUT /uploads/:id"),
+        ("tag", &many, "POST /uploads/bulk/tag"),
+        ("delete", &many[..1], "DELETE /uploads/:id"),
+        ("delete", &many, "POST /uploads/bulk/destroy"),
+    ] {
+        let env = with_policy(policy);
+        many.iter().zip(1..).for_each(|(name, seed)| env.write(name, bytes(seed, 500)));
+        env.write("other.png", bytes(9, 500));
+        env.sync().exits(0).did("created 5");
+        comes_back(&env, gone, "a.png", route, 0);
+        let asset = env.find("a.png").unwrap_or_else(|| panic!("{policy} {route}: a.png has no asset"));
+        assert!(!asset.tags.iter().any(|tag| tag == GONE_TAG), "{policy} {route}: {:?}", asset.tags);
+        env.assert_still();
+    }
+}
+
 /// A file of which the configuration says that it is left out, or in whose place a folder lies, is not gone: what it
 /// shares with a file that is gone stays as it is.
 #[test]
