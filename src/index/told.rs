@@ -299,15 +299,28 @@ fn want_again(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::R
     note(conn, WANTED_AGAIN, &wanted)
 }
 
-/// The contents that a person wanted tried again since the last time.
+/// The contents that a person wants tried again; they stay noted until [`forget_wanted_again`].
 ///
 /// # Errors
 /// SQLite's.
-pub fn take_wanted_again(conn: &Connection) -> rusqlite::Result<Vec<Md5>> {
-    let Some(wanted) = settings::get(conn, WANTED_AGAIN)? else { return Ok(Vec::new()) };
-    conn.execute("DELETE FROM setting WHERE key = ?1", [WANTED_AGAIN])?;
-    let wanted: Vec<String> = serde_json::from_str(&wanted).unwrap_or_default();
+pub fn wanted_again(conn: &Connection) -> rusqlite::Result<Vec<Md5>> {
+    let wanted: Vec<String> = noted(conn, WANTED_AGAIN)?.unwrap_or_default();
     Ok(wanted.iter().filter_map(|content| content.parse().ok()).collect())
+}
+
+/// Strikes those of these contents that a person wanted tried again: what follows from it is written down.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_wanted_again(conn: &Connection, heard: &[Md5]) -> rusqlite::Result<()> {
+    let mut wanted: BTreeSet<String> = noted(conn, WANTED_AGAIN)?.unwrap_or_default();
+    for content in heard {
+        wanted.remove(&content.to_string());
+    }
+    match wanted.is_empty() {
+        true => conn.execute("DELETE FROM setting WHERE key = ?1", [WANTED_AGAIN]).map(drop),
+        false => note(conn, WANTED_AGAIN, &wanted),
+    }
 }
 
 /// Asks whoever keeps `mirror` in step to look at its folder.
@@ -382,14 +395,22 @@ mod tests {
                 files::failed(&conn, &row, &problem, files::RetryAt::NextPass, 0).unwrap();
             }
         }
-        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        let take = || {
+            let wanted = wanted_again(&conn).unwrap();
+            assert_eq!(wanted_again(&conn).unwrap(), wanted, "it stays noted until somebody has written it down");
+            forget_wanted_again(&conn, &wanted).unwrap();
+            wanted
+        };
+        assert!(take().is_empty());
         retry(&conn, mirror, Some("fine.bin")).unwrap();
-        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        assert!(take().is_empty());
         retry(&conn, mirror, Some("a")).unwrap();
-        assert_eq!(take_wanted_again(&conn).unwrap(), [Md5::of(b"a/1.bin")]);
-        assert!(take_wanted_again(&conn).unwrap().is_empty());
+        let heard = wanted_again(&conn).unwrap();
+        assert_eq!(heard, [Md5::of(b"a/1.bin")]);
         retry(&conn, mirror, None).unwrap();
-        assert_eq!(take_wanted_again(&conn).unwrap(), [Md5::of(b"b.bin")], "the other one has no problem any more");
+        forget_wanted_again(&conn, &heard).unwrap();
+        assert_eq!(take(), [Md5::of(b"b.bin")], "it was noted after the others were heard");
+        assert!(take().is_empty());
     }
 
     #[test]
