@@ -194,7 +194,7 @@ fn token(
     let findings = section.findings();
     if let Some(found) = file {
         let path = folders.absolute(&found, findings)?;
-        return match read_token(&path) {
+        return match read_token(&path, PIPE_PATIENCE) {
             Ok(token) => Some((token, TokenOrigin::File(path))),
             Err(why) => {
                 let advice = "write the API token into that file, as its only line";
@@ -220,7 +220,7 @@ fn token(
     }
     let credential = environment.path("CREDENTIALS_DIRECTORY").map(|folder| folder.join(TOKEN_CREDENTIAL));
     if let Some(path) = credential.filter(|path| path.exists()) {
-        return match read_token(&path) {
+        return match read_token(&path, PIPE_PATIENCE) {
             Ok(token) => Some((token, TokenOrigin::Credential(path))),
             Err(why) => {
                 let place = Place::Environment("CREDENTIALS_DIRECTORY".to_owned());
@@ -240,7 +240,8 @@ fn token(
     None
 }
 
-fn read_token(path: &Path) -> Result<String, String> {
+/// Reads a token; of a pipe it is waited for as long as `patience`.
+fn read_token(path: &Path, patience: Duration) -> Result<String, String> {
     use std::io::Read as _;
     let from = path.to_owned();
     let read = move || {
@@ -249,24 +250,28 @@ fn read_token(path: &Path) -> Result<String, String> {
         file.take(TOKEN_MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
         Ok::<_, io::Error>(text)
     };
-    let text = in_time(path, read).map_err(|error| match error.kind() {
+    let text = in_time(path, patience, read).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
         io::ErrorKind::InvalidData => "is not text".to_owned(),
-        io::ErrorKind::TimedOut => format!("is a pipe that gives nothing for {} s", PIPE_PATIENCE.as_secs()),
+        io::ErrorKind::TimedOut => format!("is a pipe that gives nothing for {} s", patience.as_secs_f32()),
         _ => format!("cannot be read: {error}"),
     })?;
     valid_token(&text)
 }
 
 /// Reads a pipe, which may never end, on a thread of its own.
-fn in_time(path: &Path, read: impl FnOnce() -> io::Result<String> + Send + 'static) -> io::Result<String> {
+fn in_time(
+    path: &Path,
+    patience: Duration,
+    read: impl FnOnce() -> io::Result<String> + Send + 'static,
+) -> io::Result<String> {
     if path.is_file() || !path.exists() {
         return read();
     }
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || tell.send(read()));
-    told.recv_timeout(PIPE_PATIENCE).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    told.recv_timeout(patience).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The token without the white space around it. No refusal shows any of it.
@@ -307,6 +312,23 @@ mod tests {
         ] {
             assert_eq!(base_url(text).ok().as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_token_that_comes_through_a_pipe_is_waited_for_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let [mute, pipe] = ["mute", "pipe"].map(|name| dir.path().join(name));
+        for path in [&mute, &pipe] {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        }
+        let why = read_token(&mute, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(why, "is a pipe that gives nothing for 0.02 s");
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::write(pipe, "secret\n")
+        });
+        assert_eq!(read_token(&pipe, Duration::from_secs(60)).as_deref(), Ok("secret"));
+        writer.join().unwrap().unwrap();
     }
 
     #[test]

@@ -646,7 +646,15 @@ async fn the_buckets_answer_decides() {
     let other = Md5::of(b"other").to_string();
     let expired = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
     type Is = fn(&SendError) -> bool;
-    let cases: [(u16, Vec<_>, &str, Is); 6] = [
+    let html = || vec![("Content-Type", "text/HTML; charset=utf-8".to_owned())];
+    let cases: [(u16, Vec<_>, &str, Is); 13] = [
+        (200, html(), "<p>log in", |e| matches!(e, SendError::Between { status: 200 })),
+        (403, html(), "", |e| matches!(e, SendError::Between { status: 403 })),
+        (413, vec![], " <!DOCTYPE html>", |e| matches!(e, SendError::Between { status: 413 })),
+        (413, vec![], "<HTML><Code>EntityTooLarge</Code>", |e| !e.is_too_large()),
+        (413, vec![], "<Error><Code>EntityTooLarge</Code>", SendError::is_too_large),
+        (407, vec![], "", |e| e.advice().contains("HTTPS_PROXY")),
+        (511, vec![], "", |e| matches!(e, SendError::Between { .. }) && e.retry_with_new_ticket()),
         (200, with_etag(&other), "", |e| matches!(e, SendError::Mismatch { .. })),
         (
             403,

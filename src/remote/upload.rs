@@ -211,10 +211,8 @@ impl Door {
         if !(200..300).contains(&status) {
             return Err(refusal(response).await);
         }
-        let page = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        if page {
-            let details = "something between us and the bucket answers, with a web page".into();
-            return Err(SendError::Refused { status: Some(status), details });
+        if is_page(&response) {
+            return Err(SendError::Between { status });
         }
         let early = || SendError::Refused { status: Some(status), details: "it answered before the end".into() };
         if progress.handed() != size {
@@ -356,19 +354,38 @@ fn connection_error(error: reqwest::Error, progress: &Progress) -> SendError {
     if began { SendError::Refused { status: None, details } } else { SendError::Network(details) }
 }
 
+/// Whether it is a web page: no bucket answers with one.
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.to_ascii_lowercase().starts_with(b"text/html")
+}
+
 async fn refusal(response: Response) -> SendError {
     let status = response.status().as_u16();
     match status {
+        // A proxy wants a login, or a network does.
+        407 | 511 => return SendError::Between { status },
         503 | 429 => return SendError::Throttled { status },
         408 | 500.. => return SendError::Network(format!("HTTP {status}")),
         _ => {}
     }
+    let page = is_page(&response);
     let body = tokio::time::timeout(Duration::from_secs(2), answer::read(response, LARGEST_ERROR)).await;
     let body = match body {
         Ok(Ok(Answer::Whole(bytes) | Answer::Cut(bytes))) => bytes,
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
-    SendError::Refused { status: Some(status), details: s3_code(&String::from_utf8_lossy(&body)) }
+    let body = String::from_utf8_lossy(&body);
+    if page || looks_like_a_page(&body) {
+        return SendError::Between { status };
+    }
+    SendError::Refused { status: Some(status), details: s3_code(&body) }
+}
+
+/// Whether a body without a type is a web page: a bucket's own words are XML that begins with its error.
+fn looks_like_a_page(body: &str) -> bool {
+    let start = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+    start.starts_with("<html") || start.starts_with("<!doctype")
 }
 
 /// The `<Code>` of an S3 error: the rest of such a body can hold the signature.

@@ -16,6 +16,12 @@ pub enum SendError {
         /// What it said.
         details: String,
     },
+    /// A proxy or a login page: what it says is not the bucket's word.
+    #[error("something between us and the bucket answers in its place (HTTP {status})")]
+    Between {
+        /// HTTP status.
+        status: u16,
+    },
     /// The file grew, shrank, changed or vanished: settle it again.
     #[error("the file changed while it was sent: {0}")]
     Changed(&'static str),
@@ -55,7 +61,12 @@ impl SendError {
     pub const fn retry_with_new_ticket(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. } | Self::Mismatch { .. } | Self::Throttled { .. } | Self::Network(_) | Self::Ticket(_)
+            Self::Refused { .. }
+                | Self::Between { .. }
+                | Self::Mismatch { .. }
+                | Self::Throttled { .. }
+                | Self::Network(_)
+                | Self::Ticket(_)
         )
     }
 
@@ -77,6 +88,16 @@ impl SendError {
         match self {
             Self::Refused { .. } => {
                 "it is sent again with a new upload URL; if it lasts, check the clock and any proxy"
+            }
+            Self::Between { status: 407 } => {
+                "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); the file is sent again"
+            }
+            Self::Between { status: 413 } => {
+                "a proxy on the way to the bucket takes no file of this size: raise its limit, or let uploads go around it \
+                 (NO_PROXY); the file is sent again"
+            }
+            Self::Between { .. } => {
+                "see what answers instead of the bucket: a proxy, a login page, a dead gateway; the file is sent again"
             }
             Self::Changed(_) => "it is taken up again when it has settled",
             Self::Unreadable(_) => "check the file's permissions and the disk",
