@@ -129,7 +129,8 @@ impl History {
             }
             for key in left.custom.get(id).into_iter().flatten() {
                 let kept = custom_of(&new.metadata).is_some_and(|data| data.get(key).is_some());
-                assert!(kept, "{id} lost the custom data {key}: {new:?}");
+                let calls = || self.world.sandbox.log().into_iter().filter(|call| call.path.contains(id.as_str()));
+                assert!(kept, "{id} lost the custom data {key}: {new:?}; {:#?}", calls().collect::<Vec<_>>());
             }
             if let Some(md5) = left.files.get(id).filter(|_| !self.accepted) {
                 assert_eq!(&new.md5, md5, "an editor's file in place of {id}'s was overwritten");

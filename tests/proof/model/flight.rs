@@ -18,15 +18,20 @@ pub struct Done {
     pub id: String,
     /// What was written as a part of a whole: a tag, a key of the custom data, the digest of a file.
     pub what: String,
-    /// The calls that had been answered then.
+    /// The calls that had come then. One of them that is not known to be answered may have been carried out already: the log
+    /// tells the status a moment later.
+    begun: BTreeSet<u64>,
+    /// Those that had been answered.
     answered: BTreeSet<u64>,
 }
 
 impl Done {
     /// Done now.
     pub fn now(sandbox: &Sandbox, id: &str, what: &str) -> Self {
-        let answered = sandbox.log().iter().filter(|call| call.status != 0).map(|call| call.seq).collect();
-        Self { id: id.to_owned(), what: what.to_owned(), answered }
+        let log = sandbox.log();
+        let begun = log.iter().map(|call| call.seq).collect();
+        let answered = log.iter().filter(|call| call.status != 0).map(|call| call.seq).collect();
+        Self { id: id.to_owned(), what: what.to_owned(), begun, answered }
     }
 
     /// Whether a write of the asset was under way that rested on a look from before.
@@ -38,7 +43,7 @@ impl Done {
         };
         log.iter().filter(is_write).filter(|write| !self.answered.contains(&write.seq)).any(|write| {
             let look = log.iter().filter(is_look).rfind(|look| look.seq < write.seq);
-            look.is_some_and(|look| self.answered.contains(&look.seq))
+            look.is_some_and(|look| self.begun.contains(&look.seq))
         })
     }
 }
@@ -89,15 +94,18 @@ fn only_what_is_done_between_the_last_look_and_its_write_is_in_flight() {
         call(4, "GET", "/uploads/b", ""),
         call(5, "PUT", "/uploads/b", ""),
     ];
-    for (id, answered, in_flight, when) in [
-        ("a", 1, false, "before the look"),
-        ("a", 2, true, "between look and write"),
-        ("a", 3, false, "after the write"),
-        ("b", 2, false, "a later look shows it"),
-        ("b", 4, true, "after that look"),
-        ("c", 4, false, "nobody wrote it"),
+    for (id, begun, answered, in_flight, when) in [
+        ("a", 1, 1, false, "before the look"),
+        ("a", 2, 1, true, "the look is under way, and may not show it"),
+        ("a", 2, 2, true, "between look and write"),
+        ("a", 3, 2, true, "the write is under way, and may undo it"),
+        ("a", 3, 3, false, "after the write"),
+        ("b", 2, 2, false, "a later look shows it"),
+        ("b", 4, 4, true, "after that look"),
+        ("c", 4, 4, false, "nobody wrote it"),
     ] {
-        let done = Done { id: id.into(), what: String::new(), answered: (1..=answered).collect() };
+        let (begun, answered) = ((1..=begun).collect(), (1..=answered).collect());
+        let done = Done { id: id.into(), what: String::new(), begun, answered };
         assert_eq!(done.was_in_flight(&log), in_flight, "{id}: {when}");
     }
 }
