@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dato_sandbox::{AssetView, Options, Sandbox, Settings};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::config::{Api, Config, Mirror};
 use crate::error::Exit;
 use crate::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use crate::report::MirrorReport;
-use dato_sandbox::{AssetView, Options, Sandbox, Settings};
 
 /// Runs the demo.
 pub async fn run(flags: &Flags) -> Exit {

@@ -1,11 +1,11 @@
 //! `dato-mirror sandbox`: a local media area with the same API.
 
+use dato_sandbox::{Options, Settings, run as serve};
 use tokio::net::TcpListener;
 
 use super::args::Sandbox as Flags;
 use super::show::print;
 use crate::error::Exit;
-use dato_sandbox::{Options, Settings, run as serve};
 
 /// Runs a sandbox until it is told to stop.
 pub async fn run(flags: &Flags) -> Exit {

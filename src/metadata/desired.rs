@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use embedded_metadata::Embedded;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,7 +23,6 @@ use crate::config::policy::Collections;
 use crate::config::value::nearest;
 use crate::config::{Mirror, Rule};
 use crate::model::{FieldKey, Fields, RelPath};
-use embedded_metadata::Embedded;
 
 /// All that decides about a file's metadata.
 #[derive(Debug, Clone, Copy)]

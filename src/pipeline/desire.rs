@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use embedded_metadata::{Embedded, overlay, read_sidecar};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -19,7 +20,6 @@ use crate::metadata::desired::{Desired, Sources, collection_of, desired};
 use crate::metadata::remote_list::{LIST_NAME, RemoteFile, is_list, parse};
 use crate::metadata::sidecar::{Sidecar, names_for};
 use crate::model::{CollectionId, FieldKey, RelPath, SidecarKind, Site, sidecar_kind};
-use embedded_metadata::{Embedded, overlay, read_sidecar};
 
 /// See the module.
 #[derive(Debug)]

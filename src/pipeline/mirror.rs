@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use embedded_metadata::{Embedded, read_embedded};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Mirror;
@@ -27,7 +28,6 @@ use crate::error::RunError;
 use crate::index::{FileRow, Index, absence, assets, files, settings};
 use crate::live::Live;
 use crate::model::RelPath;
-use embedded_metadata::{Embedded, read_embedded};
 
 use super::absence::holds_a_file;
 use super::execute::Sending;

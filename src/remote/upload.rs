@@ -10,6 +10,7 @@
 
 mod error;
 mod reader;
+mod refusal;
 
 use std::fmt;
 use std::fs::File;
@@ -23,18 +24,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
+use reqwest::Url;
 use reqwest::header::{self, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Md5;
 
-use super::answer::{self, Body as Answer, LARGEST_ERROR, causes};
-use super::error::shorten;
+use super::answer::causes;
 use super::http::{Door, is_loopback};
 pub use error::SendError;
+use refusal::{is_page, refusal};
 
 /// Chunks read ahead of the line.
 const READ_AHEAD: usize = 3;
@@ -354,46 +355,6 @@ fn connection_error(error: reqwest::Error, progress: &Progress) -> SendError {
     if began { SendError::Refused { status: None, details } } else { SendError::Network(details) }
 }
 
-/// Whether it is a web page: no bucket answers with one.
-fn is_page(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    kind.to_ascii_lowercase().starts_with(b"text/html")
-}
-
-async fn refusal(response: Response) -> SendError {
-    let status = response.status().as_u16();
-    match status {
-        // A proxy wants a login, or a network does.
-        407 | 511 => return SendError::Between { status },
-        503 | 429 => return SendError::Throttled { status },
-        408 | 500.. => return SendError::Network(format!("HTTP {status}")),
-        _ => {}
-    }
-    let page = is_page(&response);
-    let body = tokio::time::timeout(Duration::from_secs(2), answer::read(response, LARGEST_ERROR)).await;
-    let body = match body {
-        Ok(Ok(Answer::Whole(bytes) | Answer::Cut(bytes))) => bytes,
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    };
-    let body = String::from_utf8_lossy(&body);
-    if page || looks_like_a_page(&body) {
-        return SendError::Between { status };
-    }
-    SendError::Refused { status: Some(status), details: s3_code(&body) }
-}
-
-/// Whether a body without a type is a web page: a bucket's own words are XML that begins with its error.
-fn looks_like_a_page(body: &str) -> bool {
-    let start = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
-    start.starts_with("<html") || start.starts_with("<!doctype")
-}
-
-/// The `<Code>` of an S3 error: the rest of such a body can hold the signature.
-fn s3_code(body: &str) -> String {
-    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    code.map_or_else(|| "no reason given".to_owned(), shorten)
-}
-
 /// An ETag is the MD5 unless the bucket encrypts or splits; then it proves nothing and harms nothing.
 fn check_etag(etag: &str, sent: Md5) -> Result<(), SendError> {
     let bare = etag.trim().trim_start_matches("W/").trim_matches('"');
@@ -465,11 +426,5 @@ mod tests {
             }
             tokio::time::advance(Duration::from_secs(60)).await;
         }
-    }
-
-    #[test]
-    fn only_the_code_of_a_bucket_error_is_kept() {
-        assert_eq!(s3_code("<Error><Code>AccessDenied</Code><X>sig</X></Error>"), "AccessDenied");
-        assert_eq!(s3_code("<html>sig</html>"), "no reason given");
     }
 }
