@@ -189,7 +189,7 @@ fn every_link_leads_somewhere() {
             if link.starts_with("https://") || link.starts_with("http://") {
                 continue;
             }
-            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let (file, anchor) = link.split_once('#').unwrap_or((link.as_str(), ""));
             let folder = Path::new(&page).parent().unwrap();
             let target = if file.is_empty() { PathBuf::from(&page) } else { folder.join(file) };
             assert!(here().join(&target).exists(), "{page}: {link} leads nowhere");
