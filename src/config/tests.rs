@@ -287,6 +287,7 @@ fn how_often_everything_is_listed_can_be_told_and_is_never_no_time_at_all() {
     }
     let told = Case::new(PLAIN).with("DATO_MIRROR_API_FULL_LISTING_INTERVAL", "2d").load().unwrap();
     assert_eq!(told.api.full_listing_interval, days(2));
+    assert!(told.warnings.is_empty(), "{:?}", told.warnings);
     for (value, wrong) in [("\"0s\"", "must be more than no time at all"), ("24", "must be a duration with a unit")] {
         let problems = Case::new(&toml(value)).problems();
         let expected = format!("dato-mirror.toml:2:25: `api.full_listing_interval` {wrong}");

@@ -8,7 +8,7 @@ use super::{Environment, PREFIX, mirror};
 /// A variable that begins like ours but is none of ours may be a slip, so it is worth a word. It may also be another
 /// program's, so it is no refusal.
 pub(super) fn warn_of_variables(environment: &Environment, root_is_set: bool, warnings: &mut Vec<String>) {
-    const SECTIONS: [&str; 10] = [
+    const SECTIONS: [&str; 11] = [
         "DATO_MIRROR_CONFIG",
         "DATO_MIRROR_API_BASE_URL",
         "DATO_MIRROR_API_ENVIRONMENT",
@@ -16,6 +16,7 @@ pub(super) fn warn_of_variables(environment: &Environment, root_is_set: bool, wa
         "DATO_MIRROR_API_RATE_SHARE",
         "DATO_MIRROR_API_MONTHLY_BUDGET",
         "DATO_MIRROR_API_UPLOAD_BANDWIDTH",
+        "DATO_MIRROR_API_FULL_LISTING_INTERVAL",
         "DATO_MIRROR_STATE_PATH",
         "DATO_MIRROR_STATE_REMOTE_CACHE",
         "DATO_MIRROR_STATUS_LISTEN",

@@ -7,6 +7,7 @@
 mod absence;
 mod bad_input;
 mod between;
+mod book;
 mod cli;
 mod comes_back;
 mod copies;
