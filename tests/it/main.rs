@@ -31,4 +31,5 @@ mod stamps;
 mod support;
 mod swapped;
 mod taken;
+mod told;
 mod tracks;
