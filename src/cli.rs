@@ -4,11 +4,13 @@
 //! standard input for the rooms below. Never does: mirroring. Called by: `main`.
 
 pub mod args;
+mod beside_service;
 mod calls;
 mod completions;
 mod demo;
 mod doctor;
 mod explain;
+mod hint;
 pub mod logs;
 mod ls;
 mod place;

@@ -6,6 +6,7 @@
 //! Called by: `main` at start and on SIGHUP. Start reading: [`load`], then `mirror.rs`.
 
 pub mod api;
+mod beside_root;
 mod certificates;
 pub mod document;
 pub mod environment;
@@ -31,6 +32,7 @@ pub use mirror::{Mirror, Rule};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems};
 
+use beside_root::told_of_unused;
 use certificates::check_certificates;
 use document::{Document, Findings, Found, Section};
 use folders::{Folders, StatePlace};
@@ -160,7 +162,7 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     });
     status.finish();
     let mut mirrors: Vec<Placed> =
-        read_mirrors(&mut top, root, request.name.as_deref(), &folders, environment, &findings);
+        read_mirrors(&mut top, root, request.name.as_deref(), &folders, environment, &findings, &mut warnings);
     top.finish();
     check_names_and_roots(&mirrors, &findings);
     let own = own_files(&api, place.as_ref(), file.as_deref());
@@ -328,6 +330,7 @@ fn read_mirrors(
     folders: &Folders<'_>,
     environment: &Environment,
     findings: &Findings,
+    warnings: &mut Vec<String>,
 ) -> Vec<Placed> {
     let mut mirrors = Vec::new();
     // With a folder from outside the file's mirrors are not run, but what is wrong with them is still told.
@@ -343,6 +346,9 @@ fn read_mirrors(
         let place = root.place.clone();
         if root.value.as_os_str().is_empty() {
             findings.add(place.clone(), "names no folder", "give it the folder to mirror");
+        }
+        if let Some(unused) = told_of_unused(&mirrors, &root.value, folders) {
+            warnings.push(unused);
         }
         let section = Section::absent("--root", "mirror.", findings).with_environment(environment, PREFIX);
         mirrors = vec![Placed { mirror: Mirror::read(section, Some(root), name, folders), place }];

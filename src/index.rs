@@ -12,6 +12,7 @@ pub mod claims;
 pub mod collections;
 pub mod companions;
 pub mod contact;
+pub mod daemon_notes;
 mod error;
 pub mod files;
 pub mod hearsay;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::index::files::FileCounts;
 use crate::report::{MirrorReport, ReportedProblem};
 
 pub use forecast::forecast;
@@ -167,6 +168,19 @@ impl Live {
             mirror.view.present = present;
             mirror.view.mirrored = mirrored;
         });
+    }
+
+    /// Where the files of `mirror` stand.
+    pub fn set_counts(&self, mirror: &str, counts: FileCounts) {
+        self.with(mirror, |mirror| mirror.view.counts = counts);
+    }
+
+    /// Of each mirror: its name, what it waits for, and why it works less well than it should.
+    #[must_use]
+    pub fn standing(&self) -> Vec<(String, Option<String>, Vec<String>)> {
+        let state = self.state();
+        let of = |Mirror { view, .. }: &Mirror| (view.name.clone(), view.phase.waits(), view.degraded.clone());
+        state.mirrors.iter().map(of).collect()
     }
 
     /// Files of `mirror` that wait for their turn, and files that are not mirrored and should be.

@@ -20,6 +20,7 @@ pub mod desire;
 pub mod edit;
 pub mod execute;
 pub mod explain;
+pub mod first_root;
 pub mod full_listing;
 pub mod last_look;
 pub mod listed;

@@ -21,6 +21,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dato_mirror::index::files::FileCounts;
 use dato_mirror::live::{ApiView, Change, Live, Phase, Waiting, Watching};
 use dato_mirror::report::ReportedProblem;
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
@@ -185,6 +186,8 @@ async fn the_page_shows_several_mirrors_in_trouble_and_the_assets_of_a_project()
     live.set_watching("docs", Watching::Native);
     live.set_degraded("docs", vec!["too few inotify watches: raise fs.inotify.max_user_watches".into()]);
     live.set_files("docs", 1_234_567, 1_234_500);
+    let counts = FileCounts { files: 1_234_567, mirrored: 1_234_500, pending: 40, failed: 27, gone: 0 };
+    live.set_counts("docs", counts);
     live.set_standing("docs", 40, 27);
     let problem = |number| ReportedProblem {
         path: format!("reports/{number}.pdf"),

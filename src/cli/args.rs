@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::hint;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -50,7 +51,7 @@ impl Args {
     /// # Errors
     /// On wrong usage, and for `--help` and `--version`; `exit()` of the error prints it and exits as it should.
     pub fn read<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
-        let args = Self::try_parse_from(words)?;
+        let args = Self::try_parse_from(words).map_err(hint::wrong_usage)?;
         let run = &args.run;
         let given = [
             ("--files-from", run.files_from.is_some()),
@@ -208,10 +209,10 @@ pub struct Ls {
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
     /// Only assets of this kind: image, video, audio, document …
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = hint::kind)]
     pub kind: Option<String>,
     /// Order, such as _created_at_DESC or size_ASC
-    #[arg(long, value_name = "ORDER", value_parser = order_by)]
+    #[arg(long, value_name = "ORDER", value_parser = hint::order_by)]
     pub order_by: Option<String>,
 }
 
@@ -287,20 +288,6 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
     crate::config::value::parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "write it with a unit, such as 3s or 500ms".to_owned())
-}
-
-fn order_by(text: &str) -> Result<String, String> {
-    let fine = |part: &str| {
-        let field = part.strip_suffix("_ASC").or_else(|| part.strip_suffix("_DESC"));
-        field.is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        })
-    };
-    if text.split(',').all(fine) {
-        Ok(text.to_owned())
-    } else {
-        Err("write a field and a direction, such as _created_at_DESC or size_ASC".to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::place::{places, working_directory};
 use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::{Exit, RunError};
-use crate::model::RelPath;
+use crate::model::{FieldKey, RelPath};
 use crate::pipeline::explain::{Explanation, Slot, explain};
 
 /// Runs.
@@ -55,7 +55,10 @@ pub async fn run(args: &Args, path: &Path) -> Exit {
         Format::Json => show::json(&told),
         Format::Text | Format::Markdown => told.iter().map(text).collect::<Vec<_>>().join("\n"),
     };
-    show::print(&text)
+    let printed = show::print(&text);
+    // A script that asks about a path it misspelt should hear so, and a person too.
+    let all_unknown = told.iter().all(|told| told.unknown);
+    if printed == Exit::Done && all_unknown { Exit::Usage } else { printed }
 }
 
 fn text(told: &Explanation) -> String {
@@ -137,7 +140,21 @@ fn in_words(slot: &Slot) -> String {
         other => other.to_string(),
     };
     let from = slot.origin.as_ref().map_or_else(String::new, |origin| format!("  from {origin}"));
-    match (&slot.wanted, &slot.remote) {
+    let labels = |labels: &Option<String>| labels.clone().map(Value::String);
+    // Where the wanted collection is not made yet, or the asset's is none that the mirror knows, only one side has labels.
+    let remote_name = labels(&slot.remote_labels).or_else(|| {
+        let is_collection = slot.field == FieldKey::Collection.to_string();
+        let id = slot.remote.as_ref().filter(|_| is_collection)?;
+        Some(Value::String(format!("another one, {}", shown(id))))
+    });
+    let (wanted, remote) = match (&slot.wanted, &slot.remote) {
+        (Some(wanted), Some(remote)) if wanted == remote => {
+            let name = labels(&slot.wanted_labels).or_else(|| slot.wanted.clone());
+            (name.clone(), name)
+        }
+        _ => (labels(&slot.wanted_labels).or_else(|| slot.wanted.clone()), remote_name.or_else(|| slot.remote.clone())),
+    };
+    match (&wanted, &remote) {
         (Some(wanted), Some(remote)) if wanted == remote => format!("{}{from}", shown(wanted)),
         (Some(wanted), Some(remote)) if slot.pushed => {
             format!("{}{from}; the asset still has {}", shown(wanted), shown(remote))
@@ -166,6 +183,7 @@ mod tests {
             origin: wanted.map(|_| "[[mirror]]".into()),
             remote: remote.map(|text| json!(text)),
             pushed,
+            ..Slot::default()
         };
         for (slot, expected) in [
             (slot(Some("a"), Some("a"), true), "a  from [[mirror]]"),
@@ -174,6 +192,32 @@ mod tests {
             (slot(Some("b"), None, false), "b  from [[mirror]]; not on the asset"),
             (slot(None, Some("a"), true), "a  pushed by the mirror, no longer wanted"),
             (slot(None, Some("a"), false), "a  from the CMS"),
+        ] {
+            assert_eq!(in_words(&slot), expected);
+        }
+    }
+
+    #[test]
+    fn a_collection_is_told_by_its_labels() {
+        let slot =
+            |wanted: Option<&str>, labels: Option<&str>, remote: Option<&str>, known: Option<&str>, pushed| Slot {
+                field: "collection".into(),
+                wanted: wanted.map(|id| json!(id)),
+                origin: labels.map(|_| "[[mirror]]".into()),
+                remote: remote.map(|id| json!(id)),
+                pushed,
+                wanted_labels: labels.map(str::to_owned),
+                remote_labels: known.map(str::to_owned),
+            };
+        for (slot, expected) in [
+            (slot(Some("1"), Some("a/b"), Some("1"), Some("a/b"), true), "a/b  from [[mirror]]"),
+            (slot(Some("1"), Some("a"), Some("2"), Some("b"), true), "a  from [[mirror]]; the asset still has b"),
+            (slot(None, Some("a"), None, None, false), "a  from [[mirror]]; not on the asset"),
+            (
+                slot(Some("1"), Some("a"), Some("9"), None, false),
+                "another one, 9  typed in the CMS; the folder says a  from [[mirror]]",
+            ),
+            (slot(None, None, Some("1"), Some("a"), true), "a  pushed by the mirror, no longer wanted"),
         ] {
             assert_eq!(in_words(&slot), expected);
         }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Args, Format, Global, Run};
 use super::place::{places, working_directory};
-use super::{logs, progress, show};
+use super::{beside_service, logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
@@ -24,9 +24,10 @@ use crate::index::overrides::Overrides;
 use crate::live::Live;
 use crate::model::RelPath;
 use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
+use crate::pipeline::first_root;
 use crate::pipeline::old_index;
 use crate::pipeline::once::{OnceOptions, run_once};
-use crate::report::{MirrorReport, Report};
+use crate::report::{MirrorReport, Report, where_nothing_goes_on};
 use crate::service::{Service, Signals};
 use crate::status;
 
@@ -59,6 +60,12 @@ pub async fn run(args: &Args) -> Exit {
             );
             return Exit::Usage;
         }
+        // A folder named on the command line is somebody's word who is there to hear; a service waits for its share.
+        let named = args.global.root.is_some();
+        if named && let Some(error) = first_root::never_there(&config).await {
+            tracing::error!("{error}");
+            return error.exit();
+        }
         return daemon(args, config, stop, reload).await;
     }
     let options = OnceOptions {
@@ -85,7 +92,7 @@ pub async fn run(args: &Args) -> Exit {
             if printed == Exit::Done { end.exit } else { printed }
         }
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", where_nothing_goes_on(&error.to_string()));
             let Run { force, take_over, recreate, .. } = args.run;
             let asked = Overrides { force, take_over, recreate };
             if error.exit() == Exit::Locked && asked.any() && !args.run.dry_run {
@@ -103,7 +110,11 @@ pub async fn run(args: &Args) -> Exit {
 
 /// The report of a run that ended before it could do anything.
 fn unbegun(config: &Config, error: &RunError) -> Report {
-    let problem = Problem { action: "start".into(), cause: error.to_string(), advice: "see the cause".into() };
+    let problem = Problem {
+        action: "start".into(),
+        cause: where_nothing_goes_on(&error.to_string()),
+        advice: "see the cause".into(),
+    };
     let mirrors = config.mirrors.iter().map(|mirror| {
         let mut report = MirrorReport {
             name: mirror.name.clone(),
@@ -205,20 +216,34 @@ pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit>
         Err(problems) => {
             let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
             // Not a log line: it has its own shape, of several lines.
-            let _ = std::io::Write::write_all(&mut anstream::stderr(), problems.render(color).as_bytes());
+            let text = problems.render(color) + "\n";
+            let _ = std::io::Write::write_all(&mut anstream::stderr(), text.as_bytes());
             Err(Exit::Usage)
         }
     }
 }
 
 /// [`configuration`] for a command that shows state: its index is where it lies now, which may be the place that all
-/// configurations shared before.
+/// configurations shared before; with the system service's configuration it is the service's.
 ///
 /// # Errors
 /// The exit code.
 pub fn shown_configuration(global: &Global, needs_token: bool) -> Result<Config, Exit> {
     let mut config = configuration(global, needs_token)?;
     config.state_path = old_index::place_of(&config);
+    match beside_service::index_of(&config, &Environment::of_process()) {
+        Ok(None) => {}
+        Ok(Some(index)) => config.state_path = index,
+        // What asks the service has something to show without an index.
+        Err(message) if needs_token => {
+            tracing::warn!("{message}");
+            config.warnings.push(message);
+        }
+        Err(message) => {
+            tracing::error!("{message}");
+            return Err(Exit::Usage);
+        }
+    }
     Ok(config)
 }
 

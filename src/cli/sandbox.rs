@@ -1,6 +1,6 @@
 //! `dato-mirror sandbox`: a local media area with the same API.
 
-use dato_sandbox::{Options, Settings, run as serve};
+use dato_sandbox::{Options, Settings, check_address, run as serve};
 use tokio::net::TcpListener;
 
 use super::args::Sandbox as Flags;
@@ -9,6 +9,10 @@ use crate::error::Exit;
 
 /// Runs a sandbox until it is told to stop.
 pub async fn run(flags: &Flags) -> Exit {
+    if let Err(error) = check_address(flags.listen) {
+        tracing::error!("the sandbox does not start: {error}");
+        return Exit::Usage;
+    }
     let options = Options { data: flags.data.clone(), settings: settings(flags), ..Options::default() };
     let listener = match TcpListener::bind(flags.listen).await {
         Ok(listener) => listener,

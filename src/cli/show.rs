@@ -11,7 +11,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
 use super::args::Format;
 use crate::error::Exit;
-use crate::report::{LiveState, MirrorReport, PlannedAction, Report, ReportedProblem};
+use crate::report::{LiveState, MirrorReport, PlannedAction, Report, ReportedProblem, for_people};
 
 /// A column of paths is not made wider than this, characters.
 const WIDEST: usize = 48;
@@ -95,7 +95,7 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     let name = printable(&mirror.name);
     let mut out = String::new();
     if let Some(plan) = &mirror.plan {
-        let (root, unchanged) = (printable(&mirror.root), mirror.counts.scanned.saturating_sub(plan.len() as u64));
+        let (root, unchanged) = (printable(&mirror.root), mirror.counts.unchanged);
         out.push_str(&format!(
             "{bold}{name}{bold:#}: {} files in {root}, {unchanged} unchanged\n",
             mirror.counts.scanned
@@ -127,9 +127,9 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
         }
     }
     if !mirror.problems.is_empty() {
-        let red = colour("failed");
-        out.push_str(&format!("{red}{} to look at{red:#}\n", mirror.problems.len()));
-        for problem in &mirror.problems {
+        let (red, problems) = (colour("failed"), for_people(&mirror.problems));
+        out.push_str(&format!("{red}{} to look at{red:#}\n", problems.len()));
+        for problem in &problems {
             let place = if problem.path.is_empty() { "(the mirror)".to_owned() } else { printable(&problem.path) };
             let (cause, advice) = (printable(&problem.cause), printable(&problem.advice));
             out.push_str(&format!("  {bold}{place}{bold:#}: {cause}\n      → {advice}\n"));
@@ -145,12 +145,14 @@ fn markdown(mirror: &MirrorReport) -> String {
             out.push_str(&format!("{} files, nothing to do.\n", mirror.counts.scanned));
         }
         Some(plan) => {
-            out.push_str(&format!(
-                "{} of {} files need something: {}.\n\n",
-                plan.len(),
-                mirror.counts.scanned,
-                planned(plan)
-            ));
+            let (files, scanned) = (mirror.planned_files(), mirror.counts.scanned);
+            let others = plan.iter().filter(|action| !action.on_disk).count();
+            let others = match others {
+                0 => String::new(),
+                1 => ", and 1 thing that is not in the folder".to_owned(),
+                more => format!(", and {more} things that are not in the folder"),
+            };
+            out.push_str(&format!("{files} of {scanned} files need something{others}: {}.\n\n", planned(plan)));
             let row = |action: &PlannedAction| {
                 format!("| {} | {} | {} |\n", action.action, code(&action.path), cell(&action.why))
             };
@@ -173,7 +175,11 @@ fn markdown(mirror: &MirrorReport) -> String {
             format!("| {path} | {} | {} |\n", cell(&problem.cause), cell(&problem.advice))
         };
         out.push('\n');
-        rows(&mut out, "| problem | cause | what to do |\n|---|---|---|\n", mirror.problems.iter().map(row));
+        rows(
+            &mut out,
+            "| problem | cause | what to do |\n|---|---|---|\n",
+            for_people(&mirror.problems).iter().map(row),
+        );
     }
     out.push('\n');
     out
@@ -280,11 +286,14 @@ mod tests {
     #[test]
     fn a_plan_reads_well() {
         let mut planned = sample();
+        planned.mirrors[0].counts = Counts { scanned: 12, ..Counts::default() };
         planned.mirrors[0].plan = Some(vec![PlannedAction {
             path: "logo.svg".into(),
             action: "replace".into(),
             why: "the content changed".into(),
+            on_disk: true,
         }]);
+        planned.mirrors[0].settle_unchanged();
         insta::assert_snapshot!(plain(&planned, Format::Text));
         insta::assert_snapshot!(plain(&planned, Format::Markdown));
     }

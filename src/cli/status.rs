@@ -14,14 +14,15 @@ use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
-use crate::index::files::RetryAt;
+use crate::index::daemon_notes;
+use crate::index::files::{FileCounts, RetryAt};
 use crate::index::told::{self, LastPass, Unread, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
 use crate::live::forecast;
 use crate::pipeline::budget::is_spread;
 use crate::pipeline::notices;
 use crate::pipeline::session::this_month;
-use crate::report::ReportedProblem;
+use crate::report::{ReportedProblem, WITHHELD, for_people, where_nothing_goes_on};
 
 /// Problems shown to people; JSON has all.
 const SHOWN: usize = 10;
@@ -54,6 +55,8 @@ struct Mirror {
     mirrored: u64,
     pending: u64,
     failed: u64,
+    /// Where the files stand, each counted once.
+    counts: FileCounts,
     watching: Option<Watching>,
     /// Why a running daemon does nothing for it now.
     waits: Option<String>,
@@ -102,17 +105,24 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
         .call(move |conn| {
             let calls = told::calls_in(conn, &this_month())?;
             let mirrors = mirrors.into_iter().map(|(name, root)| {
+                let note =
+                    running.map(|pid| daemon_notes::of(conn, &name, pid)).transpose()?.flatten().unwrap_or_default();
+                let mut watching = running.and(told::watching(conn, &name)?);
+                if let Some(watching) = watching.as_mut().filter(|_| !note.degraded.is_empty()) {
+                    watching.degraded = note.degraded;
+                }
                 let mut mirror = Mirror {
-                    watching: running.and(told::watching(conn, &name)?),
+                    watching,
                     last_pass: told::last_pass(conn, &name)?,
                     name,
                     root,
-                    waits: None,
+                    waits: note.waits,
                     known: false,
                     present: 0,
                     mirrored: 0,
                     pending: 0,
                     failed: 0,
+                    counts: FileCounts::default(),
                     problems: Vec::new(),
                 };
                 let Some(row) = told::mirror_row(conn, &mirror.name)? else { return Ok(mirror) };
@@ -121,7 +131,9 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                 (mirror.present, mirror.mirrored, mirror.failed) = (tally.present, tally.mirrored, tally.failed);
                 mirror.pending = told::pending(conn, row)?;
                 mirror.problems = files::problems(conn, row)?.into_iter().map(Problem::of).collect();
-                for Unread { path, cause, advice } in told::unread(conn, &mirror.name)? {
+                let unread = told::unread(conn, &mirror.name)?;
+                mirror.counts = files::counts(conn, row, unread.iter().map(|one| one.path.as_str()))?;
+                for Unread { path, cause, advice } in unread {
                     // A file that is mirrored can still have something in it that could not be read.
                     let mirrored = files::by_path(conn, row, &path)?.is_some_and(|row| row.present);
                     mirror.failed += u64::from(!mirrored);
@@ -158,6 +170,25 @@ impl Problem {
             RetryAt::AfterAChange => None,
         };
         Self { path, action: problem.action, cause: problem.cause, advice: problem.advice, retry_at }
+    }
+}
+
+impl Problem {
+    /// What the deletion guard withheld is one matter.
+    fn for_people(problems: &[Self]) -> Vec<Self> {
+        let reported = |problem: &Self| ReportedProblem {
+            path: problem.path.clone(),
+            action: problem.action.clone(),
+            cause: problem.cause.clone(),
+            advice: problem.advice.clone(),
+        };
+        let (withheld, mut rest): (Vec<Self>, Vec<Self>) =
+            problems.iter().cloned().partition(|problem| problem.cause == WITHHELD);
+        let of = |ReportedProblem { path, action, cause, advice }| Self { path, action, cause, advice, retry_at: None };
+        let mut shown: Vec<Self> =
+            for_people(&withheld.iter().map(reported).collect::<Vec<_>>()).into_iter().map(of).collect();
+        shown.append(&mut rest);
+        shown
     }
 }
 
@@ -231,22 +262,25 @@ fn text(status: &Status, now: Timestamp) -> String {
     out.push_str(&format!("API calls this month: {}{budget}, {forecast}\n", status.api.calls_this_month));
     for mirror in &status.mirrors {
         out.push('\n');
-        mirror_text(mirror, now, &mut out);
+        mirror_text(mirror, status.running.is_some(), now, &mut out);
     }
     out
 }
 
-fn mirror_text(mirror: &Mirror, now: Timestamp, out: &mut String) {
+fn mirror_text(mirror: &Mirror, running: bool, now: Timestamp, out: &mut String) {
     out.push_str(&format!("{} ({})\n", painted(&printable(&mirror.name), None), printable(&mirror.root)));
     if !mirror.known {
         out.push_str("  has not run yet\n");
         return;
     }
-    let failed = painted(&format!("{} failed", mirror.failed), (mirror.failed > 0).then_some(AnsiColor::Red));
-    out.push_str(&format!(
-        "  {} files: {} mirrored, {} pending, {failed}\n",
-        mirror.present, mirror.mirrored, mirror.pending
-    ));
+    let FileCounts { files, mirrored, pending, failed, gone } = mirror.counts;
+    let failed = painted(&format!("{failed} failed"), (failed > 0).then_some(AnsiColor::Red));
+    out.push_str(&format!("  {files} files: {mirrored} mirrored, {pending} pending, {failed}\n"));
+    if gone > 0 {
+        out.push_str(&format!(
+            "  {gone} more are gone from the folder, and something is still to be done about their assets\n"
+        ));
+    }
     if let Some(watching) = &mirror.watching {
         let how = match (watching.how.as_str(), &watching.reason) {
             ("native", _) => "watched by file events".to_owned(),
@@ -280,17 +314,21 @@ fn mirror_text(mirror: &Mirror, now: Timestamp, out: &mut String) {
             }
         }
     }
-    for problem in mirror.problems.iter().take(SHOWN) {
+    let problems = Problem::for_people(&mirror.problems);
+    for problem in problems.iter().take(SHOWN) {
         let when = match problem.retry_at {
+            // Nobody is there who would do it at that time.
+            Some(_) if !running => " (the next run tries it again)".to_owned(),
             Some(at) if at > now => format!(" (tried again {})", until(at, now)),
             Some(_) => " (tried again at the next pass)".to_owned(),
             None => String::new(),
         };
         let path = painted(&printable(&problem.path), Some(AnsiColor::Red));
-        out.push_str(&format!("  {path}: {}{when}\n      → {}\n", problem.cause, problem.advice));
+        let advice = if running { problem.advice.clone() } else { where_nothing_goes_on(&problem.advice) };
+        out.push_str(&format!("  {path}: {}{when}\n      → {advice}\n", problem.cause));
     }
-    if mirror.problems.len() > SHOWN {
-        out.push_str(&format!("  … and {} more; --format json has all\n", mirror.problems.len() - SHOWN));
+    if problems.len() > SHOWN {
+        out.push_str(&format!("  … and {} more; --format json has all\n", problems.len() - SHOWN));
     }
     if mirror.failed > 0 {
         out.push_str("  when mended: dato-mirror retry\n");
@@ -344,6 +382,7 @@ mod tests {
             mirrored: 117,
             pending: 1,
             failed: 2,
+            counts: FileCounts { files: 120, mirrored: 117, pending: 1, failed: 2, gone: 0 },
             watching: Some(Watching {
                 how: "polling".into(),
                 reason: Some("nfs4 does not tell of others' changes".into()),
@@ -367,6 +406,7 @@ mod tests {
             name: "many".into(),
             watching: None,
             last_pass: None,
+            counts: FileCounts { files: 121, mirrored: 110, pending: 0, failed: 11, gone: 3 },
             problems: (0..=SHOWN).map(|n| problem(&format!("c{n}.png"), Some("2026-11-21T11:00:00Z"))).collect(),
             waits: None,
             ..brand.clone()

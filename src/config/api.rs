@@ -23,6 +23,8 @@ pub const TOKEN_VARIABLE: &str = "DATOCMS_API_TOKEN";
 pub const TOKEN_CREDENTIAL: &str = "datocms_api_token";
 /// What to do about a credential without a token; the path is the one of our own unit.
 const CREDENTIAL_ADVICE: &str = "write the API token to the file that the unit's LoadCredential names (/etc/dato-mirror/token), readable by root alone";
+/// Where the system service has its configuration, and the file that its unit loads the token from.
+const SERVICE_FOLDER: &str = "/etc/dato-mirror";
 /// No token is longer; a longer file is not a token.
 const TOKEN_MAX_BYTES: usize = 4096;
 
@@ -229,6 +231,20 @@ fn token(
             }
         };
     }
+    // Beside the system service, whoever may read its token uses it.
+    let beside = folders.file.as_deref().filter(|folder| *folder == Path::new(SERVICE_FOLDER));
+    if let Some(path) = beside.map(|folder| folder.join("token")).filter(|path| path.exists()) {
+        match read_token(&path) {
+            Ok(token) => return Some((token, TokenOrigin::File(path))),
+            Err(why) if needed => {
+                let message = format!("no API token: that of the system service, {}, {why}", path.display());
+                let advice = format!("run it as root, such as with sudo, or set ${TOKEN_VARIABLE}");
+                findings.add(Place::Everywhere, message, advice);
+                return None;
+            }
+            Err(_) => {}
+        }
+    }
     // A token_file that was refused is a problem already; a second one about the same would only confuse.
     if needed && !findings.any_about("api.token_file") {
         let advice = format!(
@@ -279,6 +295,8 @@ fn valid_token(text: &str) -> Result<String, String> {
     let token = text.trim();
     if token.is_empty() {
         Err("is empty".to_owned())
+    } else if let Some(wrapping) = wrapping(token) {
+        Err(wrapping)
     } else if token.len() > TOKEN_MAX_BYTES {
         Err("is too long to be an API token".to_owned())
     } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -288,9 +306,44 @@ fn valid_token(text: &str) -> Result<String, String> {
     }
 }
 
+/// What people copy with a token: the variable's name, quotes, the word of the header. The service would only say that the
+/// token is wrong.
+fn wrapping(token: &str) -> Option<String> {
+    let is_name = |name: &str| {
+        let name = name.trim_start().strip_prefix("export ").unwrap_or(name).trim();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let assigned = token.split_once('=').filter(|(name, value)| is_name(name) && !value.trim_matches('=').is_empty());
+    if assigned.is_some() {
+        return Some("is written as NAME=token: leave out the name and the `=`, the token alone is read".to_owned());
+    }
+    if token.starts_with(['"', '\'', '`']) || token.ends_with(['"', '\'', '`']) {
+        return Some("has quotes around it: leave them out, they are taken for a part of the token".to_owned());
+    }
+    let bearer = token.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("bearer "));
+    bearer.then(|| "begins with the word Bearer: leave it out, the token alone is read".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_copied_along_with_a_token_is_named() {
+        for (text, told) in [
+            ("DATOCMS_API_TOKEN=abc\n", "is written as NAME=token"),
+            ("export DATOCMS_API_TOKEN=abc", "is written as NAME=token"),
+            ("TOKEN = \"abc\"", "is written as NAME=token"),
+            ("\"abc\"", "has quotes around it"),
+            ("'abc'\n", "has quotes around it"),
+            ("Bearer abc", "begins with the word Bearer"),
+        ] {
+            let why = valid_token(text).unwrap_err();
+            assert!(why.starts_with(told) && !why.contains("abc"), "{text}: {why}");
+        }
+        // A token of another kind may end like Base64.
+        assert_eq!(valid_token("a1b2==").as_deref(), Ok("a1b2=="));
+    }
 
     #[test]
     fn addresses_are_https_or_loopback() {

@@ -321,7 +321,18 @@ impl<'a> Section<'a> {
     }
 
     fn not_a_table(&self, key: &str, title: &str, span: &Range<usize>, value: &DeValue<'_>) {
-        let message = format!("`{}{key}` must be a table, but is {}", self.label, super::value::kind(value));
+        // TOML writes one table in single brackets and a list of tables in double ones: a mix-up is told as that.
+        let (wanted, is) = match (title.starts_with("[["), value) {
+            (true, DeValue::Table(_)) => ("a list of tables", "a single table".to_owned()),
+            (true, _) => ("a list of tables", super::value::kind(value).to_owned()),
+            (false, DeValue::Array(values))
+                if values.iter().all(|value| matches!(value.get_ref(), DeValue::Table(_))) =>
+            {
+                ("a single table", "a list of tables".to_owned())
+            }
+            (false, _) => ("a table", super::value::kind(value).to_owned()),
+        };
+        let message = format!("`{}{key}` must be {wanted}, but is {is}", self.label);
         self.findings.add(self.place_of(span), message, format!("write it as {title}"));
     }
 

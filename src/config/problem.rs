@@ -186,6 +186,13 @@ impl Problems {
         text
     }
 
+    /// All problems on one line, each as its place, its message and its advice: for logs and lists, where a line break would
+    /// be spelt out.
+    #[must_use]
+    pub fn on_one_line(&self) -> String {
+        self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// Puts the problems of a file in the order of its lines, after those that have no line.
     pub(super) fn sort(&mut self) {
         self.0.sort_by(|a, b| {

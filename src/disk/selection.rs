@@ -99,6 +99,15 @@ impl Selection {
             && self.include.as_ref().is_none_or(|include| include.may_match_below(path.key()))
     }
 
+    /// Why the built-in list keeps the walk out of this folder, where a person should hear of it: its name is one that people
+    /// give, nobody excluded it, and something in it could be selected.
+    pub(super) fn unexpected_obstacle(&self, path: &RelPath) -> Option<&'static str> {
+        let reason = builtin::reason_of_a_persons_folder(path.file_name())?;
+        let is_excluded = self.exclude.first_match_of_folder(path.key()).is_some();
+        let may_match = self.include.as_ref().is_none_or(|include| include.may_match_below(path.key()));
+        (!is_excluded && may_match).then_some(reason)
+    }
+
     fn folder_obstacle(&self, folder: &str) -> Option<Verdict> {
         let name = folder.rsplit('/').next().unwrap_or(folder);
         if let Some(reason) = builtin::reason(name) {

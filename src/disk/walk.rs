@@ -202,6 +202,8 @@ impl Scope<'_> {
             if self.selection.admits_dir_in_admitted_folder(&path) {
                 let hops = folder.hops.clone();
                 outcome.tasks.push(Task::List(Arc::new(Folder { path: full(), rel: Some(path), hops })));
+            } else if let Some(reason) = self.selection.unexpected_obstacle(&path) {
+                outcome.skip(path, SkipReason::Folder { reason });
             }
         } else if file_type.is_symlink() {
             self.look_at_link(folder, path, full(), outcome);

@@ -5,6 +5,7 @@
 //! carried out. A pass looks only at dirty rows, so a run with nothing to do costs about a walk.
 //! Never does: deciding. Called by: `pipeline` and the rest of the index.
 
+mod counts;
 mod dirty;
 mod find;
 mod known;
@@ -18,6 +19,7 @@ use super::{assets, claims, companions, contact};
 use crate::disk::Fingerprint;
 use crate::model::{Md5, RelPath, UploadId};
 
+pub use counts::{FileCounts, counts};
 pub use dirty::{
     clean, count_dirty, detach, dirty, due_of_asset, due_of_content, failed, is_due, left_due, look_again, mark_dirty,
     mark_others_dirty, mark_owners_dirty, settled, waiting, withheld,

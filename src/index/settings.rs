@@ -44,6 +44,17 @@ pub fn mirror(conn: &Connection, name: &str) -> rusqlite::Result<MirrorRow> {
     })
 }
 
+/// Whether the mirror `name` was mirrored by this index before: something is known of its root, or of a file.
+///
+/// # Errors
+/// SQLite's.
+pub fn was_mirrored(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT root IS NOT NULL OR belongs IS NOT NULL OR EXISTS (SELECT 1 FROM file WHERE file.mirror = mirror.id)
+               FROM mirror WHERE name = ?1";
+    Ok(conn.query_row(sql, [name], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
 /// Remembers the identity of a mirror's root.
 ///
 /// # Errors

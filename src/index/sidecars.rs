@@ -184,3 +184,33 @@ pub fn mark_dirty(conn: &Connection, mirror: i64, path: &str, below: bool) -> ru
     }
     Ok(())
 }
+
+/// Broken metadata files remembered for each mirror.
+const BROKEN: usize = 200;
+
+/// Remembers which metadata files of a mirror could not be used at its last pass, as (path, what is wrong).
+///
+/// # Errors
+/// SQLite's.
+pub fn set_broken(conn: &Connection, mirror: i64, broken: &[(String, String)]) -> rusqlite::Result<()> {
+    let json = serde_json::to_string(&broken[..broken.len().min(BROKEN)]).unwrap_or_default();
+    let key = broken_key(mirror);
+    match settings::get(conn, &key)? {
+        Some(before) if before == json => Ok(()),
+        None if broken.is_empty() => Ok(()),
+        _ => settings::set(conn, &key, &json),
+    }
+}
+
+/// The metadata files that could not be used, as (path, what is wrong).
+///
+/// # Errors
+/// SQLite's.
+pub fn broken(conn: &Connection, mirror: i64) -> rusqlite::Result<Vec<(String, String)>> {
+    let json = settings::get(conn, &broken_key(mirror))?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+fn broken_key(mirror: i64) -> String {
+    format!("broken_sidecars:{mirror}")
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::index::files::FileCounts;
 use crate::report::{Counts, MirrorReport, ReportedProblem};
 
 use super::Health;
@@ -91,12 +92,14 @@ pub struct MirrorView {
     pub totals: Totals,
     /// Files on disk.
     pub present: u64,
-    /// Of these, those in step with their asset and without a problem.
+    /// Of these, those in step with their asset, with nothing left to do and without a problem.
     pub mirrored: u64,
     /// Files that wait for their turn.
     pub pending: u64,
     /// Files that are not mirrored and should be.
     pub failed: u64,
+    /// Where the files stand, each counted once.
+    pub counts: FileCounts,
     /// The last 100, newest first.
     pub changes: Vec<Change>,
     /// The first 200.
@@ -122,6 +125,7 @@ impl MirrorView {
             mirrored: 0,
             pending: 0,
             failed: 0,
+            counts: FileCounts::default(),
             changes: Vec::new(),
             problems: Vec::new(),
             more_problems: 0,
@@ -176,6 +180,19 @@ pub enum Phase {
         #[serde(flatten)]
         waiting: Waiting,
     },
+}
+
+impl Phase {
+    /// Why nothing is done now, for people; nothing where it works or rests.
+    #[must_use]
+    pub fn waits(&self) -> Option<String> {
+        match self {
+            Self::Starting | Self::Scanning | Self::Mirroring { .. } | Self::Idle => None,
+            Self::Paused { guard } => Some(format!("paused: {guard}")),
+            Self::Waiting { waiting: Waiting::Api { cause, .. } } => Some(format!("waits for the API: {cause}")),
+            Self::Waiting { waiting: Waiting::Allowance { .. } } => Some("waits for the API's allowance".to_owned()),
+        }
+    }
 }
 
 /// What is waited for.

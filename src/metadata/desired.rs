@@ -116,6 +116,14 @@ pub fn collection_of(mirror: &Mirror, path: &RelPath) -> Option<String> {
     }
 }
 
+/// Where it is said in which collection a file lies: the last rule that speaks of it, else the mirror's keys.
+#[must_use]
+pub fn collection_origin(mirror: &Mirror, path: &RelPath) -> Origin {
+    let speaks = |rule: &&Rule| rule.collections.is_some() && rule.pattern.matches(path);
+    let rule = mirror.rules.iter().rev().find(speaks);
+    rule.map_or(Origin::Mirror, |rule| Origin::Rule(rule.pattern.as_str().to_owned()))
+}
+
 /// The metadata of an asset that several paths share: tags united; of each field, and of the collection, the first path
 /// that has one counts.
 #[must_use]

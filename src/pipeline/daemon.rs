@@ -5,6 +5,7 @@
 
 mod keeper;
 mod lister;
+mod noting;
 mod outage;
 mod retrier;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::error::RunError;
@@ -111,6 +113,8 @@ async fn generation(config: &Config, index: Index, surroundings: &Surroundings) 
     for mirror in &config.mirrors {
         surroundings.live.set_phase(&mirror.name, Phase::Starting);
     }
+    let _noting =
+        AbortOnDropHandle::new(tokio::spawn(noting::note_down(index.clone(), surroundings.live.clone(), stop.clone())));
     let mut session = tokio::select! {
         session = open(config, index, surroundings) => session?,
         () = stop.cancelled() => return Ok(Next::Stop),

@@ -56,7 +56,7 @@ impl Desires {
         for sidecar in stored.iter().filter(|sidecar| sidecar_kind(&sidecar.path).is_some_and(SidecarKind::has_keys)) {
             match Sidecar::parse(&sidecar.path, &sidecar.content) {
                 Ok(parsed) => drop(all.insert(sidecar.path.clone(), Arc::new(parsed))),
-                Err(wrong) => problems.push((sidecar.path.clone(), wrong.render(false))),
+                Err(wrong) => problems.push((sidecar.path.clone(), wrong.on_one_line())),
             }
         }
         broken.extend(problems.iter().map(|(path, _)| path.clone()));

@@ -3,7 +3,8 @@
 //! Owns: gathering it from disk and index, without a call and without a change: what the index has not seen yet is scanned
 //! into a throw-away copy. Never does: deciding (that is `plan`), printing. Called by: the `explain` command. Blocks.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod slots;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,24 +13,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, StampMode};
 use crate::disk::{FileClock, Fingerprint, Inodes, RootDir, Selection, Verdict};
 use crate::error::RunError;
 use crate::index::told::{self, Done};
-use crate::index::{FileRow, Index, IndexError, StoredProblem, files, sidecars};
+use crate::index::{FileRow, Index, IndexError, StoredProblem, collections, files, sidecars};
 use crate::metadata::sidecar::names_for;
-use crate::model::{Asset, FieldKey, MirrorStamp, RelPath, SidecarKind, Site};
+use crate::model::{Asset, MirrorStamp, RelPath, SidecarKind, Site};
 
 use super::desire::Desires;
 use super::mirror::{embedded_of, policy_of};
 use super::observe::{Scope, observe};
-use super::plan::{Known, Observation, plan};
+use super::plan::{Known, plan};
 use super::progress::Progress;
 use super::scan::{Restless, ScanRequest, Waited, scan};
 use super::tracks::claim;
+
+pub use slots::Slot;
+use slots::slots;
 
 /// What is known about a path.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +69,9 @@ pub struct Explanation {
     pub notes: Vec<String>,
     /// The last few actions that succeeded, oldest first.
     pub history: Vec<Done>,
+    /// Neither disk nor index knows the path: it may be a slip of the pen.
+    #[serde(skip)]
+    pub unknown: bool,
 }
 
 /// The asset as last listed.
@@ -106,21 +112,6 @@ pub struct ProblemView {
     pub advice: String,
     /// When it is tried again by itself.
     pub retry_at: Option<Timestamp>,
-}
-
-/// One value of the metadata.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Slot {
-    /// `alt.en`, `author` …, or `tag`.
-    pub field: String,
-    /// What the folder wants.
-    pub wanted: Option<Value>,
-    /// Where the folder says so.
-    pub origin: Option<String>,
-    /// What the asset has.
-    pub remote: Option<Value>,
-    /// The asset's value is what the mirror last pushed; else an editor's.
-    pub pushed: bool,
 }
 
 /// Why a name counts or does not.
@@ -173,12 +164,14 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         metadata: Vec::new(),
         notes: Vec::new(),
         history: Vec::new(),
+        unknown: false,
     };
+    let is_folder = print.is_none() && file.is_dir();
     let index = match Index::open_read_only(state) {
         Ok(index) => index,
         Err(IndexError::Missing { .. }) => {
             told.why = "nothing was mirrored with this configuration yet".into();
-            return Ok(told);
+            return Ok(stranger(told, is_folder));
         }
         Err(error) => return Err(error.into()),
     };
@@ -189,7 +182,7 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
     })?;
     let Some((row_of_mirror, row, stored)) = known else {
         told.why = "this mirror has not run yet".into();
-        return Ok(told);
+        return Ok(stranger(told, is_folder));
     };
     let newer: Vec<RelPath> = names_for(path)
         .into_iter()
@@ -217,19 +210,26 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
     let (config, key) = (mirror.clone(), path.key().to_owned());
     let told = index.call_blocking(move |conn| {
         let Some(row) = files::by_path(conn, row_of_mirror, &key)? else {
-            told.why = if !told.selected {
-                told.selection.clone()
-            } else if told.on_disk {
-                "it could not be read".into()
-            } else {
-                "there is no such file, and the mirror never had one".into()
-            };
-            return Ok(told);
+            told.why = "it could not be read".into();
+            return Ok(stranger(told, is_folder));
         };
         fill(conn, &config, row_of_mirror, &row, &mut told)?;
         Ok(told)
     })?;
     Ok(told)
+}
+
+/// What is said of a path that the index does not know.
+fn stranger(mut told: Explanation, is_folder: bool) -> Explanation {
+    told.unknown = !told.on_disk;
+    if is_folder {
+        told.why = "it is a folder; name a file in it".into();
+    } else if !told.on_disk {
+        told.why = "there is no such file, and the mirror never had one".into();
+    } else if !told.selected {
+        told.why.clone_from(&told.selection);
+    }
+    told
 }
 
 /// Brings a throw-away copy of the index in step with the disk, as far as `path` goes.
@@ -297,7 +297,9 @@ fn fill(
     told.action = Some(plan.action.name().unwrap_or("nothing").to_owned());
     told.why = plan.why;
     told.notes = seen.me.desired.problems.clone();
-    told.notes.extend(broken.into_iter().map(|(path, cause)| format!("{path}: {cause}")));
+    // Those of other files say nothing about this one.
+    let about = names_for(&row.path);
+    told.notes.extend(broken.into_iter().filter(|(path, _)| about.contains(path)).map(|(_, cause)| cause));
     match &seen.known {
         Known::Never => {}
         Known::Gone(id) => told.asset = Some(AssetView::gone(id.as_str())),
@@ -311,7 +313,7 @@ fn fill(
             }
         }
     }
-    told.metadata = slots(&seen);
+    told.metadata = slots(&seen, config, &row.path, &collections::known(conn, mirror)?);
     Ok(())
 }
 
@@ -322,7 +324,9 @@ fn scope_of(
     site: Site,
 ) -> rusqlite::Result<(Scope, Vec<(String, String)>)> {
     let stored = sidecars::toml(conn, mirror)?;
-    let (desires, broken) = Desires::new(config.clone(), mirror, &site, &stored);
+    let (mut desires, broken) = Desires::new(config.clone(), mirror, &site, &stored);
+    let known = collections::known(conn, mirror)?;
+    desires.set_collections(known.into_iter().filter_map(|(labels, id)| Some((labels, id?))).collect());
     let scope = Scope {
         mirror,
         name: config.name.clone(),
@@ -357,36 +361,4 @@ impl AssetView {
     fn gone(id: &str) -> Self {
         Self { id: id.to_owned(), gone: true, ..Self::default() }
     }
-}
-
-/// Every tag and field that folder or asset has, tags first.
-fn slots(seen: &Observation) -> Vec<Slot> {
-    let nothing = MirrorStamp::default();
-    let (tags, fields) = match &seen.known {
-        Known::There(asset) => (asset.tags.iter().cloned().collect(), asset.fields.clone()),
-        Known::Never | Known::Gone(_) => (BTreeSet::new(), BTreeMap::new()),
-    };
-    let pushed = seen.pushed.as_ref().unwrap_or(&nothing);
-    let desired = &seen.me.desired;
-    let origin = |name: &str| desired.origins.get(name).map(ToString::to_string);
-    let mut slots: Vec<Slot> = desired
-        .tags
-        .union(&tags)
-        .map(|tag| Slot {
-            field: "tag".into(),
-            wanted: desired.tags.contains(tag).then(|| tag.as_str().into()),
-            origin: origin(&format!("tags.{tag}")),
-            remote: tags.contains(tag).then(|| tag.as_str().into()),
-            pushed: pushed.tags.contains(tag),
-        })
-        .collect();
-    let keys: BTreeSet<&FieldKey> = desired.fields.keys().chain(fields.keys()).collect();
-    slots.extend(keys.into_iter().map(|key| Slot {
-        field: key.to_string(),
-        wanted: desired.fields.get(key).cloned(),
-        origin: origin(&key.to_string()),
-        remote: fields.get(key).cloned(),
-        pushed: fields.get(key).is_some_and(|value| pushed.pushed(key, value)),
-    }));
-    slots
 }

@@ -61,6 +61,8 @@ pub struct MirrorRun {
     pub checksum: bool,
     /// What was seen below the root in this process.
     pub below: Arc<Mutex<Below>>,
+    /// The metadata files that could not be used at the last pass of this process, as (path, what is wrong).
+    pub broken: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 /// What a run of a mirror takes.
@@ -116,6 +118,7 @@ impl MirrorRun {
             force,
             checksum: false,
             below: Arc::default(),
+            broken: Arc::default(),
         };
         run.check_root(index).await?;
         Ok(run)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::index::{FileRow, files};
+use crate::index::{FileRow, files, sidecars};
 use crate::report::ReportedProblem;
 
 use super::observe::Looks;
@@ -17,6 +17,9 @@ use super::plan::{Observation, Plan};
 const MAX_READ: u32 = 1000;
 /// Notices told at most; one mistake in a rule is in thousands of files.
 const MAX_TOLD: usize = 50;
+
+/// What to do about a metadata file that cannot be used.
+pub const BROKEN_ADVICE: &str = "correct the metadata file; until then the metadata of its files stays as it is";
 
 /// Keeps what of the metadata of the planned `row`, and of those that the plan speaks for, could not be used.
 ///
@@ -33,7 +36,8 @@ pub fn keep(looks: &Looks<'_>, row: &FileRow, seen: &Observation, plan: &Plan) -
     Ok(())
 }
 
-/// The notices about files of a mirror whose paths are `wanted`; one that is the same for many is told once.
+/// The metadata files that cannot be used, and the notices about files of a mirror whose paths are `wanted`; one that is the
+/// same for many is told once. What lies in a file's nature, as with an encrypted PDF, is nothing to correct: `explain` has it.
 ///
 /// # Errors
 /// SQLite's.
@@ -41,7 +45,7 @@ pub fn told(conn: &Connection, mirror: i64, wanted: impl Fn(&str) -> bool) -> ru
     let notices = files::notices(conn, mirror, MAX_READ)?;
     let mut told: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
     for (lines, path, count) in notices.iter().filter(|(_, path, _)| wanted(path)) {
-        for line in lines.lines() {
+        for line in lines.lines().filter(|line| !embedded_metadata::is_by_nature(line)) {
             told.entry(line).or_insert((path, 0)).1 += count;
         }
     }
@@ -54,14 +58,13 @@ pub fn told(conn: &Connection, mirror: i64, wanted: impl Fn(&str) -> bool) -> ru
         cause,
         advice: advice.to_owned(),
     };
-    let mut problems: Vec<ReportedProblem> = told
-        .into_iter()
-        .take(MAX_TOLD)
-        .map(|(path, line, count)| {
-            let more = if count > 1 { format!(" (and {} more files)", count - 1) } else { String::new() };
-            notice(path, format!("{line}{more}"), "correct it; the file itself is mirrored, without this")
-        })
-        .collect();
+    let broken = sidecars::broken(conn, mirror)?;
+    let mut problems: Vec<ReportedProblem> =
+        broken.into_iter().map(|(path, cause)| notice(&path, cause, BROKEN_ADVICE)).collect();
+    problems.extend(told.into_iter().take(MAX_TOLD).map(|(path, line, count)| {
+        let more = if count > 1 { format!(" (and {} more files)", count - 1) } else { String::new() };
+        notice(path, format!("{line}{more}"), "correct it; the file itself is mirrored, without this")
+    }));
     if hidden > 0 {
         let cause = format!("{hidden} more of the kind: metadata that could not be used");
         problems.push(notice("", cause, "correct those above; the rest is told then"));

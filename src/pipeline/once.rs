@@ -18,6 +18,7 @@ use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{MirrorReport, Report};
 
+use super::first_root::never_there;
 use super::mirror::{MirrorRun, RunRequest, Turn};
 use super::progress::{Progress, Stage};
 use super::refresh::RefreshError;
@@ -68,6 +69,9 @@ pub struct OnceEnd {
 /// # Errors
 /// What stopped the run before there was anything to report.
 pub async fn run_once(config: &Config, options: &OnceOptions, stop: &CancellationToken) -> Result<OnceEnd, RunError> {
+    if let Some(error) = never_there(config).await {
+        return Err(error);
+    }
     let (index, lock) = open_index(config, options.dry_run)?;
     let mut promotions = 0;
     let end = loop {
@@ -138,6 +142,7 @@ async fn run_with(
         end.report.mirrors.push(report);
         end.exit = worst(end.exit, Exit::Guard);
     }
+    end.report.ends_a_run();
     end.report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(end)
 }
@@ -227,8 +232,7 @@ impl Once<'_> {
                 }
             }
             self.count(&mut report, &mut counted);
-            report.counts.unchanged =
-                report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
+            report.settle_unchanged();
             if report.failed > 0 || report.waiting > 0 {
                 exit = worst(exit, Exit::Incomplete);
             }

@@ -278,6 +278,7 @@ impl Pass<'_> {
             Arc::make_mut(&mut self.tried).insert(row.id);
             if self.context.executor.is_none() && problem.action != WAIT {
                 self.tell(&row, &problem.action, &problem.cause);
+                self.report.apart.failures += u64::from(row.present);
             }
             let retry_at = next_try(&row, problem.action == WAIT);
             failures.push((row, problem, retry_at));
@@ -316,7 +317,8 @@ impl Pass<'_> {
 
     /// Says in the report of a dry run what would be done.
     fn tell(&mut self, row: &FileRow, action: &str, why: &str) {
-        let planned = PlannedAction { path: row.path.key().into(), action: action.into(), why: why.into() };
+        let planned =
+            PlannedAction { path: row.path.key().into(), action: action.into(), why: why.into(), on_disk: row.present };
         self.report.plan.get_or_insert_default().push(planned);
     }
 

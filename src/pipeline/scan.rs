@@ -56,6 +56,8 @@ pub struct Scanned {
     pub bytes_read: u64,
     /// Files that were known and are gone.
     pub vanished: u64,
+    /// What could not even be looked at, and is not among the files: it has a problem that says so.
+    pub unreadable: u64,
     /// What is there but cannot be mirrored as it is.
     pub problems: Vec<(RelPath, Problem, Severity)>,
     /// Files that may still be in the middle of being written, with the last look at each.
@@ -185,11 +187,11 @@ impl Scan {
             points.push(path.key().to_owned());
         }
         if !points.is_empty() {
-            let complete = unreadable_dirs.is_empty();
+            let (complete, unreadable) = (unreadable_dirs.is_empty(), unreadable_dirs.len() as u64);
             let under: Vec<&str> = points.iter().map(String::as_str).collect();
             self.compare(Some(&under), |shared| {
                 let _ = shared.take(found);
-                Ok(Walked { unreadable_dirs, complete, ..Walked::default() })
+                Ok(Walked { unreadable, unreadable_dirs, complete, ..Walked::default() })
             })?;
         }
         Ok(folders)
@@ -242,6 +244,7 @@ impl Scan {
         let known = known.into_inner().ok_or(ScanError::Stopped)??;
         let read = reading.end()?;
         self.totals.files += files.into_inner();
+        self.totals.unreadable += walked.unreadable;
         self.totals.problems.extend(taken(problems));
         self.looks.add(taken(looks));
         self.add(read);

@@ -23,6 +23,7 @@ mod state;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "each helper is used by one test binary or another")]
 mod support;
+mod told;
 mod tracks;
 mod trouble;
 mod watch;

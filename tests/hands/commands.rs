@@ -80,7 +80,7 @@ fn explain_tells_asset_origins_and_history() {
     insta::assert_snapshot!("explain_mirrored", told(&env, &env.run(&["explain", "brand/logos/logo.svg"]).exits(0)));
     insta::assert_snapshot!("explain_shared", told(&env, &env.run(&["explain", "copies/photo.jpg"]).exits(0)));
     insta::assert_snapshot!("explain_excluded", told(&env, &env.run(&["explain", "drafts/wip.png"]).exits(0)));
-    insta::assert_snapshot!("explain_unknown", told(&env, &env.run(&["explain", "no/such.png"]).exits(0)));
+    insta::assert_snapshot!("explain_unknown", told(&env, &env.run(&["explain", "no/such.png"]).exits(2)));
 
     // What the editor typed, what changed since, and what is new: all without a call and without a change.
     let id = env.asset("logos/logo.svg").id;

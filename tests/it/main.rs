@@ -32,4 +32,5 @@ mod stamps;
 mod support;
 mod swapped;
 mod taken;
+mod told;
 mod tracks;

@@ -47,6 +47,7 @@ mod update;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -111,6 +112,19 @@ impl Options {
     }
 }
 
+/// Whether a sandbox may listen at this address: who prints the address asks before it does.
+///
+/// # Errors
+/// When others than this machine can reach it, in plain words.
+pub fn check_address(address: SocketAddr) -> io::Result<()> {
+    if line::is_private(address) {
+        return Ok(());
+    }
+    let message =
+        format!("{address} can be reached by others and the sandbox's tokens are public; listen on 127.0.0.1");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
 /// A running sandbox. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -128,10 +142,8 @@ impl Sandbox {
     /// When the listener is not on loopback and that is not allowed, or the data directory cannot be used.
     pub fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        if !options.allow_remote && !line::is_private(address) {
-            let message =
-                format!("{address} can be reached by others and the sandbox's tokens are public; listen on 127.0.0.1");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        if !options.allow_remote {
+            check_address(address)?;
         }
         let base_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let (world, temporary) = open(options, base_url.clone())?;

@@ -5,7 +5,7 @@
 
 use crate::Embedded;
 
-use super::{exif, iptc, source::Trouble, xmp};
+use super::{exif, iptc, source::Trouble, tools, xmp};
 
 /// Most notes kept of one file.
 const MAX_NOTES: usize = 16;
@@ -122,6 +122,14 @@ impl Found {
         if let Err(trouble) = outcome {
             self.note(&format!("{part} could not be read in full: {trouble}"));
         }
+    }
+
+    /// Each field from the first source that has a person's words; what programs wrote is left out.
+    pub(super) fn settle_without_tools(mut self, of_document: bool) -> Embedded {
+        for source in [&mut self.xmp, &mut self.iptc, &mut self.exif, &mut self.text] {
+            tools::leave_out(source, of_document);
+        }
+        self.settle()
     }
 
     /// Each field from the first source that has it.

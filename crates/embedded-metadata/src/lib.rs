@@ -21,6 +21,7 @@ mod png;
 mod resources;
 mod source;
 mod text;
+mod tools;
 mod webp;
 mod xmp;
 
@@ -80,15 +81,17 @@ impl Format {
 pub fn read_embedded(reader: &mut (impl Read + Seek), file_name: &str, size: u64) -> Embedded {
     let mut source = Source::new(reader, size);
     let mut found = Found::new();
+    let mut of_document = false;
     match detect(&mut source, file_name) {
         Ok(Some(format)) => {
+            of_document = matches!(format, Format::Pdf | Format::PostScript);
             let outcome = read_format(format, &mut source, &mut found);
             found.note_trouble(&format!("the {} metadata", format.name()), outcome);
         }
         Ok(None) => {}
         Err(trouble) => found.note_trouble("the metadata", Err(trouble)),
     }
-    found.settle()
+    found.settle_without_tools(of_document)
 }
 
 /// Reads a sidecar (`name.xmp`, `name.ext.xmp`).
@@ -101,6 +104,21 @@ pub fn read_sidecar(xmp: &[u8]) -> Embedded {
         found.xmp(xmp);
     }
     found.settle()
+}
+
+/// Notes about what lies in a file's nature: nobody has to correct it.
+const BY_NATURE: [&str; 4] = [
+    "the PDF is encrypted; its metadata cannot be read",
+    "the PDF's XMP is packed in a way that cannot be read",
+    "the SVG is over the limit of 4 MiB; only its beginning and an XMP packet were looked for",
+    "the file has more metadata than is looked at; only the first of it was read",
+];
+
+/// Whether a note, or a line that ends with one, is about what lies in the file's nature, such as encryption: worth a word
+/// to whoever asks, and nothing that anybody did wrong.
+#[must_use]
+pub fn is_by_nature(note: &str) -> bool {
+    BY_NATURE.iter().any(|words| note.ends_with(words))
 }
 
 /// Lays a sidecar over a file's own metadata: each field the sidecar has wins whole. Notes of both stay.

@@ -71,6 +71,16 @@ const SKIPPED: &[(Shape, &str)] = &[
 
 /// Why a file or folder with this name is skipped; `None` when it is not.
 pub(super) fn reason(name: &str) -> Option<&'static str> {
+    entry(name).map(|(_, reason)| reason)
+}
+
+/// Why a folder with this name is skipped, where a person may have named it so and expects it to be mirrored: by a part of
+/// the name that programs give to files. No program's own folder, such as `.git` or `@eaDir`, is meant by anybody.
+pub(super) fn reason_of_a_persons_folder(name: &str) -> Option<&'static str> {
+    entry(name).filter(|(shape, _)| matches!(shape, Ends(_) | Numbered(_) | Around("#", "#"))).map(|(_, reason)| reason)
+}
+
+fn entry(name: &str) -> Option<(Shape, &'static str)> {
     let lower;
     let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         lower = name.to_ascii_lowercase();
@@ -83,7 +93,7 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
     while left != 0 {
         let (shape, reason) = SKIPPED[left.trailing_zeros() as usize];
         if shape.fits(name) {
-            return Some(reason);
+            return Some((shape, reason));
         }
         left &= left - 1;
     }
@@ -239,6 +249,16 @@ mod tests {
         ];
         for name in ordinary {
             assert_eq!(reason(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_a_person_may_have_named_so_is_told_and_a_programs_own_is_not() {
+        for name in ["Template.temp", "backup~", "Entwurf.TMP", "#old#", "logos.download", "press.part"] {
+            assert!(reason_of_a_persons_folder(name).is_some(), "{name}");
+        }
+        for name in [".git", "@eaDir", "__MACOSX", ".Trash-1000", "lost+found", "#recycle", "logos"] {
+            assert_eq!(reason_of_a_persons_folder(name), None, "{name}");
         }
     }
 

@@ -61,6 +61,12 @@ pub enum SkipReason {
     /// A symlink to a folder it lies in, or to itself.
     #[error("it is a link that leads back to itself")]
     LinkLoop,
+    /// A folder that the built-in list leaves out for a name that a person may have given it.
+    #[error("the folder is left out with all that is in it, for its name: {reason}")]
+    Folder {
+        /// What such names stand for.
+        reason: &'static str,
+    },
     /// A symlink to nothing.
     #[error("it is a link to something that does not exist")]
     LinkBroken,

@@ -35,8 +35,8 @@ pub struct StoredProblem {
 pub struct Tally {
     /// On disk.
     pub present: u64,
-    /// On disk and in step with an asset, without a problem: whoever has one is counted there. What the service deleted as
-    /// infected is not served, told or not.
+    /// On disk and in step with an asset, with nothing left to do and without a problem: whoever has one is counted there.
+    /// What the service deleted as infected is not served, told or not.
     pub mirrored: u64,
     /// Waiting for the planner.
     pub dirty: u64,
@@ -109,7 +109,7 @@ fn stored_problem(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
 pub fn tally(conn: &Connection, mirror: i64) -> rusqlite::Result<Tally> {
     conn.query_row(
         "SELECT count(*) FILTER (WHERE present = 1), count(*) FILTER (WHERE present = 1 AND md5 IS base_md5 AND (asset IS NOT \
-         NULL OR md5 IS NOT NULL) AND problem IS NULL AND NOT EXISTS (SELECT 1 FROM asset WHERE asset.id = file.asset AND \
+         NULL OR md5 IS NOT NULL) AND problem IS NULL AND dirty = 0 AND NOT EXISTS (SELECT 1 FROM asset WHERE asset.id = file.asset AND \
          antivirus = 'infected')), count(*) FILTER (WHERE dirty = 1), count(*) FILTER (WHERE problem IS NOT NULL)
          FROM file WHERE mirror = ?1",
         [mirror],

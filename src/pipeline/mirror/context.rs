@@ -10,7 +10,7 @@ use super::{MirrorRun, Only, Turn};
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, OnRemoteDelete, StampMode};
 use crate::error::RunError;
-use crate::index::{Problem, files, sidecars};
+use crate::index::{files, sidecars};
 use crate::model::{CollectionId, PathDigest, Site};
 use crate::pipeline::desire::Desires;
 use crate::pipeline::execute::Executor;
@@ -19,14 +19,12 @@ use crate::pipeline::observe::Scope;
 use crate::pipeline::pass::PassContext;
 use crate::pipeline::plan::Policy;
 use crate::pipeline::tracks::Sight;
-use crate::report::MirrorReport;
 
 impl MirrorRun {
     pub(super) async fn context(
         &self,
         turn: Turn<'_>,
         collections: BTreeMap<String, CollectionId>,
-        report: &mut MirrorReport,
     ) -> Result<PassContext, RunError> {
         let Turn { session, request, stop } = turn;
         let (row, site, config) = (self.row, session.site.clone(), self.config.clone());
@@ -46,16 +44,7 @@ impl MirrorRun {
             })
             .await?;
         let (mut desires, broken) = Desires::new(config.clone(), row, &site, &stored);
-        for (path, cause) in broken {
-            report.problem(
-                &path,
-                &Problem {
-                    action: "read".into(),
-                    cause,
-                    advice: "correct the metadata file; until then the metadata of its files stays as it is".into(),
-                },
-            );
-        }
+        self.tell_broken(&session.index, broken, request.live.is_some()).await?;
         desires.set_collections(collections);
         let scope = Scope {
             mirror: row,

@@ -64,7 +64,7 @@ impl MirrorRun {
                 Err(ResolveError::Index(error)) => return Err(error.into()),
             };
             tell_collections(&resolved, report);
-            let context = self.context(turn, resolved.ids, report).await?;
+            let context = self.context(turn, resolved.ids).await?;
             let mut end = pass::run(&context, report).await.map_err(|pass::PassError::Index(error)| error)?;
             if end.outdated && end.fatal.is_none() && !stop.is_cancelled() {
                 continue;

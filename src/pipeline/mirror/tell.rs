@@ -3,15 +3,20 @@
 //! Owns: the manifest's outcome, and the note that `status` shows. Decides nothing.
 //! Called by: `pipeline::mirror`, `once` and the daemon.
 
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::MirrorRun;
 use crate::error::RunError;
 use crate::index::told::{self, LastPass};
-use crate::index::{Index, Problem};
+use crate::index::{Index, IndexError, Problem, sidecars};
 use crate::pipeline::collections::Resolved;
 use crate::pipeline::manifest;
+use crate::pipeline::notices::BROKEN_ADVICE;
 use crate::report::{MirrorReport, PlannedAction};
+
+/// Lines that broken metadata files add to the log at most, for each pass.
+const LINES: usize = 20;
 
 impl MirrorRun {
     /// What follows every pass that was no dry run: the manifest, and the note that `status` shows. False when the manifest
@@ -41,6 +46,33 @@ impl MirrorRun {
     }
 }
 
+impl MirrorRun {
+    /// Notes the metadata files that cannot be used, as (path, what is wrong): what a report, `status` and the page tell is
+    /// read from there. A daemon, whose passes nobody reads, also logs each when it breaks, and once more when it is mended.
+    pub(super) async fn tell_broken(
+        &self,
+        index: &Index,
+        broken: Vec<(String, String)>,
+        logs: bool,
+    ) -> Result<(), IndexError> {
+        let before = std::mem::replace(&mut *self.broken(), broken.clone());
+        let mirror = &self.config.name;
+        for (path, cause) in broken.iter().filter(|one| logs && !before.contains(one)).take(LINES) {
+            tracing::warn!(mirror, path, cause, advice = BROKEN_ADVICE, "a metadata file cannot be used");
+        }
+        let is_mended = |path: &str| broken.iter().all(|(one, _)| one != path);
+        for (path, _) in before.iter().filter(|(path, _)| logs && is_mended(path)).take(LINES) {
+            tracing::info!(mirror, path, "the metadata file is in order again, or gone");
+        }
+        let row = self.row;
+        index.call(move |conn| sidecars::set_broken(conn, row, &broken)).await
+    }
+
+    fn broken(&self) -> MutexGuard<'_, Vec<(String, String)>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
     if let Some(problem) = &resolved.problem {
         report.problem("", problem);
@@ -50,6 +82,7 @@ pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
             path: String::new(),
             action: "report".into(),
             why: format!("would create the collection {labels}"),
+            on_disk: false,
         }));
     }
 }

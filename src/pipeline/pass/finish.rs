@@ -19,6 +19,7 @@ use crate::pipeline::execute::{Executed, Failure, changed_since};
 use crate::pipeline::plan::{Action, Plan};
 use crate::pipeline::record::record;
 use crate::pipeline::verify::{Bytes, Replacement};
+use crate::report::where_nothing_goes_on;
 
 /// What failed is tried again after this, when trying again can help or when there is news of it.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
@@ -182,22 +183,29 @@ impl Pass<'_> {
     fn count(&mut self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) {
         let Some(action) = plan.action.name() else { return };
         if !self.unfinished.contains(&row.id) {
-            self.report.counts.count(action);
+            self.report.count(action, self.is_first(row));
         }
         tracing::debug!(path = %row.path, action, why = %plan.why, "done");
         self.show(row, action, asset, plan.action.asset());
         let Some(live) = &self.context.live else {
-            plan.members.iter().filter_map(|one| one.part.name()).for_each(|name| self.report.counts.count(name));
+            for (member, name) in plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?))) {
+                self.report.count(name, self.is_first(member));
+            }
             return;
         };
         let sent = plan.action.sends().then(|| row.print.map_or(0, |print| print.size));
         live.file_done(&self.context.scope.name, sent.unwrap_or(0));
         for member in &plan.members {
             let Some(action) = member.part.name() else { continue };
-            self.report.counts.count(action);
+            self.report.count(action, self.is_first(&member.row));
             self.show(&member.row, action, asset, plan.action.asset());
             live.file_done(&self.context.scope.name, 0);
         }
+    }
+
+    /// Whether an action on the row is the first of the pass, on a file that is there.
+    fn is_first(&self, row: &FileRow) -> bool {
+        row.present && !self.turns.contains_key(&row.id)
     }
 
     /// Shows what was changed in the media area, and under which URL it is seen.
@@ -303,12 +311,21 @@ impl Pass<'_> {
 
     /// These rows could not be mirrored: each with why, and when it is tried again.
     pub(super) async fn fail_all(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
+        for (row, Problem { action, cause, advice }, _) in &failures {
+            let advice = if self.context.live.is_some() { advice.clone() } else { where_nothing_goes_on(advice) };
+            tracing::warn!(path = %row.path, action, cause, advice, "not mirrored");
+        }
+        self.fail_untold(failures).await
+    }
+
+    /// As [`Pass::fail_all`], where the log has been told, or will be, in one line for all.
+    pub(super) async fn fail_untold(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
         for (row, problem, retry) in &failures {
             debug_assert!(retry.keeps(&problem.advice), "what is told is not done: {retry:?} {problem:?}");
             Arc::make_mut(&mut self.failed).insert(row.id);
             self.context.progress.failed();
             self.report.fail(row.path.key(), problem);
-            tracing::warn!(path = %row.path, action = problem.action, cause = problem.cause, advice = problem.advice, "not mirrored");
+            self.report.apart.failures += u64::from(!row.present);
         }
         if failures.is_empty() {
             return Ok(());

@@ -15,6 +15,7 @@ use crate::index::{Problem, absence, files};
 use crate::pipeline::absence::holds_a_file;
 use crate::pipeline::plan::Action;
 use crate::pipeline::tracks::Sight;
+use crate::report::WITHHELD;
 
 /// More vanished names than this count one by one, also where they share an asset.
 const MANY_NAMES: u64 = 25;
@@ -77,17 +78,21 @@ impl Pass<'_> {
              {allowed} go within ten minutes; {nothing} deleted. If this is meant, run once with --force (beside a daemon: `retry --force`)",
             self.context.max_delete
         );
+        let mut failures = Vec::new();
         for row in doomed {
             if self.context.executor.is_none() {
-                self.tell(&row, "report", &format!("withheld by the deletion guard: {guard}"));
+                self.tell(&row, "report", "its asset is withheld by the deletion guard");
             }
             let problem = Problem {
                 action: "delete".into(),
-                cause: "the file is gone; its asset was not deleted because the deletion guard stopped the run".into(),
+                cause: WITHHELD.into(),
                 advice: "put the files back, or run once with --force (beside a daemon: `retry --force`)".into(),
             };
-            self.fail(&row, &problem, next_try(&row, false)).await?;
+            let retry = next_try(&row, false);
+            failures.push((row, problem, retry));
         }
+        // Who reads the guard's own word knows about all of them.
+        self.fail_untold(failures).await?;
         self.end.guard = Some(guard);
         Ok(false)
     }

@@ -125,7 +125,7 @@ impl Pass<'_> {
     async fn track_done(&mut self, claim: &Claim, due: Due) -> Result<(), PassError> {
         let now = Timestamp::now().as_millisecond();
         if let Some(action) = due.name() {
-            self.report.counts.count(action);
+            self.report.count(action, claim.row.present);
             let asset = claim.asset.as_ref();
             self.show(&claim.row, action, asset, asset.map(|asset| &asset.id));
         }

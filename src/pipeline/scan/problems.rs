@@ -39,11 +39,13 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
         }
         report.problem(path.key(), problem);
     }
+    report.apart.failures += scanned.unreadable;
     if let Some(plan) = &mut report.plan {
         plan.extend(scanned.would_fetch.iter().map(|path| PlannedAction {
             path: path.key().to_owned(),
             action: "create".into(),
             why: "a list names it; it would be fetched from its URL".into(),
+            on_disk: false,
         }));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::looks::{Kind, Look, needs_second_look};
 use super::{Scan, Severity, lock, now_ns};
-use crate::disk::{Found, Job};
+use crate::disk::{Found, Job, SkipReason};
 use crate::index::IndexError;
 use crate::index::files::{KnownFiles, Problem, Seen};
 use crate::model::RelPath;
@@ -94,13 +94,11 @@ impl Shared<'_> {
                     lock(&self.sidecars).push(Look { path, kind: Kind::Sidecar, print, at });
                 }
                 Found::Skipped { path, why } => {
-                    self.note(
-                        path,
-                        Severity::Skipped,
-                        "skip",
-                        &why.to_string(),
-                        "exclude it, or put a regular file there",
-                    );
+                    let advice = match why {
+                        SkipReason::Folder { .. } => "rename it if it is to be mirrored, or exclude it",
+                        _ => "exclude it, or put a regular file there",
+                    };
+                    self.note(path, Severity::Skipped, "skip", &why.to_string(), advice);
                 }
                 Found::Unreadable { path, cause } => {
                     let cause = format!("it cannot be read: {cause}");

@@ -146,7 +146,8 @@
       (note, [, text]) => say(note, printable(text)));
     // Before the end of a pass nobody has counted.
     part(node, "counts").hidden = mirror.phase.name === "mirroring" || (mirror.present === 0 && !mirror.first_pass_done);
-    const counts = [["mirrored", mirror.mirrored], ["on disk", mirror.present], ["waiting", mirror.pending], ["failed", mirror.failed]];
+    const { files, mirrored, pending, failed, gone } = mirror.counts;
+    const counts = [["files", files], ["mirrored", mirrored], ["waiting", pending], ["failed", failed], ["gone, assets not dealt with", gone]];
     sync(part(node, "counts"), counts.filter(([name, count]) => count > 0 || name === "mirrored"), ([name]) => name,
       ([name]) => make("li", { class: name === "failed" ? "bad" : "" }, make("b", { "data-part": "count" }), ` ${name}`),
       (count, [, value]) => say(part(count, "count"), number(value)));

@@ -79,14 +79,15 @@ impl Keeper {
 
     pub(super) async fn show(&mut self, mut report: MirrorReport, took: Duration, full: bool) -> Result<(), RunError> {
         let name = self.config.name.clone();
-        let mirror_name = name.clone();
-        let (tally, problems, notices) = self
+        let (mirror_name, unread) = (name.clone(), self.standing.unread());
+        let (tally, counts, problems, notices) = self
             .session
             .index
             .call(move |conn| {
                 let mirror = settings::mirror(conn, &mirror_name)?.id;
                 Ok((
                     files::tally(conn, mirror)?,
+                    files::counts(conn, mirror, unread.iter().map(|one| one.path.as_str()))?,
                     files::problems(conn, mirror)?,
                     notices::told(conn, mirror, |_| true)?,
                 ))
@@ -99,6 +100,7 @@ impl Keeper {
         report.failed += self.standing.failed();
         self.live.pass_ended(&name, &report, Timestamp::now(), took, full);
         self.live.set_files(&name, tally.present, tally.mirrored);
+        self.live.set_counts(&name, counts);
         self.live.set_standing(&name, tally.dirty.saturating_sub(tally.failed), tally.failed + self.standing.failed());
         self.live.set_degraded(&name, self.standing.degraded());
         let stored = problems.into_iter().map(|stored| {

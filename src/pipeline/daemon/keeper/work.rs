@@ -185,8 +185,7 @@ impl Work {
         report.bytes_uploaded = usage.bytes_uploaded - before.bytes_uploaded;
         // The next pass goes on with them.
         report.waiting = end.left.len() as u64;
-        report.counts.unchanged =
-            report.counts.scanned.saturating_sub(report.counts.changed_paths() + report.failed + report.waiting);
+        report.settle_unchanged();
         self.run.close_pass(index, began.elapsed(), &mut report).await?;
         Ok(Worked { report, end, took: began.elapsed(), cut })
     }
