@@ -234,7 +234,7 @@ fn token(
     // Beside the system service, whoever may read its token uses it.
     let beside = folders.file.as_deref().filter(|folder| *folder == Path::new(SERVICE_FOLDER));
     if let Some(path) = beside.map(|folder| folder.join("token")).filter(|path| path.exists()) {
-        match read_token(&path) {
+        match read_token(&path, PIPE_PATIENCE) {
             Ok(token) => return Some((token, TokenOrigin::File(path))),
             Err(why) if needed => {
                 let message = format!("no API token: that of the system service, {}, {why}", path.display());
