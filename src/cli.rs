@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod explain;
+pub mod init;
 pub mod logs;
 mod ls;
 mod place;
@@ -44,6 +45,7 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Retry { ref paths, force, take_over, recreate }) => {
             retry::run(&args, paths, Overrides { force, take_over, recreate }).await
         }
+        Some(Command::Init(ref flags)) => init::run(&args, flags).await,
         Some(Command::Doctor) => doctor::run(&args).await,
         Some(Command::Healthcheck) => run::healthcheck(&args).await,
     }

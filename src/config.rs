@@ -126,6 +126,37 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let mut warnings = Vec::new();
     let (root, file) = what_to_read(request, environment, &findings, &mut warnings);
     let document = file.as_ref().and_then(|path| read_file(path, request, &findings));
+    read(request, environment, Source { root, file, document }, findings, warnings)
+}
+
+/// Reads a configuration that is yet to be written: as [`load`] will read `text` once the file `path` holds it and
+/// `request` names that file.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse(path: &Path, text: &str, request: &Request, environment: &Environment) -> Result<Config, Problems> {
+    let document = Some(Document::new(path.display().to_string(), text));
+    let source = Source { root: None, file: Some(path.to_path_buf()), document };
+    read(request, environment, source, Findings::default(), Vec::new())
+}
+
+/// What a configuration is read from.
+struct Source {
+    /// The folder given instead of the file's mirrors.
+    root: Option<Found<PathBuf>>,
+    /// The configuration file.
+    file: Option<PathBuf>,
+    /// What is in it.
+    document: Option<Document>,
+}
+
+fn read(
+    request: &Request,
+    environment: &Environment,
+    Source { root, file, document }: Source,
+    findings: Findings,
+    mut warnings: Vec<String>,
+) -> Result<Config, Problems> {
     let table = document.as_ref().and_then(|document| document.parse(&findings));
     if findings.any() {
         return Err(findings.into_parts().0);

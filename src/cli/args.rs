@@ -9,11 +9,26 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::config::policy::{
+    Choice, Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename, StampMode,
+};
+
+const INIT_EXAMPLES: &str = "\
+The file is --config, or ./dato-mirror.toml; --root and --name are the folder and the mirror's name. Without a terminal
+nothing is asked: --root is then needed, and a token unless --offline.
+
+Examples:
+  dato-mirror init                                    asks
+  dato-mirror init --root ./brand --token-file ~/.config/dato-mirror/token --save-token < token.txt
+  dato-mirror init --root ./brand --offline --print   what it would write";
 
 const EXAMPLES: &str = "\
 Examples:
   dato-mirror demo                                    see it work: no account, no token, no network
+  dato-mirror init                                    write a configuration, after a few questions
   dato-mirror --root ./brand --dry-run                what would happen to this folder
   DATOCMS_API_TOKEN=… dato-mirror --root ./brand --sync-once
   dato-mirror --config brand.toml                     mirror everything, then watch
@@ -65,6 +80,10 @@ impl Args {
         match given.iter().find(|(_, given)| *given && args.command.is_some()) {
             Some((flag, _)) => {
                 let message = format!("{flag} is for a run and does nothing with a command; leave one of them out");
+                Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, message))
+            }
+            None if matches!(args.command, Some(Command::Init(_))) && args.global.mirror.is_some() => {
+                let message = "--mirror picks one of a configuration's mirrors; init makes one: name it with --name";
                 Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, message))
             }
             None => Ok(args),
@@ -156,6 +175,9 @@ pub enum LogFormat {
 /// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Write a configuration: asks for what no flag says, checks it as doctor does, prints the next command
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
     /// Show what is mirrored, pending, failed; works while the daemon runs
     Status,
     /// Show a file's asset, its URL, the last decision and where each value of its metadata came from
@@ -196,6 +218,58 @@ pub enum Command {
     /// Exit 0 when the daemon's status page says it is healthy
     #[command(hide = true)]
     Healthcheck,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Init {
+    /// The file that holds the API token [default: none; each run takes it from $DATOCMS_API_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Write the token into --token-file, for your eyes only: from $DATOCMS_API_TOKEN, else from standard input
+    #[arg(long, requires = "token_file", conflicts_with = "print")]
+    pub save_token: bool,
+    /// The project's environment [default: the primary one, whichever that is at each run]
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// What becomes of an asset whose file was deleted here [default: keep]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnDelete>())]
+    pub on_delete: Option<String>,
+    /// What becomes of the URL when a file changes [default: keep_url]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnChange>())]
+    pub on_change: Option<String>,
+    /// What becomes of the URL when a file is renamed [default: keep_url]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRename>())]
+    pub on_rename: Option<String>,
+    /// What to do when an editor replaced a file in the CMS [default: report]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRemoteChange>())]
+    pub on_remote_change: Option<String>,
+    /// What to do when an editor deleted an asset in the CMS [default: report]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRemoteDelete>())]
+    pub on_remote_delete: Option<String>,
+    /// Whether files with the same content share an asset [default: share]
+    #[arg(long, value_name = "WHAT", value_parser = values::<Duplicates>())]
+    pub duplicates: Option<String>,
+    /// Collections: none, mirror (folders become collections), or the path of one [default: none]
+    #[arg(long, value_name = "WHICH", value_parser = super::init::collections)]
+    pub collections: Option<String>,
+    /// What an asset tells of its file's path [default: path]
+    #[arg(long, value_name = "WHAT", value_parser = values::<StampMode>())]
+    pub stamp: Option<String>,
+    /// Ask the service nothing, and look at no folder but whether it is there
+    #[arg(long)]
+    pub offline: bool,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub force: bool,
+    /// Print the configuration to standard output and write nothing
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// The names of a policy's values.
+fn values<T: Choice>() -> PossibleValuesParser {
+    PossibleValuesParser::new(super::init::policies::names::<T>())
 }
 
 /// Flags of `ls`.
@@ -316,7 +390,12 @@ mod tests {
         fn walk(command: &clap::Command) {
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
-                assert!(!arg.get_id().as_str().contains("token"), "{}", arg.get_id());
+                // A file may be named that holds it.
+                let named = arg.get_id().as_str();
+                assert!(["token_file", "save_token"].contains(&named) || !named.contains("token"), "{named}");
+                if named == "save_token" {
+                    assert!(!arg.get_action().takes_values());
+                }
                 assert!(arg.get_env().is_none(), "variables are the configuration's matter: {}", arg.get_id());
             }
             for sub in command.get_subcommands() {
@@ -364,6 +443,9 @@ mod tests {
             "demo --by-locale",
             "sandbox --by-field",
             "sandbox --by-locale",
+            "init",
+            "-c x.toml init --root d --name n --on-delete tag --collections A/B --save-token --token-file t",
+            "init --root d --offline --print --force",
             "man",
             "healthcheck",
             "completions zsh",
@@ -385,6 +467,12 @@ mod tests {
             "sandbox --rate-limit 0",
             "sandbox --by-field --by-locale",
             "ls --order-by size",
+            "init --on-delete remove",
+            "init --collections /x",
+            "init --save-token",
+            "init --save-token --token-file t --print",
+            "init --mirror brand",
+            "init --token abc",
             "nope",
             "--sync-once status",
             "--force demo",

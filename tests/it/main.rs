@@ -15,6 +15,7 @@ mod deletions;
 mod fuse;
 mod fuse_disk;
 mod half_written;
+mod init;
 mod layout;
 mod limits;
 mod listing;
