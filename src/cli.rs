@@ -5,6 +5,7 @@
 
 pub mod args;
 mod calls;
+mod complete;
 mod completions;
 mod demo;
 mod doctor;
@@ -12,6 +13,7 @@ mod explain;
 pub mod init;
 pub mod logs;
 mod ls;
+mod man;
 mod place;
 mod progress;
 mod retry;
@@ -38,7 +40,8 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Sandbox(ref options)) => sandbox::run(options).await,
         Some(Command::Demo(ref options)) => demo::run(options).await,
         Some(Command::Completions { shell }) => completions::shell(shell),
-        Some(Command::Man) => completions::man(),
+        Some(Command::Complete { ref words }) => completions::complete(words),
+        Some(Command::Man { ref command, ref dir }) => man::run(command.as_deref(), dir.as_deref()),
         Some(Command::Status) => status::run(&args).await,
         Some(Command::Explain { ref path }) => explain::run(&args, path).await,
         Some(Command::Ls(ref options)) => ls::run(&args, options).await,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::policy::{
     Choice, Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename, StampMode,
@@ -47,12 +47,12 @@ Exit codes:
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dato-mirror", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Args {
-    /// What every command takes.
-    #[command(flatten)]
-    pub global: Global,
     /// What a run takes.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of a run")]
     pub run: Run,
+    /// What every command takes.
+    #[command(flatten, next_help_heading = "Options of every command")]
+    pub global: Global,
     /// The command; none means a run.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -99,7 +99,7 @@ pub struct Global {
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Mirror one folder with no configuration file; the token comes from the environment
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// The name that the mirror of --root has in the media area [default: $DATO_MIRROR_NAME, else the folder's name]
     #[arg(long, value_name = "NAME", global = true)]
@@ -212,9 +212,22 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
+    /// Print a manual page
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The command that it is about [default: all of dato-mirror]
+        command: Option<String>,
+        /// Write the pages of all commands into this folder, as a package installs them
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
+    /// Print what may stand at the end of a command line: what the completion scripts ask for
+    #[command(hide = true)]
+    Complete {
+        /// The words, without the program's name; the last one is being typed
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
     /// Exit 0 when the daemon's status page says it is healthy
     #[command(hide = true)]
     Healthcheck,
@@ -281,7 +294,7 @@ pub struct Ls {
     /// Only assets with this tag; several times for all of them
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
-    /// Only assets of this kind: image, video, audio, document …
+    /// Only assets of this kind: image, video, audio, pdfdocument …
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
     /// Order, such as _created_at_DESC or size_ASC
@@ -296,7 +309,7 @@ pub struct Demo {
     #[arg(long)]
     pub keep: bool,
     /// Where to make the folder; must be empty or new [default: a temporary folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Play it on a project that keeps metadata by locale, the older of the two shapes
     #[arg(long)]
@@ -310,7 +323,7 @@ pub struct Sandbox {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3999")]
     pub listen: SocketAddr,
     /// Where its state is kept [default: a temporary folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
     /// Requests in each window
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
@@ -447,6 +460,9 @@ mod tests {
             "-c x.toml init --root d --name n --on-delete tag --collections A/B --save-token --token-file t",
             "init --root d --offline --print --force",
             "man",
+            "man status",
+            "man --dir d",
+            "complete -- status --mirror x",
             "healthcheck",
             "completions zsh",
         ] {

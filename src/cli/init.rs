@@ -6,6 +6,7 @@
 mod answers;
 mod files;
 pub mod policies;
+mod surroundings;
 mod template;
 mod terminal;
 
@@ -16,15 +17,15 @@ use serde::Serialize;
 
 use super::args::{Args, Format, Init};
 use super::doctor::{self, Check, Level};
-use super::place::working_directory;
 use super::show;
-use crate::config::api::{BASE_URL, TOKEN_CREDENTIAL, TOKEN_VARIABLE, TokenOrigin, environment_name, valid_token};
+use crate::config::api::{BASE_URL, TOKEN_VARIABLE, TokenOrigin, environment_name, valid_token};
 use crate::config::mirror::{default_name, valid_name};
-use crate::config::{self, Config, Environment, Problems, Request};
+use crate::config::{self, Config, Problems, Request};
 use crate::error::Exit;
 pub use answers::collections;
 use answers::{Answers, Facts, Person, TokenSource, ask, ask_access, missing, told};
 use files::{Readers, write};
+use surroundings::Surroundings;
 use template::{Settings, render};
 use terminal::Terminal;
 
@@ -56,48 +57,6 @@ struct Answer<'a> {
     healthy: bool,
     checks: &'a [Check],
     next: &'a [String],
-}
-
-/// What this process was started with.
-struct Surroundings {
-    environment: Environment,
-    cwd: Option<PathBuf>,
-    home: Option<PathBuf>,
-}
-
-impl Surroundings {
-    fn of_process() -> Self {
-        Self { environment: Environment::of_process(), cwd: working_directory(), home: std::env::home_dir() }
-    }
-
-    /// The text of a variable that is set.
-    fn text(&self, name: &str) -> Option<&str> {
-        self.environment.text(name)?.ok()
-    }
-
-    /// The whole path of one that a person typed or gave by flag.
-    fn absolute(&self, path: &Path) -> Result<PathBuf, String> {
-        if let Ok(rest) = path.strip_prefix("~") {
-            let home = self.home.as_ref().filter(|home| home.is_absolute());
-            return home.map(|home| home.join(rest)).ok_or_else(|| "no home is known: write the whole path".to_owned());
-        }
-        let path = super::place::seen_from(self.cwd.as_deref(), path)?;
-        Ok(path.components().collect())
-    }
-
-    /// Whether a run finds a token without a file that names one.
-    fn has_token(&self) -> bool {
-        let credential = self.environment.path("CREDENTIALS_DIRECTORY").map(|folder| folder.join(TOKEN_CREDENTIAL));
-        self.text(TOKEN_VARIABLE).is_some() || credential.is_some_and(|path| path.exists())
-    }
-
-    /// Where a typed token is kept unless another file is named: never in the working directory, which may be a
-    /// repository.
-    fn token_file(&self) -> Option<PathBuf> {
-        let xdg = self.environment.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-        let folder = xdg.or_else(|| self.home.as_ref().map(|home| home.join(".config")));
-        folder.filter(|folder| folder.is_absolute()).map(|folder| folder.join("dato-mirror/token"))
-    }
 }
 
 /// Runs.

@@ -229,7 +229,6 @@ fn converse(env: &TestEnv, args: &str, answers: &[(&str, &str)]) -> Option<(i32,
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "who skips says so")]
 fn on_a_terminal_it_asks_for_what_no_flag_says_and_again_for_what_the_service_refuses() {
     let mut env = TestEnv::new();
     env.write("logo.svg", "<svg/>");
@@ -266,7 +265,7 @@ fn on_a_terminal_it_asks_for_what_no_flag_says_and_again_for_what_the_service_re
         ],
     );
     let Some((code, text)) = conversation else {
-        println!("SKIPPED: there is no `script` here, so no terminal could be made");
+        eprintln!("skipped: there is no `script` here, so no terminal could be made");
         return;
     };
     assert_eq!(code, 0, "{text}");

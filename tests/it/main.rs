@@ -9,6 +9,7 @@ mod bad_input;
 mod between;
 mod cli;
 mod comes_back;
+mod completions;
 mod copies;
 mod cost;
 mod deletions;
