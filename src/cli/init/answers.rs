@@ -240,6 +240,7 @@ fn one_of(known: &[&str]) -> String {
 }
 
 /// What is wrong with a value and what to do, in one line.
+#[allow(clippy::needless_pass_by_value, reason = "the shape of a `map_err`")]
 pub fn told(wrong: Wrong) -> String {
     format!("it {}: {}", wrong.message, wrong.advice)
 }

@@ -38,17 +38,14 @@ pub fn write(path: &Path, text: &str, readers: Readers, replace: bool) -> io::Re
     // The file that a link leads to is replaced, and not the link.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let first = if replace { beside(&target) } else { target.clone() };
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(file_mode).open(&first)?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        let ended = written.and_then(|()| if replace { rename(&first, &target) } else { Ok(()) });
-        if ended.is_err() {
-            // What is half written must not stay; whether it can be removed changes nothing about the failure.
-            let _ = remove_file(&first);
-        }
-        ended
-    })();
-    written
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(file_mode).open(&first)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let ended = written.and_then(|()| if replace { rename(&first, &target) } else { Ok(()) });
+    if ended.is_err() {
+        // What is half written must not stay; whether it can be removed changes nothing about the failure.
+        let _ = remove_file(&first);
+    }
+    ended
 }
 
 fn beside(path: &Path) -> PathBuf {
