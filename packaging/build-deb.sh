@@ -32,7 +32,8 @@ for drop_in in "$here"/systemd/drop-ins/*.conf; do
 done
 mkdir -p "$stage/usr/share/man/man1" "$stage/usr/share/bash-completion/completions" \
     "$stage/usr/share/zsh/vendor-completions" "$stage/usr/share/fish/vendor_completions.d" "$stage/DEBIAN"
-"$binary" man | gzip -9n > "$stage/usr/share/man/man1/dato-mirror.1.gz"
+"$binary" man --dir "$stage/usr/share/man/man1"
+gzip -9n "$stage"/usr/share/man/man1/*.1
 "$binary" completions bash > "$stage/usr/share/bash-completion/completions/dato-mirror"
 "$binary" completions zsh > "$stage/usr/share/zsh/vendor-completions/_dato-mirror"
 "$binary" completions fish > "$stage/usr/share/fish/vendor_completions.d/dato-mirror.fish"

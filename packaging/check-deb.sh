@@ -20,12 +20,19 @@ else
 fi
 for file in usr/bin/dato-mirror usr/lib/systemd/system/dato-mirror.service usr/lib/systemd/user/dato-mirror.service \
     usr/share/doc/dato-mirror/config.example.toml usr/share/doc/dato-mirror/copyright \
-    usr/share/man/man1/dato-mirror.1.gz usr/share/bash-completion/completions/dato-mirror \
-    usr/share/zsh/vendor-completions/_dato-mirror usr/share/fish/vendor_completions.d/dato-mirror.fish; do
+    usr/share/man/man1/dato-mirror.1.gz usr/share/man/man1/dato-mirror-status.1.gz \
+    usr/share/bash-completion/completions/dato-mirror usr/share/zsh/vendor-completions/_dato-mirror \
+    usr/share/fish/vendor_completions.d/dato-mirror.fish; do
     has "$file"
 done
 "$root/usr/bin/dato-mirror" --version > /dev/null || fail "the binary does not run"
-zcat "$root/usr/share/man/man1/dato-mirror.1.gz" | grep -q '^\.TH dato-mirror' || fail "the manual page is none"
+for page in "$root"/usr/share/man/man1/*.1.gz; do
+    zcat "$page" | grep -q '^\.TH dato-mirror' || fail "$page is no manual page"
+    # Every page that one names is there.
+    for named in $(zcat "$page" | tr -d '\\' | grep -o '[a-z-]*([0-9])' | sort -u); do
+        [ -s "$root/usr/share/man/man1/${named%(1)}.1.gz" ] || fail "$page names $named, which is not there"
+    done
+done
 bash -n "$root/usr/share/bash-completion/completions/dato-mirror" || fail "the completion for bash is no script"
 for script in postinst prerm postrm; do
     dpkg-deb --ctrl-tarfile "$package" | tar -xO "./$script" | sh -n || fail "$script is no script"

@@ -6,13 +6,16 @@
 pub mod args;
 mod beside_service;
 mod calls;
+mod complete;
 mod completions;
 mod demo;
 mod doctor;
 mod explain;
 mod hint;
+pub mod init;
 pub mod logs;
 mod ls;
+mod man;
 mod place;
 mod progress;
 mod retry;
@@ -39,13 +42,15 @@ pub async fn run(args: Args) -> Exit {
         Some(Command::Sandbox(ref options)) => sandbox::run(options).await,
         Some(Command::Demo(ref options)) => demo::run(options).await,
         Some(Command::Completions { shell }) => completions::shell(shell),
-        Some(Command::Man) => completions::man(),
+        Some(Command::Complete { ref words }) => completions::complete(words),
+        Some(Command::Man { ref command, ref dir }) => man::run(command.as_deref(), dir.as_deref()),
         Some(Command::Status) => status::run(&args).await,
         Some(Command::Explain { ref path }) => explain::run(&args, path).await,
         Some(Command::Ls(ref options)) => ls::run(&args, options).await,
         Some(Command::Retry { ref paths, force, take_over, recreate }) => {
             retry::run(&args, paths, Overrides { force, take_over, recreate }).await
         }
+        Some(Command::Init(ref flags)) => init::run(&args, flags).await,
         Some(Command::Doctor) => doctor::run(&args).await,
         Some(Command::Healthcheck) => run::healthcheck(&args).await,
     }

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod policy;
 pub mod problem;
 mod proxy;
+mod source;
 mod trust;
 mod unknown_variables;
 pub mod value;
@@ -39,6 +40,7 @@ use folders::{Folders, StatePlace};
 use mirror::Placed;
 use own_files::{exclude_own_files, own_files};
 use proxy::check_proxies;
+use source::{Source, read_file, what_to_read};
 use unknown_variables::warn_of_variables;
 use value::{Bytes, Wrong, nearest, shown};
 
@@ -114,8 +116,6 @@ pub struct OldState {
 
 /// Ten of the largest files that the service takes.
 const REMOTE_CACHE: u64 = 10_000_000_000;
-/// No configuration file is larger, in bytes.
-const MAX_BYTES: u64 = 4 << 20;
 /// The variables of mirrors' keys begin so.
 const PREFIX: &str = "DATO_MIRROR_";
 
@@ -128,6 +128,39 @@ pub fn load(request: &Request, environment: &Environment) -> Result<Config, Prob
     let mut warnings = Vec::new();
     let (root, file) = what_to_read(request, environment, &findings, &mut warnings);
     let document = file.as_ref().and_then(|path| read_file(path, request, &findings));
+    read(request, environment, Source { root, file, document }, findings, warnings)
+}
+
+/// Reads a configuration that is yet to be written: as [`load`] will read `text` once the file `path` holds it and
+/// `request` names that file.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse(path: &Path, text: &str, request: &Request, environment: &Environment) -> Result<Config, Problems> {
+    let document = Some(Document::new(path.display().to_string(), text));
+    let source = Source { root: None, file: Some(path.to_path_buf()), document };
+    read(request, environment, source, Findings::default(), Vec::new())
+}
+
+/// The names of the mirrors in the file that [`load`] would read, whatever else is wrong with it: what a shell completes.
+#[must_use]
+pub fn mirror_names(request: &Request, environment: &Environment) -> Vec<String> {
+    let findings = Findings::default();
+    let (_, file) = what_to_read(request, environment, &findings, &mut Vec::new());
+    let Some(document) = file.and_then(|path| read_file(&path, request, &findings)) else { return Vec::new() };
+    let Some(table) = document.parse(&findings) else { return Vec::new() };
+    let sections = Section::root(&document, &table, &findings).tables("mirror", "[[mirror]]");
+    let names = sections.into_iter().filter_map(|mut section| section.check("name", mirror::valid_name));
+    names.map(|found| found.value).collect()
+}
+
+fn read(
+    request: &Request,
+    environment: &Environment,
+    Source { root, file, document }: Source,
+    findings: Findings,
+    mut warnings: Vec<String>,
+) -> Result<Config, Problems> {
     let table = document.as_ref().and_then(|document| document.parse(&findings));
     if findings.any() {
         return Err(findings.into_parts().0);
@@ -233,94 +266,6 @@ impl Request {
 /// Whether the single mirror comes from `--root` or `$DATO_MIRROR_ROOT`, with no `--config` to overrule the latter.
 fn root_is_set(request: &Request, environment: &Environment) -> bool {
     request.root.is_some() || (request.config_file.is_none() && environment.path("DATO_MIRROR_ROOT").is_some())
-}
-
-/// The folder given instead of a file's mirrors, and the file to read.
-fn what_to_read(
-    request: &Request,
-    environment: &Environment,
-    findings: &Findings,
-    warnings: &mut Vec<String>,
-) -> (Option<Found<PathBuf>>, Option<PathBuf>) {
-    let named = |value: PathBuf, place: Place| {
-        let from = Folders { cwd: request.cwd(), home: request.home(), file: None };
-        from.absolute(&Found { value, place }, findings)
-    };
-    let flag = request.root.clone().map(|value| Found { value, place: Place::Flag("--root") });
-    let variable = environment
-        .path("DATO_MIRROR_ROOT")
-        .map(|value| Found { value, place: Place::Environment("DATO_MIRROR_ROOT".to_owned()) });
-    if let Some(file) = &request.config_file {
-        if flag.is_none() && variable.is_some() {
-            warnings.push("$DATO_MIRROR_ROOT is not used, because --config names a file".to_owned());
-        }
-        return (flag, named(file.clone(), Place::Flag("--config")));
-    }
-    let config_variable = environment.path("DATO_MIRROR_CONFIG");
-    if let Some(root) = flag.or(variable) {
-        if config_variable.is_some() {
-            warnings.push(format!("$DATO_MIRROR_CONFIG is not read, because {} names a folder", root.place));
-        }
-        return (Some(root), None);
-    }
-    if let Some(file) = config_variable {
-        return (None, named(file, Place::Environment("DATO_MIRROR_CONFIG".to_owned())));
-    }
-    let Some(cwd) = request.cwd() else {
-        let message =
-            "no configuration file is named, and the working directory cannot be told: it may have been deleted";
-        findings.add(Place::Everywhere, message, "change to a folder that is there, or name a file with --config");
-        return (None, None);
-    };
-    let candidates = folders::candidates(cwd, request.home(), environment);
-    for file in &candidates {
-        match folders::is_there(file) {
-            Ok(true) => return (None, Some(file.clone())),
-            Ok(false) => {}
-            // A service may not see homes; none of its configuration is there.
-            Err(_) if request.home().is_some_and(|home| file.starts_with(home) && !cwd.starts_with(home)) => {}
-            Err(error) => {
-                let message = format!("the configuration file {} cannot be looked for: {error}", file.display());
-                findings.add(Place::Everywhere, message, "correct its permissions, or name a file with --config");
-                return (None, None);
-            }
-        }
-    }
-    let list = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let advice = format!("write one of these files: {list}; or name one with --config; or mirror a folder with --root");
-    findings.add(Place::Everywhere, "no configuration file", advice);
-    (None, None)
-}
-
-fn read_file(path: &Path, request: &Request, findings: &Findings) -> Option<Document> {
-    use std::io::Read as _;
-    let read = || {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(std::io::ErrorKind::IsADirectory.into());
-        }
-        file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-        Ok::<_, std::io::Error>(text)
-    };
-    // Below the working directory the short name is the one people know; a service works in `/`.
-    let below = request.cwd().filter(|cwd| cwd.parent().is_some()).and_then(|cwd| path.strip_prefix(cwd).ok());
-    let name = below.unwrap_or(path).display().to_string();
-    let (why, advice) = match read() {
-        Ok(text) if text.len() as u64 <= MAX_BYTES => return Some(Document::new(name, text)),
-        Ok(_) => ("is larger than 4 MiB".to_owned(), "name the right file"),
-        Err(error) => match error.kind() {
-            std::io::ErrorKind::NotFound => ("does not exist".to_owned(), "check the path given to --config"),
-            std::io::ErrorKind::PermissionDenied => {
-                ("may not be read by this user".to_owned(), "give the user that runs dato-mirror read permission")
-            }
-            std::io::ErrorKind::InvalidData => ("is not valid UTF-8".to_owned(), "save it as UTF-8 text"),
-            std::io::ErrorKind::IsADirectory => ("is a folder".to_owned(), "name a file"),
-            _ => (format!("cannot be read: {error}"), ""),
-        },
-    };
-    findings.add(Place::Everywhere, format!("configuration file {name} {why}"), advice);
-    None
 }
 
 fn read_mirrors(

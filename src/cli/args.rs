@@ -9,12 +9,27 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+
 use super::hint;
-use clap::{ArgAction, Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use crate::config::policy::{
+    Choice, Duplicates, OnChange, OnDelete, OnRemoteChange, OnRemoteDelete, OnRename, StampMode,
+};
+
+const INIT_EXAMPLES: &str = "\
+The file is --config, or ./dato-mirror.toml; --root and --name are the folder and the mirror's name. Without a terminal
+nothing is asked: --root is then needed, and a token unless --offline.
+
+Examples:
+  dato-mirror init                                    asks
+  dato-mirror init --root ./brand --token-file ~/.config/dato-mirror/token --save-token < token.txt
+  dato-mirror init --root ./brand --offline --print   what it would write";
 
 const EXAMPLES: &str = "\
 Examples:
   dato-mirror demo                                    see it work: no account, no token, no network
+  dato-mirror init                                    write a configuration, after a few questions
   dato-mirror --root ./brand --dry-run                what would happen to this folder
   DATOCMS_API_TOKEN=… dato-mirror --root ./brand --sync-once
   dato-mirror --config brand.toml                     mirror everything, then watch
@@ -33,12 +48,12 @@ Exit codes:
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dato-mirror", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Args {
-    /// What every command takes.
-    #[command(flatten)]
-    pub global: Global,
     /// What a run takes.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of a run")]
     pub run: Run,
+    /// What every command takes.
+    #[command(flatten, next_help_heading = "Options of every command")]
+    pub global: Global,
     /// The command; none means a run.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -68,6 +83,10 @@ impl Args {
                 let message = format!("{flag} is for a run and does nothing with a command; leave one of them out");
                 Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, message))
             }
+            None if matches!(args.command, Some(Command::Init(_))) && args.global.mirror.is_some() => {
+                let message = "--mirror picks one of a configuration's mirrors; init makes one: name it with --name";
+                Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, message))
+            }
             None => Ok(args),
         }
     }
@@ -81,7 +100,7 @@ pub struct Global {
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Mirror one folder with no configuration file; the token comes from the environment
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// The name that the mirror of --root has in the media area [default: $DATO_MIRROR_NAME, else the folder's name]
     #[arg(long, value_name = "NAME", global = true)]
@@ -157,6 +176,9 @@ pub enum LogFormat {
 /// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Write a configuration: asks for what no flag says, checks it as doctor does, prints the next command
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
     /// Show what is mirrored, pending, failed; works while the daemon runs
     Status,
     /// Show a file's asset, its URL, the last decision and where each value of its metadata came from
@@ -191,12 +213,77 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
+    /// Print a manual page
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The command that it is about [default: all of dato-mirror]
+        command: Option<String>,
+        /// Write the pages of all commands into this folder, as a package installs them
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
+    /// Print what may stand at the end of a command line: what the completion scripts ask for
+    #[command(hide = true)]
+    Complete {
+        /// The words, without the program's name; the last one is being typed
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
     /// Exit 0 when the daemon's status page says it is healthy
     #[command(hide = true)]
     Healthcheck,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Init {
+    /// The file that holds the API token [default: none; each run takes it from $DATOCMS_API_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Write the token into --token-file, for your eyes only: from $DATOCMS_API_TOKEN, else from standard input
+    #[arg(long, requires = "token_file", conflicts_with = "print")]
+    pub save_token: bool,
+    /// The project's environment [default: the primary one, whichever that is at each run]
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// What becomes of an asset whose file was deleted here [default: keep]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnDelete>())]
+    pub on_delete: Option<String>,
+    /// What becomes of the URL when a file changes [default: keep_url]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnChange>())]
+    pub on_change: Option<String>,
+    /// What becomes of the URL when a file is renamed [default: keep_url]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRename>())]
+    pub on_rename: Option<String>,
+    /// What to do when an editor replaced a file in the CMS [default: report]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRemoteChange>())]
+    pub on_remote_change: Option<String>,
+    /// What to do when an editor deleted an asset in the CMS [default: report]
+    #[arg(long, value_name = "WHAT", value_parser = values::<OnRemoteDelete>())]
+    pub on_remote_delete: Option<String>,
+    /// Whether files with the same content share an asset [default: share]
+    #[arg(long, value_name = "WHAT", value_parser = values::<Duplicates>())]
+    pub duplicates: Option<String>,
+    /// Collections: none, mirror (folders become collections), or the path of one [default: none]
+    #[arg(long, value_name = "WHICH", value_parser = super::init::collections)]
+    pub collections: Option<String>,
+    /// What an asset tells of its file's path [default: path]
+    #[arg(long, value_name = "WHAT", value_parser = values::<StampMode>())]
+    pub stamp: Option<String>,
+    /// Ask the service nothing, and look at no folder but whether it is there
+    #[arg(long)]
+    pub offline: bool,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub force: bool,
+    /// Print the configuration to standard output and write nothing
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// The names of a policy's values.
+fn values<T: Choice>() -> PossibleValuesParser {
+    PossibleValuesParser::new(super::init::policies::names::<T>())
 }
 
 /// Flags of `ls`.
@@ -208,7 +295,7 @@ pub struct Ls {
     /// Only assets with this tag; several times for all of them
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
-    /// Only assets of this kind: image, video, audio, document …
+    /// Only assets of this kind: image, video, audio, pdfdocument …
     #[arg(long = "type", value_name = "TYPE", value_parser = hint::kind)]
     pub kind: Option<String>,
     /// Order, such as _created_at_DESC or size_ASC
@@ -223,7 +310,7 @@ pub struct Demo {
     #[arg(long)]
     pub keep: bool,
     /// Where to make the folder; must be empty or new [default: a temporary folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Play it on a project that keeps metadata by locale, the older of the two shapes
     #[arg(long)]
@@ -237,7 +324,7 @@ pub struct Sandbox {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3999")]
     pub listen: SocketAddr,
     /// Where its state is kept [default: a temporary folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
     /// Requests in each window
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
@@ -303,7 +390,12 @@ mod tests {
         fn walk(command: &clap::Command) {
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
-                assert!(!arg.get_id().as_str().contains("token"), "{}", arg.get_id());
+                // A file may be named that holds it.
+                let named = arg.get_id().as_str();
+                assert!(["token_file", "save_token"].contains(&named) || !named.contains("token"), "{named}");
+                if named == "save_token" {
+                    assert!(!arg.get_action().takes_values());
+                }
                 assert!(arg.get_env().is_none(), "variables are the configuration's matter: {}", arg.get_id());
             }
             for sub in command.get_subcommands() {
@@ -351,7 +443,13 @@ mod tests {
             "demo --by-locale",
             "sandbox --by-field",
             "sandbox --by-locale",
+            "init",
+            "-c x.toml init --root d --name n --on-delete tag --collections A/B --save-token --token-file t",
+            "init --root d --offline --print --force",
             "man",
+            "man status",
+            "man --dir d",
+            "complete -- status --mirror x",
             "healthcheck",
             "completions zsh",
         ] {
@@ -372,6 +470,12 @@ mod tests {
             "sandbox --rate-limit 0",
             "sandbox --by-field --by-locale",
             "ls --order-by size",
+            "init --on-delete remove",
+            "init --collections /x",
+            "init --save-token",
+            "init --save-token --token-file t --print",
+            "init --mirror brand",
+            "init --token abc",
             "nope",
             "--sync-once status",
             "--force demo",

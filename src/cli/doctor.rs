@@ -12,12 +12,13 @@ use serde::Serialize;
 use super::args::{Args, Format};
 use super::run::shown_configuration;
 use super::show::{self, printable};
+use crate::config::Config;
 use crate::error::Exit;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Level {
+pub(super) enum Level {
     Ok,
     Warn,
     Fail,
@@ -25,15 +26,15 @@ enum Level {
 
 /// One line. These names are an interface: add, do not rename.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Check {
+pub(super) struct Check {
     check: String,
-    level: Level,
+    pub(super) level: Level,
     says: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
     /// The API refuses the token or environment, or cannot be reached.
     #[serde(skip)]
-    access: bool,
+    pub(super) access: bool,
 }
 
 impl Check {
@@ -66,8 +67,7 @@ pub async fn run(args: &Args) -> Exit {
     let mut checks = vec![Check::ok("configuration", from)];
     let warned = config.warnings.iter().map(|text| Check::warn("configuration", text, "correct or remove it"));
     checks.extend(warned);
-    checks.extend(service::checks(&config).await);
-    checks.extend(local::checks(&config).await);
+    checks.extend(examine(&config).await);
     let healthy = checks.iter().all(|check| check.level != Level::Fail);
     let access = checks.iter().any(|check| check.access);
     let answer = Answer { healthy, checks };
@@ -83,7 +83,15 @@ pub async fn run(args: &Args) -> Exit {
     }
 }
 
-fn text(checks: &[Check]) -> String {
+/// All checks of a configuration, the service's first.
+pub(super) async fn examine(config: &Config) -> Vec<Check> {
+    let mut checks = service::checks(config).await;
+    checks.extend(local::checks(config).await);
+    checks
+}
+
+/// The checks for people, and a line that sums them up.
+pub(super) fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.check.chars().count()).max().unwrap_or_default();
     let mut out = String::new();
     for Check { check, level, says, fix, .. } in checks {

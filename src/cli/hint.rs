@@ -13,7 +13,7 @@ use crate::config::value::nearest;
 const ORDERS: [&str; 9] =
     ["_created_at", "_updated_at", "basename", "filename", "id", "mime_type", "path", "resolution", "size"];
 /// The kinds of assets, as the media area calls them.
-const KINDS: [&str; 8] =
+pub(super) const KINDS: [&str; 8] =
     ["archive", "audio", "image", "pdfdocument", "presentation", "richtext", "spreadsheet", "video"];
 /// What people call some of them.
 const ALSO: [(&str, &str); 4] =

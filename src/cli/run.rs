@@ -214,13 +214,18 @@ pub fn configuration(global: &Global, needs_token: bool) -> Result<Config, Exit>
             Ok(config)
         }
         Err(problems) => {
-            let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            // Not a log line: it has its own shape, of several lines.
-            let text = problems.render(color) + "\n";
-            let _ = std::io::Write::write_all(&mut anstream::stderr(), text.as_bytes());
+            tell(&problems);
             Err(Exit::Usage)
         }
     }
+}
+
+/// Tells what is wrong with a configuration.
+pub fn tell(problems: &Problems) {
+    let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // Not a log line: it has its own shape, of several lines.
+    let text = problems.render(color) + "\n";
+    let _ = std::io::Write::write_all(&mut anstream::stderr(), text.as_bytes());
 }
 
 /// [`configuration`] for a command that shows state: its index is where it lies now, which may be the place that all

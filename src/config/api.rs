@@ -167,7 +167,11 @@ pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
     host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
-fn environment_name(name: &str) -> Result<String, Wrong> {
+/// The name of an environment of the project.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn environment_name(name: &str) -> Result<String, Wrong> {
     let name = name.trim();
     // It travels in a header; the service itself allows lower case letters, digits and dashes.
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
@@ -291,7 +295,10 @@ fn in_time(
 }
 
 /// The token without the white space around it. No refusal shows any of it.
-fn valid_token(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn valid_token(text: &str) -> Result<String, String> {
     let token = text.trim();
     if token.is_empty() {
         Err("is empty".to_owned())

@@ -282,8 +282,12 @@ impl Rule {
     }
 }
 
+/// The name of a mirror, without the white space around it.
+///
+/// # Errors
+/// What is wrong with it.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a check")]
-fn valid_name(name: String) -> Result<String, Wrong> {
+pub fn valid_name(name: String) -> Result<String, Wrong> {
     let trimmed = name.trim();
     if trimmed.is_empty() {
         Err(Wrong::new("is empty", "give the mirror a name that will not change"))
@@ -299,7 +303,8 @@ fn not_zero(value: Duration) -> Result<Duration, Wrong> {
 }
 
 /// The name of a mirror made by `--root`: its folder's name.
-fn default_name(root: &Path) -> String {
+#[must_use]
+pub fn default_name(root: &Path) -> String {
     let name = root.file_name().map(|name| name.to_string_lossy().replace(char::is_control, "?"));
     name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "root".to_owned())
 }
