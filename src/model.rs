@@ -13,7 +13,7 @@ mod sidecar;
 mod stamp;
 
 pub use dato_media_api::{
-    Antivirus, CollectionId, FieldKey, Fields, Md5, Md5Hasher, ParseMd5Error, Site, TrackKind, UploadId,
+    Antivirus, CollectionId, FieldKey, Fields, Md5, Md5Hasher, MetadataShape, ParseMd5Error, Site, TrackKind, UploadId,
 };
 
 pub use companion::{Companion, video_names, video_stem};

@@ -1,7 +1,7 @@
 //! Calls on many assets at once, collections, environments, and what uses an asset.
 //!
 //! Owns: the bulk operations, at most 200 assets each, and the small reads.
-//! Never does: deciding. Source: media-area-api.md "The rest".
+//! Never does: deciding. Source: the API's documentation.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl<S: Stamp> Client<S> {
         tags: &[String],
     ) -> Result<BulkOutcome, ApiError> {
         let body = wire::bulk_body("upload_bulk_tag_operation", ids, Some(json!({"tags": tags})), None);
-        let call = bulk_call("tag", Effect::Repeatable, body);
+        let call = bulk_call("tag", Effect::Idempotent, body);
         let sent = self.transport.result_from(&call, Some(permit)).await.map_err(NotDone::Final);
         self.told_of(ids, sent).map_err(|(NotDone::Final(error) | NotDone::Again { error, .. })| error)
     }
@@ -90,7 +90,7 @@ impl<S: Stamp> Client<S> {
     ) -> Result<BulkOutcome, NotDone> {
         let target = collection.map_or(Value::Null, |id| json!({"type": "upload_collection", "id": id}));
         let body = wire::bulk_body("upload_bulk_set_upload_collection_operation", ids, None, Some(target));
-        let call = bulk_call("set-upload-collection", Effect::Repeatable, body);
+        let call = bulk_call("set-upload-collection", Effect::Idempotent, body);
         self.told_of(ids, self.transport.result_once(&call, permit).await)
     }
 
@@ -100,8 +100,11 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// See [`NotDone`].
     pub async fn bulk_destroy_in(&self, permit: CallPermit, ids: &[UploadId]) -> Result<BulkOutcome, NotDone> {
-        let call =
-            bulk_call("destroy", Effect::Once, wire::bulk_body("upload_bulk_destroy_operation", ids, None, None));
+        let call = bulk_call(
+            "destroy",
+            Effect::NonIdempotent,
+            wire::bulk_body("upload_bulk_destroy_operation", ids, None, None),
+        );
         self.told_of(ids, self.transport.result_once(&call, permit).await)
     }
 
@@ -165,7 +168,7 @@ impl<S: Stamp> Client<S> {
             data["relationships"] = json!({"parent": {"data": {"type": "upload_collection", "id": parent}}});
         }
         let body = json!({"data": data});
-        let call = Call::new(Method::POST, &["upload-collections"], Effect::Repeatable).body(body);
+        let call = Call::new(Method::POST, &["upload-collections"], Effect::Idempotent).body(body);
         match self.transport.result(&call).await {
             Ok(_) => {}
             Err(error) if error.is_uniqueness_of_id() => return Ok(None),

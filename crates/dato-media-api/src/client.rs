@@ -102,7 +102,7 @@ impl<S: Stamp> Client<S> {
             Err(NotDone::Final(error)) if error.is_shape_refusal() => error,
             outcome => return outcome,
         };
-        let changed = self.site().await?.by_field != site.by_field;
+        let changed = self.site().await?.shape != site.shape;
         Err(if changed { NotDone::Again { error, paced: true } } else { NotDone::Final(error) })
     }
 
@@ -111,7 +111,7 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// See [`NotDone`].
     pub async fn destroy_in(&self, permit: CallPermit, id: &UploadId) -> Result<Accepted<S>, NotDone> {
-        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
+        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::NonIdempotent);
         Ok(destroyed(id, self.transport.send_once(&call, permit).await?))
     }
 
@@ -160,7 +160,7 @@ impl<S: Stamp> Client<S> {
             body["data"]["relationships"] = json!({ "upload_collection": collection });
         }
         // A ticket nobody uses is nothing, so a lost answer costs only the call.
-        let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
+        let call = Call::new(Method::POST, &["upload-requests"], Effect::Idempotent).body(body);
         let ticket = wire::ticket(&self.transport.result(&call).await?)?;
         let headers = ticket.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
         Ok(UploadTicket { path: ticket.path, url: ticket.url.into(), headers })
@@ -181,7 +181,7 @@ impl<S: Stamp> Client<S> {
 
     /// Makes an asset of bytes that were sent.
     ///
-    /// The client-made id makes this safe to send again after an error that is [`unsure`](ApiError::unsure): the
+    /// The client-made id makes this safe to send again after an error that is [`outcome_unknown`](ApiError::outcome_unknown): the
     /// second one is refused with [`ApiError::is_uniqueness_of_id`] when the first one was executed. The caller
     /// decides, since the path of the ticket may have been used up.
     ///
@@ -207,7 +207,7 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// As [`Client::site`]; [`ApiErrorKind::InUse`] when records use it.
     pub async fn destroy(&self, id: &UploadId) -> Result<Accepted<S>, ApiError> {
-        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
+        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::NonIdempotent);
         Ok(destroyed(id, self.transport.send(&call).await?))
     }
 
@@ -275,7 +275,7 @@ impl<S: Stamp> Client<S> {
             outcome => return outcome,
         };
         let now = self.site().await?;
-        if now.by_field == site.by_field {
+        if now.shape == site.shape {
             return Err(error);
         }
         accepted(self.transport.send(&self.write_call(write, &now).await?).await?)
@@ -294,12 +294,12 @@ impl<S: Stamp> Client<S> {
             attributes.insert("path".into(), json!(path));
         }
         let call = match *write {
-            Write::Create(_) => Call::new(Method::POST, &["uploads"], Effect::Once),
+            Write::Create(_) => Call::new(Method::POST, &["uploads"], Effect::NonIdempotent),
             Write::Update(_, change) => {
                 if let Some(basename) = &change.basename {
                     attributes.insert("basename".into(), json!(basename));
                 }
-                Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(match change.strategy {
+                Call::new(Method::PUT, &["uploads", id.as_str()], Effect::NonIdempotent).query(match change.strategy {
                     Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
                     Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
                     None => "",
@@ -342,7 +342,7 @@ fn accepted<S: Stamp>(reply: Reply) -> Result<Accepted<S>, ApiError> {
         // Executed, but what came of it cannot be read.
         Reply::Document(document, request) => match wire::asset(&document) {
             Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
-            Err(error) => Err(error.of_request(request).made_unsure()),
+            Err(error) => Err(error.of_request(request).with_outcome_unknown()),
         },
     }
 }

@@ -4,7 +4,7 @@
 //! The table of the service's codes is in `codes`, what goes for each kind of trouble in `kind`, what it is that was refused in
 //! `refused`.
 //! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
-//! Called by: everything in `remote`; the pipeline asks `retry()`, `scope()` and `unsure()`.
+//! Called by: everything in `remote`; callers ask `retry()`, `scope()` and `outcome_unknown()`.
 
 mod certificate;
 mod codes;
@@ -150,7 +150,7 @@ impl ApiError {
         self
     }
 
-    pub(super) fn made_unsure(mut self) -> Self {
+    pub(super) fn with_outcome_unknown(mut self) -> Self {
         self.unsure = true;
         self
     }
@@ -215,7 +215,7 @@ impl ApiError {
 
     /// True when the call may or may not have changed the remote: look at the remote before sending it again.
     #[must_use]
-    pub const fn unsure(&self) -> bool {
+    pub const fn outcome_unknown(&self) -> bool {
         self.unsure
     }
 

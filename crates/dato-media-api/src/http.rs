@@ -2,7 +2,7 @@
 //!
 //! Owns: headers, budget, pacing, and sending again what is safe to send again. One attempt is `attempt`'s, following a job
 //! `follow`'s: any call may be answered by one.
-//! Never does: knowing what a call means (that is `remote` and `wire`); letting a URL or the token into an error.
+//! Never does: knowing what a call means (that is `client`, its siblings and `wire`); letting a URL or the token into an error.
 
 mod attempt;
 mod follow;
@@ -72,7 +72,7 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn get(path: &[&str]) -> Self {
-        Self::new(Method::GET, path, Effect::Repeatable)
+        Self::new(Method::GET, path, Effect::Idempotent)
     }
 
     pub(super) fn new(method: Method, path: &[&str], effect: Effect) -> Self {
@@ -193,7 +193,7 @@ impl Transport {
             };
             let exhausted = match retry::classify(failure, call.effect) {
                 Verdict::Fail => return Err(error),
-                Verdict::FailUnsure => return Err(error.made_unsure()),
+                Verdict::FailOutcomeUnknown => return Err(error.with_outcome_unknown()),
                 Verdict::AgainPaced => {
                     refusals += 1;
                     refusals >= retry::MAX_REFUSALS
@@ -228,7 +228,7 @@ impl Transport {
         };
         Err(match retry::classify(failure, call.effect) {
             Verdict::Fail => NotDone::Final(error),
-            Verdict::FailUnsure => NotDone::Final(error.made_unsure()),
+            Verdict::FailOutcomeUnknown => NotDone::Final(error.with_outcome_unknown()),
             Verdict::AgainPaced => NotDone::Again { paced: again(true), error },
             Verdict::Again => NotDone::Again { paced: again(false), error },
         })

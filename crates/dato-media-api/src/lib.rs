@@ -6,7 +6,7 @@
 //! Never does: deciding what to call, remembering anything across runs, reading configuration, printing.
 //!
 //! What holds for all calls: the [`Pacer`] is asked first; what is safe to send again is sent again inside; an error that
-//! is [`unsure`](ApiError::unsure) may have changed the media area, so look before sending again; any call may be answered
+//! is [`outcome_unknown`](ApiError::outcome_unknown) may have changed the media area, so look before sending again; any call may be answered
 //! by a job, which is followed inside unless the method gives [`Accepted`].
 //!
 //! A program may leave a note of its own on an upload, see [`Stamp`]; one that leaves none works with [`Client`] as it is.
@@ -39,6 +39,7 @@ mod options;
 mod pace;
 mod permit;
 mod plan;
+mod rate_headers;
 mod retry;
 mod role;
 mod schedule;
@@ -46,7 +47,6 @@ mod site;
 mod stamp;
 #[cfg(test)]
 mod tests;
-mod told;
 mod tracks;
 mod upload;
 mod upload_id;
@@ -67,9 +67,14 @@ pub use pace::{Pace, Pacer};
 pub use permit::{BudgetPermit, CallPermit, NotDone};
 pub use plan::{PlanLimit, Storage, SubscriptionLimit};
 pub use role::{ACTIONS, Allowed, Extent, Role};
-pub use site::Site;
+pub use site::{MetadataShape, Site};
 pub use stamp::Stamp;
 pub use tracks::{NewTrack, Track, TrackKind};
 pub use upload::{Antivirus, CollectionId, Upload};
 pub use upload_id::UploadId;
 pub use wire::metadata::Metadata;
+
+/// The API token, in [`Options`].
+pub use secrecy::SecretString;
+/// What gives up an upload under way; see [`Client::put_file`].
+pub use tokio_util::sync::CancellationToken;

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The window the limit counts in. Source: media-area-api.md "Rate limit".
+/// The window the limit counts in. Source: the API's documentation.
 pub(super) const WINDOW: Duration = Duration::from_secs(3);
 /// Added to the window: timers and the service's clock are no finer.
 const GUARD: Duration = Duration::from_millis(5);

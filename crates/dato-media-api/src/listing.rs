@@ -10,9 +10,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::{Md5, Upload, UploadId};
 
-/// Longest URL we send. Source: media-area-api.md "Keep a URL under 8 KB".
+/// Longest URL we send. Source: the API's documentation.
 pub(super) const LONGEST_URL: usize = 8_000;
-/// Assets a page, at most. Source: media-area-api.md "Listing".
+/// Assets a page, at most. Source: the API's documentation.
 pub const PAGE_LIMIT: u32 = 500;
 
 /// Which assets.

@@ -16,9 +16,9 @@ pub(super) const MAX_REFUSALS: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Nothing more than sending it once: reads, upload requests, adding tags.
-    Repeatable,
+    Idempotent,
     /// A second effect, or an answer that hides what the first one did.
-    Once,
+    NonIdempotent,
 }
 
 /// How one attempt ended, when not well.
@@ -53,14 +53,14 @@ pub(super) enum Verdict {
     /// Tell the caller.
     Fail,
     /// Tell the caller, who must look at the remote first.
-    FailUnsure,
+    FailOutcomeUnknown,
 }
 
 /// Judges one failed attempt.
 pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
     let perhaps_done = match effect {
-        Effect::Repeatable => Verdict::Again,
-        Effect::Once => Verdict::FailUnsure,
+        Effect::Idempotent => Verdict::Again,
+        Effect::NonIdempotent => Verdict::FailOutcomeUnknown,
     };
     match failure {
         Failure::NotSent => Verdict::Again,
@@ -68,8 +68,8 @@ pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
         Failure::Refused { transient: true, .. } => Verdict::Again,
         Failure::Lost | Failure::NotTheApis | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
         Failure::TooLarge => match effect {
-            Effect::Repeatable => Verdict::Fail,
-            Effect::Once => Verdict::FailUnsure,
+            Effect::Idempotent => Verdict::Fail,
+            Effect::NonIdempotent => Verdict::FailOutcomeUnknown,
         },
         // The API's own refusal: it did not act on it.
         Failure::Refused { .. } => Verdict::Fail,
@@ -87,27 +87,27 @@ mod tests {
 
     #[test]
     fn a_call_that_may_have_been_executed_is_not_sent_twice() {
-        use Verdict::{Again, AgainPaced, Fail, FailUnsure};
+        use Verdict::{Again, AgainPaced, Fail, FailOutcomeUnknown};
         let refused = |status, transient| Failure::Refused { status, transient };
         let cases = [
             (Failure::NotSent, Again, Again),
-            (Failure::Lost, Again, FailUnsure),
-            (Failure::NotTheApis, Again, FailUnsure),
-            (Failure::TooLarge, Fail, FailUnsure),
+            (Failure::Lost, Again, FailOutcomeUnknown),
+            (Failure::NotTheApis, Again, FailOutcomeUnknown),
+            (Failure::TooLarge, Fail, FailOutcomeUnknown),
             (Failure::TooMany, AgainPaced, AgainPaced),
-            (refused(500, false), Again, FailUnsure),
-            (refused(502, false), Again, FailUnsure),
+            (refused(500, false), Again, FailOutcomeUnknown),
+            (refused(502, false), Again, FailOutcomeUnknown),
             (refused(503, true), Again, Again),
             (refused(422, true), Again, Again),
             (refused(422, false), Fail, Fail),
-            (refused(408, false), Again, FailUnsure),
+            (refused(408, false), Again, FailOutcomeUnknown),
             (refused(404, false), Fail, Fail),
             (refused(401, false), Fail, Fail),
             (refused(302, false), Fail, Fail),
         ];
         for (failure, repeatable, once) in cases {
-            assert_eq!(classify(failure, Effect::Repeatable), repeatable, "{failure:?}");
-            assert_eq!(classify(failure, Effect::Once), once, "{failure:?}");
+            assert_eq!(classify(failure, Effect::Idempotent), repeatable, "{failure:?}");
+            assert_eq!(classify(failure, Effect::NonIdempotent), once, "{failure:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the token may do.
 //!
-//! Owns: reading the token's role. Source: media-area-api.md "Token permissions", and the shapes of the official client's
+//! Owns: reading the token's role. Source: the API's documentation, and the shapes of the official client's
 //! types: `meta.final_permissions` has what is inherited, too; older answers have only the role's own attributes.
 
 use std::collections::BTreeSet;

@@ -171,7 +171,7 @@ async fn every_call_carries_its_headers() {
     let stub = Stub::start(|number, _| ok(&if number == 0 { site_body(false) } else { upload_body("abc") })).await;
     let mut options = stub.options();
     options.environment = Some("sandbox-env".into());
-    let remote = Client::new(options).unwrap();
+    let remote = Client::<()>::new(options).unwrap();
     assert_eq!(remote.site().await.unwrap().locales, ["en", "it"]);
     let accepted = remote.create(&new_upload()).await.unwrap();
     assert!(matches!(accepted, Accepted::Done(asset) if asset.path == "/1/a.png"));
@@ -208,7 +208,7 @@ async fn a_lost_reply_makes_a_change_unsure_and_a_read_repeated() {
             remote.site().await.unwrap();
         }
         let error = remote.create(&new_upload()).await.unwrap_err();
-        assert!(error.unsure(), "{error:?}");
+        assert!(error.outcome_unknown(), "{error:?}");
         assert_eq!(error.kind, ApiErrorKind::Network);
         let posts = stub.seen().iter().filter(|r| r.line.starts_with("POST")).count();
         assert_eq!(posts, 1, "sent again blindly");
@@ -233,10 +233,10 @@ async fn html_and_garbage_are_retried_for_reads_and_unsure_for_changes() {
         let remote = stub.remote();
         assert_eq!(remote.site().await.unwrap().id, "77", "{body}");
         let error = remote.create(&new_upload()).await.unwrap_err();
-        assert!(error.unsure() && !error.to_string().contains('<'), "{error}");
+        assert!(error.outcome_unknown() && !error.to_string().contains('<'), "{error}");
         assert_eq!(stub.seen().len(), 3, "{body}");
         let error = remote.destroy(&UploadId::new("abc")).await.unwrap_err();
-        assert!(error.unsure(), "{error}");
+        assert!(error.outcome_unknown(), "{error}");
     }
 }
 
@@ -245,7 +245,7 @@ async fn a_read_that_keeps_failing_ends_after_five_attempts() {
     let stub = Stub::start(|_, _| Reaction::Answer(500, Vec::new(), "oops".into())).await;
     let error = stub.remote().site().await.unwrap_err();
     assert_eq!((error.kind, error.retry(), error.scope()), (ApiErrorKind::Between, Retry::Later, Scope::All));
-    assert!(!error.unsure());
+    assert!(!error.outcome_unknown());
     assert_eq!(stub.seen().len(), 5);
 }
 
@@ -255,10 +255,10 @@ async fn a_refused_connection_is_no_doubt_even_for_a_change() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let ledger = FewCalls::of(100);
-    let remote = Client::new(Options { ledger: Some(ledger.clone()), ..options(&address) }).unwrap();
+    let remote = Client::<()>::new(Options { ledger: Some(ledger.clone()), ..options(&address) }).unwrap();
     let error = remote.destroy(&UploadId::new("abc")).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Network);
-    assert!(!error.unsure() && error.is_unreachable());
+    assert!(!error.outcome_unknown() && error.is_unreachable());
     // Tried five times, and counted as no call: a dead line must not eat up a month's budget.
     assert_eq!((ledger.given_back.load(Ordering::SeqCst), remote.usage().api_requests), (5, 0));
     assert_no_secret(&error);
@@ -511,7 +511,7 @@ impl Ledger for FewCalls {
 async fn the_owners_budget_is_asked_before_every_call() {
     let stub = Stub::start(|_, _| ok(&site_body(false))).await;
     let ledger = FewCalls::of(2);
-    let remote = Client::new(Options { ledger: Some(ledger.clone()), ..stub.options() }).unwrap();
+    let remote = Client::<()>::new(Options { ledger: Some(ledger.clone()), ..stub.options() }).unwrap();
     remote.site().await.unwrap();
     remote.site().await.unwrap();
     let error = remote.site().await.unwrap_err();
@@ -522,7 +522,7 @@ async fn the_owners_budget_is_asked_before_every_call() {
 #[tokio::test]
 async fn a_setup_that_cannot_work_is_refused_in_plain_words() {
     for (url, token) in [("nonsense", "t"), ("http://example.com", "t"), ("https://example.com", "a\nb")] {
-        let error = Client::new(Options::new(url, token.to_owned().into())).unwrap_err();
+        let error = Client::<()>::new(Options::new(url, token.to_owned().into())).unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Setup, "{url}");
     }
 }
@@ -530,7 +530,7 @@ async fn a_setup_that_cannot_work_is_refused_in_plain_words() {
 #[test]
 fn calls_can_be_spawned_and_nothing_prints_a_secret() {
     fn sendable<T: Send>(_: &T) {}
-    let remote = Client::new(options("http://127.0.0.1:1")).unwrap();
+    let remote = Client::<()>::new(options("http://127.0.0.1:1")).unwrap();
     let ticket = ticket("http://127.0.0.1:1", &[]);
     let cancel = CancellationToken::new();
     let file = FileToSend { open: opening("x".as_ref()), size: 1, mime: None };
@@ -590,7 +590,7 @@ async fn put(address: &str, path: &std::path::Path, size: usize) -> Result<Sent,
 }
 
 async fn put_by(options: Options, address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
-    let remote = Client::new(options).unwrap();
+    let remote = Client::<()>::new(options).unwrap();
     let file = FileToSend { open: opening(path), size: size as u64, mime: Some("image/png") };
     let outcome = remote.put_file(&ticket(address, &[]), file, &CancellationToken::new()).await;
     if let Err(error) = &outcome {
@@ -779,7 +779,7 @@ async fn a_cancelled_upload_hangs_up() {
         some.len() + drain(&mut stream, Duration::ZERO).await
     })
     .await;
-    let remote = Client::new(options(&address)).unwrap();
+    let remote = Client::<()>::new(options(&address)).unwrap();
     let to_send = FileToSend { open: opening(file.path()), size: SIZE as u64, mime: None };
     let error = remote.put_file(&ticket(&address, &[]), to_send, &cancel).await.unwrap_err();
     assert!(matches!(error, SendError::Cancelled), "{error:?}");
@@ -794,7 +794,7 @@ async fn the_bandwidth_cap_is_shared_by_all_uploads() {
     options.upload_bandwidth = Some(200_000);
     // Shorter than the uploads take: waiting for the cap is no stall.
     options.timeouts.stall = Duration::from_millis(300);
-    let remote = Client::new(options).unwrap();
+    let remote = Client::<()>::new(options).unwrap();
     let file = file_of(&vec![1; 100_000]);
     let start = Instant::now();
     let uploads = (0..2).map(|_| {
@@ -817,7 +817,7 @@ async fn waiting_for_the_cap_is_no_stall() {
     let mut options = stub.options();
     options.upload_bandwidth = Some(600);
     options.timeouts.stall = Duration::from_millis(1200);
-    let remote = Client::new(options).unwrap();
+    let remote = Client::<()>::new(options).unwrap();
     let file = file_of(&[1; 2000]);
     let start = Instant::now();
     let to_send = FileToSend { open: opening(file.path()), size: 2000, mime: None };

@@ -113,7 +113,7 @@ impl<S: Stamp> Client<S> {
     }
 
     /// Makes a track of bytes that were sent with a ticket of this path. It is not safe to repeat: after an error that is
-    /// [`unsure`](ApiError::unsure) look at [`Client::tracks`] first.
+    /// [`outcome_unknown`](ApiError::outcome_unknown) look at [`Client::tracks`] first.
     ///
     /// # Errors
     /// As [`Client::site`].
@@ -129,9 +129,9 @@ impl<S: Stamp> Client<S> {
             attributes["name"] = json!(format!("{} (CC)", track.language));
         }
         let body = json!({"data": {"type": "upload_track", "attributes": attributes}});
-        let call = Call::new(Method::POST, &["uploads", upload.as_str(), "tracks"], Effect::Once).body(body);
+        let call = Call::new(Method::POST, &["uploads", upload.as_str(), "tracks"], Effect::NonIdempotent).body(body);
         let document = self.transport.result(&call).await?;
-        wire::bare(&document).map(Track::of).map_err(ApiError::made_unsure)
+        wire::bare(&document).map(Track::of).map_err(ApiError::with_outcome_unknown)
     }
 
     /// Deletes a track; one that is not there any more counts as deleted.
@@ -139,7 +139,7 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// As [`Client::site`].
     pub async fn delete_track(&self, upload: &UploadId, track: &str) -> Result<(), ApiError> {
-        let call = Call::new(Method::DELETE, &["uploads", upload.as_str(), "tracks", track], Effect::Repeatable);
+        let call = Call::new(Method::DELETE, &["uploads", upload.as_str(), "tracks", track], Effect::Idempotent);
         match self.transport.result(&call).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Antivirus, ApiError, ApiErrorKind, FieldKey, Fields, Md5, Site, Stamp, Upload, UploadId};
+use crate::{Antivirus, ApiError, ApiErrorKind, FieldKey, Fields, Md5, MetadataShape, Site, Stamp, Upload, UploadId};
 
 /// A document with one resource.
 #[derive(Deserialize)]
@@ -197,7 +197,7 @@ pub(super) fn site(document: &Value) -> Result<Site, ApiError> {
         id: wire.id.into_text(),
         name: wire.attributes.name.unwrap_or_default(),
         locales: wire.attributes.locales,
-        by_field: wire.meta.non_localized_focal_points.unwrap_or(false),
+        shape: MetadataShape::of(wire.meta.non_localized_focal_points.unwrap_or(false)),
         custom_storage: !matches!(wire.meta.custom_upload_storage_settings, Value::Null | Value::Bool(false)),
         domain: wire.attributes.internal_domain,
     })
@@ -417,10 +417,10 @@ mod tests {
                 "attributes": {"name": "P", "locales": ["it", "en"]}}})
         };
         let old = site(&document(json!({}))).unwrap();
-        assert_eq!((old.main_locale(), old.by_field, old.custom_storage), ("it", false, false));
+        assert_eq!((old.main_locale(), old.shape, old.custom_storage), ("it", MetadataShape::ByLocale, false));
         let new = json!({"non_localized_focal_points": true, "custom_upload_storage_settings": {"provider": "s3"}});
         let new = site(&document(new)).unwrap();
-        assert!(new.by_field && new.custom_storage);
+        assert!(new.shape.is_by_field() && new.custom_storage);
         assert!(!site(&document(json!({"custom_upload_storage_settings": null}))).unwrap().custom_storage);
     }
 

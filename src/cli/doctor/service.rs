@@ -280,7 +280,7 @@ mod tests {
             id: "1".into(),
             name: "P".into(),
             locales: vec!["en".into()],
-            by_field: false,
+            shape: crate::model::MetadataShape::ByLocale,
             custom_storage: false,
             domain: None,
         };

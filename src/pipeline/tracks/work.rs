@@ -206,7 +206,7 @@ impl Hands<'_> {
         let created = loop {
             let created = self.create(claim, &path, &mut old).await?;
             if let Err(error) = &created
-                && error.unsure()
+                && error.outcome_unknown()
             {
                 if let Some(track) = self.look_for(claim, old.as_ref()).await {
                     break Ok(track);

@@ -18,7 +18,7 @@ const fn row(code: &'static str, kind: ApiErrorKind, later: bool, scope: Scope, 
     Row { code, kind, later, scope, advice }
 }
 
-/// Every code that touches uploads. Sources: media-area-api.md "Errors"; the public list of error codes.
+/// Every code that touches uploads. Sources: the API's documentation; the public list of error codes.
 pub(super) const TABLE: &[Row] = &[
     row(
         "INVALID_AUTHORIZATION_HEADER",

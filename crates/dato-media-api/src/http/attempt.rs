@@ -16,8 +16,8 @@ use crate::answered_by;
 use crate::error::{ApiError, ApiErrorKind, shorten};
 use crate::pace::Slot;
 use crate::permit::CallPermit;
+use crate::rate_headers::{limit_of, wait_of};
 use crate::retry::Failure;
-use crate::told::{limit_of, wait_of};
 use crate::{JobId, wire};
 
 const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");

@@ -18,7 +18,8 @@ impl Transport {
     pub(super) async fn follow(&self, job: &JobId, effect: Effect) -> Result<Value, ApiError> {
         let start = Instant::now();
         // What the service took on may still happen when we stop looking.
-        let unsure = |error: ApiError| if effect == Effect::Once { error.made_unsure() } else { error };
+        let unsure =
+            |error: ApiError| if effect == Effect::NonIdempotent { error.with_outcome_unknown() } else { error };
         for asked in 0.. {
             let wait = self.latency().wait(asked, start.elapsed());
             tokio::time::sleep(wait).await;

@@ -40,7 +40,7 @@ async fn an_answer_that_is_not_the_apis_is_never_taken_for_its_word() {
             // Whether a change was made nobody knows: it is not sent blindly again, and not given up.
             let stub = Stub::start(move |_, _| answer(code, body)).await;
             let error = stub.remote().destroy(&UploadId::new("abc")).await.unwrap_err();
-            assert!(error.unsure() && error.heals(), "{code} {body:?}: {error:?}");
+            assert!(error.outcome_unknown() && error.heals(), "{code} {body:?}: {error:?}");
             assert_eq!(stub.seen().len(), 1, "{code} {body:?}");
         }
     }
@@ -106,7 +106,7 @@ async fn what_is_not_the_apis_is_treated_alike_at_every_call() {
             let case = format!("{route} {code} {body:?}: {error:?}");
             assert_eq!(error.kind, ApiErrorKind::Between, "{case}");
             assert_eq!(error.retry(), Retry::Later, "{case}");
-            assert!(error.is_unreachable() && error.unsure() != repeats, "{case}");
+            assert!(error.is_unreachable() && error.outcome_unknown() != repeats, "{case}");
             let calls = stub.seen().iter().filter(|request| !request.line.contains(" /site ")).count();
             assert_eq!(calls, if repeats { 5 } else { 1 }, "{case}");
         }
@@ -119,7 +119,7 @@ async fn a_success_without_the_apis_document_is_no_success() {
         for code in [200, 201, 202] {
             let stub = Stub::start(move |_, _| answer(code, body)).await;
             let error = stub.remote().destroy(&UploadId::new("abc")).await.unwrap_err();
-            assert!(error.unsure() && error.heals(), "{code} {body:?}: {error:?}");
+            assert!(error.outcome_unknown() && error.heals(), "{code} {body:?}: {error:?}");
             assert!(error.to_string().starts_with("something between us and the API answers"), "{error}");
         }
     }
@@ -182,7 +182,7 @@ async fn an_answer_without_end_is_cut() {
     ];
     for (head, most) in heads {
         let (address, taken) = endless(head, vec![b'x'; 64 * 1024]).await;
-        let error = Client::new(options(&address)).unwrap().site().await.unwrap_err();
+        let error = Client::<()>::new(options(&address)).unwrap().site().await.unwrap_err();
         assert!(error.is_unreachable() && error.heals(), "{head}: {error:?}");
         let taken = taken.load(Ordering::SeqCst);
         assert!(taken < 5 * most + IN_SOCKETS, "{head}: {taken} bytes");
@@ -214,7 +214,7 @@ async fn a_packed_answer_is_cut_by_what_it_unpacks_to() {
     let packed = gzip(site_body(true).to_string().as_bytes(), 1);
     let stub =
         Stub::start(move |_, _| Reaction::Bytes(200, vec![("content-encoding", "gzip".into())], packed.clone())).await;
-    assert!(stub.remote().site().await.unwrap().by_field);
+    assert!(stub.remote().site().await.unwrap().shape.is_by_field());
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn all_errors_of_an_answer_are_read() {
 #[tokio::test]
 async fn a_wait_that_is_odd_is_bounded_by_a_minute() {
     let now = 1_790_000_000;
-    let seconds = |reset: Option<&str>, after: Option<&str>| told::wait_of(reset, after, now).seconds.as_secs();
+    let seconds = |reset: Option<&str>, after: Option<&str>| rate_headers::wait_of(reset, after, now).seconds.as_secs();
     assert_eq!(seconds(Some("2"), None), 2);
     assert_eq!(seconds(Some("60"), None), 60);
     assert_eq!(seconds(Some("61"), None), 60);
@@ -301,7 +301,7 @@ async fn a_wait_that_is_odd_is_bounded_by_a_minute() {
     assert_eq!(seconds(Some("soon"), Some("9")), 9);
     assert_eq!(seconds(None, Some("3600")), 60);
     assert_eq!(seconds(None, None), 3);
-    let odd = |reset: &str| told::wait_of(Some(reset), None, now).is_odd;
+    let odd = |reset: &str| rate_headers::wait_of(Some(reset), None, now).is_odd;
     assert!(!odd("3") && !odd("60") && odd("61") && odd("1790000007") && odd("soon") && odd("-3"));
 }
 
@@ -420,7 +420,7 @@ async fn a_ticket_leads_to_https_only_or_to_this_machine_when_the_api_is_here() 
     let file = file_of(b"abc");
     let to_send = || FileToSend { open: opening(file.path()), size: 3, mime: None };
     let stub = Stub::start(|_, _| Reaction::Answer(200, Vec::new(), String::new())).await;
-    let far = Client::new(options("https://api.example")).unwrap();
+    let far = Client::<()>::new(options("https://api.example")).unwrap();
     let near = stub.remote();
     for (remote, url, headers, word) in [
         (&far, stub.address.as_str(), &[][..], "not https"),

@@ -4,13 +4,13 @@
 //! writes are partial in both shapes (a locale or a key left out keeps its stored value), so only what changes is sent.
 //! Two values are whole: a list of tags, and a locale's custom data, which are made from the state the caller names.
 //! Never does: deciding what to write.
-//! Source of the shapes: media-area-api.md "Updating without a file".
+//! Source of the shapes: the API's documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::{FieldKey, Fields, Site, Stamp};
+use crate::{FieldKey, Fields, MetadataShape, Site, Stamp};
 
 use super::insert_present;
 
@@ -65,7 +65,10 @@ impl<S: Stamp> Metadata<S> {
             }
         }
         let writer = Writer { site, metadata: self };
-        let localized = if site.by_field { writer.by_field() } else { writer.by_locale() };
+        let localized = match site.shape {
+            MetadataShape::ByField => writer.by_field(),
+            MetadataShape::ByLocale => writer.by_locale(),
+        };
         if !localized.is_empty() {
             attributes.insert("default_field_metadata".into(), Value::Object(localized));
         }
@@ -240,7 +243,7 @@ mod tests {
             id: "1".into(),
             name: String::new(),
             locales: vec!["en".into(), "it".into()],
-            by_field,
+            shape: MetadataShape::of(by_field),
             custom_storage: false,
             domain: None,
         }
