@@ -24,7 +24,7 @@ pub struct CallPermit {
 /// Why a call that was sent once did not succeed.
 #[derive(Debug)]
 pub enum NotDone {
-    /// It is not to be sent again, or not before looking whether it was executed ([`ApiError::unsure`]).
+    /// It is not to be sent again, or not before looking whether it was executed ([`ApiError::outcome_unknown`]).
     Final(ApiError),
     /// It was not executed, and may be sent again after a new look.
     Again {
