@@ -7,7 +7,7 @@
 //! - [`disk`]: the folder as it is;
 //! - [`index`]: what was there last time, and what is left to do;
 //! - [`metadata`]: what files, rules and sidecars say, and how it meets what editors typed;
-//! - [`remote`]: the one client of the API; [`fetch`]: files listed by URL;
+//! - [`remote`]: the one client of the API, from the crate `dato-media-api`; [`fetch`]: files listed by URL;
 //! - [`pipeline`]: from a saved file to its asset;
 //! - [`live`], [`service`], [`status`]: what the process does now, for the service manager and for people;
 //! - [`sandbox`], a crate of its own: a local media area to rehearse and test against;

@@ -1,26 +1,27 @@
 //! The nouns of the mirror, and nothing else.
 //!
-//! Owns: names, digests, ids, assets, fields and stamps as plain values with their parsing and printing.
-//! Never does: I/O, clocks, logging, configuration.
-//! Called by: every other room. Imports nothing of ours.
+//! Owns: names, stamps and companions as plain values with their parsing and printing. Assets, their ids, digests and fields
+//! are the client's nouns, in `dato-media-api`; here an asset carries the mirror's stamp.
+//! Never does: I/O, clocks, logging, configuration. Imports nothing of ours but those nouns.
 
-mod asset;
 mod companion;
-mod digest;
-mod field;
 pub mod index_file;
 mod month;
 mod path;
+mod path_digest;
 mod sidecar;
 mod stamp;
-mod upload_id;
 
-pub use asset::{Antivirus, Asset, CollectionId, Site};
-pub use companion::{Companion, TrackKind, video_names, video_stem};
-pub use digest::{Md5, Md5Hasher, ParseMd5Error};
-pub use field::{FieldKey, Fields};
+pub use dato_media_api::{
+    Antivirus, CollectionId, FieldKey, Fields, Md5, Md5Hasher, MetadataShape, ParseMd5Error, Site, TrackKind, UploadId,
+};
+
+pub use companion::{Companion, video_names, video_stem};
 pub use month::Month;
 pub use path::{PathError, RelPath};
+pub use path_digest::PathDigest;
 pub use sidecar::{SidecarKind, sidecar_kind};
 pub use stamp::{MirrorStamp, STAMP_KEY, STAMP_PATHS, Stamp, TrackStamp};
-pub use upload_id::{PathDigest, UploadId};
+
+/// One asset of the media area, with the mirror's stamp.
+pub type Asset = dato_media_api::Upload<Stamp>;

@@ -1,402 +1,45 @@
-//! The one client of the DatoCMS API.
+//! The client of the media area, with the mirror's stamp on every asset.
 //!
-//! Owns: every call the mirror makes, each as one method that takes and gives the model's nouns.
-//! Never does: deciding what to call (that is the planner), remembering across runs (that is the index).
-//! Called by: `pipeline::{observe, execute}`, `doctor`, `ls`. Tests point it at the sandbox: the seam is HTTP.
-//!
-//! What holds for all calls: the pacer is asked first; what is safe to send again is sent again inside; an error that
-//! is [`unsure`](ApiError::unsure) may have changed the remote, so look before sending again; any call may be answered
-//! by a job, which is followed inside unless the method gives [`Accepted`].
+//! Owns: which types of `dato-media-api` the mirror uses, and what it calls itself there. Never does: calls of its own; what
+//! the service says and how it is asked is all in that crate.
 
-mod answer;
-mod answered_by;
-mod bandwidth;
-mod bulk;
-mod change;
-mod error;
-mod http;
-mod job;
-mod learned;
-mod limit;
-mod list;
-mod listing;
-mod options;
-mod pace;
-mod permit;
-mod plan;
-mod retry;
-mod role;
-mod schedule;
-#[cfg(test)]
-mod tests;
-mod told;
-mod tracks;
-mod upload;
-mod visibility;
-mod wire;
+use secrecy::SecretString;
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use crate::model::Stamp;
 
-use reqwest::Method;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+pub use dato_media_api::{
+    ACTIONS, Admission, Allowed, ApiError, ApiErrorKind, Ask, BatchLimits, BudgetPermit, BulkOutcome, CallPermit,
+    Collection, Environment, Extent, FileToSend, JobId, Ledger, ListFilter, ListQuery, Listed, NewTrack, NotDone,
+    OpenFile, Options, Order, PAGE_LIMIT, Pace, Pacer, PlanLimit, Reference, ReplaceStrategy, Retry, Role, Scope,
+    SendError, Sent, Storage, SubscriptionLimit, Timeouts, Track, UploadTicket, Usage, Walk,
+};
 
-use crate::model::{Asset, Site, UploadId};
+/// The client.
+pub type Remote = dato_media_api::Client<Stamp>;
+/// What became of a call that changes an asset.
+pub type Accepted = dato_media_api::Accepted<Stamp>;
+/// A change that is done.
+pub type Confirmed = dato_media_api::Confirmed<Stamp>;
+/// What shows that a change is done.
+pub type Expect = dato_media_api::Expect<Stamp>;
+/// Follows outstanding changes.
+pub type JobFollower = dato_media_api::JobFollower<Stamp>;
+/// How a job stands.
+pub type JobState = dato_media_api::JobState<Stamp>;
+/// A change of an asset's metadata.
+pub type Metadata = dato_media_api::Metadata<Stamp>;
+/// A new asset.
+pub type NewUpload = dato_media_api::NewUpload<Stamp>;
+/// One page of a listing.
+pub type Page = dato_media_api::Page<Stamp>;
+/// What a job's answer means.
+pub type Resolved = dato_media_api::Resolved<Stamp>;
+/// A change of an asset.
+pub type UploadChange = dato_media_api::UploadChange<Stamp>;
 
-pub use bulk::{BulkOutcome, Collection, Environment, Reference};
-pub use change::{Accepted, JobId, JobState, NewUpload, ReplaceStrategy, UploadChange, Usage};
-pub use error::{ApiError, ApiErrorKind, Retry, Scope};
-pub use job::{Ask, Confirmed, Expect, JobFollower, Resolved};
-pub use listing::{BatchLimits, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Page, Walk};
-pub use options::{Admission, Ledger, Options, Timeouts};
-pub use pace::{Pace, Pacer};
-pub use permit::{BudgetPermit, CallPermit, NotDone};
-pub use plan::{PlanLimit, Storage, SubscriptionLimit};
-pub use role::{ACTIONS, Allowed, Extent, Role};
-pub use tracks::Track;
-pub use upload::{FileToSend, OpenFile, SendError, Sent, UploadTicket};
-pub use wire::metadata::Metadata;
-
-use http::{Call, Door, Reply};
-use retry::Effect;
-
-/// A call that writes metadata.
-#[derive(Clone, Copy)]
-enum Write<'a> {
-    Create(&'a NewUpload),
-    Update(&'a UploadId, &'a UploadChange),
-}
-
-/// The client. Clones share everything.
-#[derive(Clone)]
-pub struct Remote {
-    door: Arc<Door>,
-    site: Arc<RwLock<Option<Arc<Site>>>>,
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("base", &self.door.base.as_str()).finish_non_exhaustive()
-    }
-}
-
-impl Remote {
-    /// Sets the client up; sends nothing.
-    ///
-    /// # Errors
-    /// [`ApiErrorKind::Setup`] when base URL, token or environment cannot be used, or there is no certificate store.
-    pub fn new(options: Options) -> Result<Self, ApiError> {
-        Ok(Self { door: Arc::new(Door::open(options)?), site: Arc::default() })
-    }
-
-    /// Asks for the project, and remembers its locales and its metadata shape for later calls.
-    ///
-    /// # Errors
-    /// Any of [`ApiErrorKind`]; [`ApiError::is_access`] when token or environment are refused.
-    pub async fn site(&self) -> Result<Site, ApiError> {
-        let site = wire::site(&self.door.result(&Call::get(&["site"])).await?)?;
-        *self.site.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(site.clone()));
-        Ok(site)
-    }
-
-    /// Waits for the budget's leave to make one call.
-    ///
-    /// # Errors
-    /// [`ApiErrorKind::Budget`] when no call is left for this month.
-    pub async fn budget_permit(&self) -> Result<BudgetPermit, ApiError> {
-        self.door.budget_permit().await
-    }
-
-    /// Waits for the pacer's leave to make that call now.
-    pub async fn call_permit(&self, budget: BudgetPermit) -> CallPermit {
-        self.door.call_permit(budget).await
-    }
-
-    /// [`Remote::find`] with its permit in hand.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn find_in(&self, permit: CallPermit, id: &UploadId) -> Result<Option<Asset>, ApiError> {
-        found(self.door.result_from(&Call::get(&["uploads", id.as_str()]), Some(permit)).await)
-    }
-
-    /// [`Remote::update`] with its permit in hand, sent once: the asset was looked at just now.
-    ///
-    /// # Errors
-    /// See [`NotDone`].
-    pub async fn update_in(
-        &self,
-        permit: CallPermit,
-        id: &UploadId,
-        change: &UploadChange,
-    ) -> Result<Accepted, NotDone> {
-        let site = self.known_site().await?;
-        let call = self.write_call(Write::Update(id, change), &site).await?;
-        let error = match self.door.send_once(&call, permit).await.and_then(|reply| Ok(accepted(reply)?)) {
-            Err(NotDone::Final(error)) if error.is_shape_refusal() => error,
-            outcome => return outcome,
-        };
-        let changed = self.site().await?.by_field != site.by_field;
-        Err(if changed { NotDone::Again { error, paced: true } } else { NotDone::Final(error) })
-    }
-
-    /// [`Remote::destroy`] with its permit in hand, sent once: the asset was looked at just now.
-    ///
-    /// # Errors
-    /// See [`NotDone`].
-    pub async fn destroy_in(&self, permit: CallPermit, id: &UploadId) -> Result<Accepted, NotDone> {
-        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
-        Ok(destroyed(id, self.door.send_once(&call, permit).await?))
-    }
-
-    /// Waits before a call that was not executed is tried for the `attempt`-th time more.
-    pub async fn pause(&self, attempt: u32) {
-        tokio::time::sleep(retry::backoff(attempt, self.door.timeouts.backoff, fastrand::f64())).await;
-    }
-
-    /// One asset, or nothing when there is none with this id.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn find(&self, id: &UploadId) -> Result<Option<Asset>, ApiError> {
-        found(self.door.result(&Call::get(&["uploads", id.as_str()])).await)
-    }
-
-    /// Asks where to put a file of this name that is to lie in `collection`: a token may be allowed to make assets in some
-    /// collections only. Where the service does not take the collection's name there, it is asked without. The ticket is
-    /// short-lived: ask when the bytes are ready to go.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn upload_request(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
-        let Some(collection) = collection.filter(|_| !self.door.learned.plain_requests()) else {
-            return self.ticket(filename, None).await;
-        };
-        let refusal = match self.ticket(filename, Some(collection)).await {
-            Err(error) if error.is_about_naming_a_collection() => error,
-            outcome => return outcome,
-        };
-        match self.ticket(filename, None).await {
-            Ok(ticket) => {
-                if refusal.kind == ApiErrorKind::Invalid && !refusal.is_about_collection() {
-                    self.door.learned.requests_are_plain();
-                }
-                Ok(ticket)
-            }
-            Err(_) => Err(refusal),
-        }
-    }
-
-    async fn ticket(&self, filename: &str, collection: Option<&str>) -> Result<UploadTicket, ApiError> {
-        let mut body = json!({"data": {"type": "upload_request", "attributes": {"filename": filename}}});
-        if let Some(collection) = collection {
-            let collection = json!({"data": {"type": "upload_collection", "id": collection}});
-            body["data"]["relationships"] = json!({ "upload_collection": collection });
-        }
-        // A ticket nobody uses is nothing, so a lost answer costs only the call.
-        let call = Call::new(Method::POST, &["upload-requests"], Effect::Repeatable).body(body);
-        let ticket = wire::ticket(&self.door.result(&call).await?)?;
-        let headers = ticket.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-        Ok(UploadTicket { path: ticket.path, url: ticket.url.into(), headers })
-    }
-
-    /// Sends a file's bytes to the bucket. Sent once; the caller decides about another ticket.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub async fn put_file(
-        &self,
-        ticket: &UploadTicket,
-        file: FileToSend<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<Sent, SendError> {
-        self.door.put(ticket, file, cancel).await
-    }
-
-    /// Makes an asset of bytes that were sent.
-    ///
-    /// The client-made id makes this safe to send again after an error that is [`unsure`](ApiError::unsure): the
-    /// second one is refused with [`ApiError::is_uniqueness_of_id`] when the first one was executed. The caller
-    /// decides, since the path of the ticket may have been used up.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn create(&self, new: &NewUpload) -> Result<Accepted, ApiError> {
-        self.write(Write::Create(new)).await
-    }
-
-    /// Changes an asset: its file, its name, its metadata.
-    ///
-    /// When the metadata would rewrite the custom data that hold the stamp and the change names no stamp, the asset is
-    /// read first and its stamp kept; that costs a call.
-    ///
-    /// # Errors
-    /// As [`Remote::site`].
-    pub async fn update(&self, id: &UploadId, change: &UploadChange) -> Result<Accepted, ApiError> {
-        self.write(Write::Update(id, change)).await
-    }
-
-    /// Deletes an asset for good: there is no trash. Ask for its references first.
-    ///
-    /// # Errors
-    /// As [`Remote::site`]; [`ApiErrorKind::InUse`] when records use it.
-    pub async fn destroy(&self, id: &UploadId) -> Result<Accepted, ApiError> {
-        let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::Once);
-        Ok(destroyed(id, self.door.send(&call).await?))
-    }
-
-    /// Asks once how a job stands.
-    ///
-    /// # Errors
-    /// As [`Remote::site`]; a failed job is no error but [`JobState::Failed`].
-    pub async fn job(&self, job: &JobId) -> Result<JobState, ApiError> {
-        let state = self.door.job_state(job).await?;
-        if let JobState::Failed(error) = &state
-            && error.is_shape_refusal()
-        {
-            // The project may have changed shapes: look again before the next write.
-            *self.site.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Ok(state)
-    }
-
-    /// The environment that this client works on: the one that was asked for, or the one that the answers name, if they
-    /// name one. Once another answers, every call fails, see [`ApiError::is_promotion`].
-    #[must_use]
-    pub fn environment(&self) -> Option<String> {
-        self.door.answered_by.name()
-    }
-
-    /// Waits until another environment answers.
-    pub async fn other_environment(&self) {
-        self.door.answered_by.other().await;
-    }
-
-    /// What has been used so far.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        Usage {
-            api_requests: count(&self.door.requests),
-            bytes_uploaded: count(&self.door.bytes_uploaded),
-            rate_limit: self.pace().limit,
-            throttled: count(&self.door.throttled),
-            retried: count(&self.door.retried),
-        }
-    }
-
-    /// How far this machine's clock is ahead of the service's, by the `Date` of its last answer, whole seconds; `None`
-    /// before it told.
-    #[must_use]
-    pub fn clock_ahead(&self) -> Option<i64> {
-        match self.door.clock_ahead.load(Ordering::Relaxed) {
-            i64::MIN => None,
-            seconds => Some(seconds),
-        }
-    }
-
-    /// What the pacer does right now.
-    #[must_use]
-    pub fn pace(&self) -> Pace {
-        self.door.pacer.pace()
-    }
-
-    /// Sends a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
-    async fn write(&self, write: Write<'_>) -> Result<Accepted, ApiError> {
-        let site = self.known_site().await?;
-        let error = match self.door.send(&self.write_call(write, &site).await?).await.and_then(accepted) {
-            Err(error) if error.is_shape_refusal() => error,
-            outcome => return outcome,
-        };
-        let now = self.site().await?;
-        if now.by_field == site.by_field {
-            return Err(error);
-        }
-        accepted(self.door.send(&self.write_call(write, &now).await?).await?)
-    }
-
-    async fn write_call(&self, write: Write<'_>, site: &Site) -> Result<Call, ApiError> {
-        let (id, metadata, path) = match write {
-            Write::Create(new) => (&new.id, Some(Cow::Borrowed(&new.metadata)), Some(&new.path)),
-            Write::Update(id, change) => match &change.metadata {
-                Some(metadata) => (id, Some(self.with_stamp(id, metadata, site).await?), change.path.as_ref()),
-                None => (id, None, change.path.as_ref()),
-            },
-        };
-        let (mut attributes, relationships) = metadata.map(|metadata| metadata.to_wire(site)).unwrap_or_default();
-        if let Some(path) = path {
-            attributes.insert("path".into(), json!(path));
-        }
-        let call = match write {
-            Write::Create(_) => Call::new(Method::POST, &["uploads"], Effect::Once),
-            Write::Update(_, change) => {
-                if let Some(basename) = &change.basename {
-                    attributes.insert("basename".into(), json!(basename));
-                }
-                Call::new(Method::PUT, &["uploads", id.as_str()], Effect::Once).query(match change.strategy {
-                    Some(ReplaceStrategy::KeepUrl) => "replace_strategy=keep_url",
-                    Some(ReplaceStrategy::NewUrl) => "replace_strategy=create_new_url",
-                    None => "",
-                })
-            }
-        };
-        let mut data = json!({"type": "upload", "id": id.as_str(), "attributes": attributes});
-        if !relationships.is_empty() {
-            data["relationships"] = Value::Object(relationships);
-        }
-        Ok(call.body(json!({"data": data})))
-    }
-
-    async fn known_site(&self) -> Result<Arc<Site>, ApiError> {
-        let known = self.site.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some(site) => Ok(site),
-            None => self.site().await.map(Arc::new),
-        }
-    }
-
-    async fn with_stamp<'m>(
-        &self,
-        id: &UploadId,
-        metadata: &'m Metadata,
-        site: &Site,
-    ) -> Result<Cow<'m, Metadata>, ApiError> {
-        if !metadata.would_drop_stamp(site) {
-            return Ok(Cow::Borrowed(metadata));
-        }
-        let stored = self.find(id).await?.map(|asset| asset.stamp);
-        Ok(Cow::Owned(Metadata { stamp: stored, ..metadata.clone() }))
-    }
-}
-
-/// What the answer to a call that writes an asset means.
-fn accepted(reply: Reply) -> Result<Accepted, ApiError> {
-    match reply {
-        Reply::Job(job) => Ok(Accepted::Job(job)),
-        // Executed, but what came of it cannot be read.
-        Reply::Document(document, request) => match wire::asset(&document) {
-            Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
-            Err(error) => Err(error.of_request(request).made_unsure()),
-        },
-    }
-}
-
-fn destroyed(id: &UploadId, reply: Reply) -> Accepted {
-    match reply {
-        Reply::Job(job) => Accepted::Job(job),
-        Reply::Document(document, _) => {
-            Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id))))
-        }
-    }
-}
-
-fn found(answer: Result<Value, ApiError>) -> Result<Option<Asset>, ApiError> {
-    match answer {
-        Ok(document) => wire::asset(&document).map(Some),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+/// How to reach the API, by the defaults, under the mirror's own name.
+#[must_use]
+pub fn options(base_url: impl Into<String>, token: SecretString) -> Options {
+    let user_agent = Some(concat!("dato-mirror/", env!("CARGO_PKG_VERSION")).into());
+    Options { user_agent, ..Options::new(base_url, token) }
 }

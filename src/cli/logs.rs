@@ -28,7 +28,7 @@ pub fn start(global: &Global, only_warnings: bool) {
         (false, _) => "trace",
     };
     // Libraries' own logs tell whole URLs, presigned ones among them, and say again what our errors say.
-    let filter = EnvFilter::new(format!("off,dato_mirror={level}"));
+    let filter = EnvFilter::new(format!("off,dato_mirror={level},dato_media_api={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
     // A file name is any bytes, and must neither drive the terminal nor forge a line. JSON escapes by itself.
     let fields = debug_fn(|writer, field, value| {

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::index::{Index, IndexError, files};
 use crate::model::{Asset, UploadId};
-use crate::remote::{ListFilter, ListQuery, Listed, Options, Order, PAGE_LIMIT, Remote, Walk};
+use crate::remote::{self, ListFilter, ListQuery, Listed, Options, Order, PAGE_LIMIT, Remote, Walk};
 
 /// One asset in `--format json`. These names are an interface: add, do not rename.
 #[derive(Debug, Clone, Serialize)]
@@ -70,7 +70,7 @@ async fn list(config: &Config, flags: &Ls, format: Format) -> Result<Exit, RunEr
     let remote = Remote::new(Options {
         environment: config.api.environment.clone(),
         rate_share: config.api.rate_share,
-        ..Options::new(&config.api.base_url, config.api.token.clone())
+        ..remote::options(&config.api.base_url, config.api.token.clone())
     })?;
     let listed = pages(&remote, index.as_ref(), flags, format).await;
     calls::count(config, &remote).await;

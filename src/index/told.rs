@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::settings;
-use crate::model::{Md5, Site};
+use crate::model::{Md5, MetadataShape, Site};
 use crate::report::MirrorReport;
 
 /// Actions remembered for each path.
@@ -173,7 +173,8 @@ pub fn watching(conn: &Connection, mirror: &str) -> rusqlite::Result<Option<Watc
 /// # Errors
 /// SQLite's.
 pub fn set_site(conn: &Connection, site: &Site) -> rusqlite::Result<()> {
-    let Site { id, name, locales, by_field, custom_storage, domain } = site.clone();
+    let Site { id, name, locales, shape, custom_storage, domain } = site.clone();
+    let by_field = shape.is_by_field();
     note(conn, "site", &SiteNote { id, name, locales, by_field, custom_storage, domain })
 }
 
@@ -186,7 +187,7 @@ pub fn site(conn: &Connection) -> rusqlite::Result<Option<Site>> {
         id,
         name,
         locales,
-        by_field,
+        shape: MetadataShape::of(by_field),
         custom_storage,
         domain,
     }))
@@ -439,7 +440,7 @@ mod tests {
             id: "1".into(),
             name: "n".into(),
             locales: vec!["en".into()],
-            by_field: true,
+            shape: MetadataShape::ByField,
             custom_storage: false,
             domain: Some("p.admin.datocms.com".into()),
         };

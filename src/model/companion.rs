@@ -5,6 +5,8 @@
 //!
 //! Formats: what the service's video host takes as a track (SRT and WebVTT; M4A, MP3 and WAV).
 
+use dato_media_api::{NewTrack, TrackKind};
+
 use super::RelPath;
 
 /// Extensions of videos that can have tracks, lower case.
@@ -17,26 +19,6 @@ const LANGUAGES: &str = " aa ab ae af ak am an ar as av ay az ba be bg bh bi bm 
      ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su \
      sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu ast ceb ckb cmn fil gsw haw \
      hmn mul nds nso sco und wuu yue zxx ";
-
-/// What a track is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TrackKind {
-    /// Text over the picture.
-    Subtitles,
-    /// Another sound.
-    Audio,
-}
-
-impl TrackKind {
-    /// As the API spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Subtitles => "subtitles",
-            Self::Audio => "audio",
-        }
-    }
-}
 
 /// What a file is to the video beside it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +58,12 @@ impl Companion {
             folder => format!("{folder}/{stem}"),
         };
         Some(Self { video_stem, kind, language, closed_captions })
+    }
+
+    /// The track that it makes.
+    #[must_use]
+    pub fn track(&self) -> NewTrack<'_> {
+        NewTrack { kind: self.kind, language: &self.language, closed_captions: self.closed_captions }
     }
 
     /// For people: `subtitles (en)`.

@@ -147,6 +147,13 @@ fn push_key(key: &mut String, name: &OsStr) {
     }
 }
 
+/// Its key.
+impl AsRef<str> for RelPath {
+    fn as_ref(&self) -> &str {
+        &self.key
+    }
+}
+
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key)

@@ -25,6 +25,30 @@ pub const STAMP_PATHS: usize = 1000;
 #[serde(transparent)]
 pub struct Stamp(pub BTreeMap<String, MirrorStamp>);
 
+impl dato_media_api::Stamp for Stamp {
+    const KEY: Option<&'static str> = Some(STAMP_KEY);
+
+    fn read(value: &Value) -> Self {
+        Self::from_json(value)
+    }
+
+    fn write(&self) -> Option<Value> {
+        (!self.0.is_empty()).then(|| self.to_custom_data())
+    }
+
+    fn unite(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    fn contains(&self, part: &Self) -> bool {
+        part.0.iter().all(|(mirror, entry)| self.0.get(mirror) == Some(entry))
+    }
+
+    fn content(&self) -> Option<Md5> {
+        self.0.values().find_map(MirrorStamp::digest)
+    }
+}
+
 /// What one mirror knows of one asset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorStamp {

@@ -158,7 +158,7 @@ impl Desires {
         let field = FieldKey::PosterTime;
         let (Some(content), Some(value)) = (row.md5, desired.fields.get(&field).cloned()) else { return Ok(()) };
         let name = field.to_string();
-        let sent = SentValue { content, field, value, by_field: self.site.by_field };
+        let sent = SentValue { content, field, value, by_field: self.site.shape.is_by_field() };
         let Some(cause) = refused::cause(conn, &sent)? else { return Ok(()) };
         desired.fields.remove(&sent.field);
         let origin = desired.origins.remove(&name).map_or_else(String::new, |origin| format!(" in {origin}"));

@@ -265,7 +265,7 @@ impl Executor {
                 }
             }
             // Observed again before anything is sent again.
-            Err(error) if error.unsure() => {
+            Err(error) if error.outcome_unknown() => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 match self.remote.find(&asset.id).await {
                     Ok(Some(found)) if error.kind == ApiErrorKind::Between && found == *asset => {

@@ -18,8 +18,8 @@ use crate::error::RunError;
 use crate::index::binding::{self, Binding, Place};
 use crate::index::intents::{self, Intent, IntentKind};
 use crate::index::{Index, InstanceLock, assets, contact, files, settings, told};
-use crate::model::{Month, Site};
-use crate::remote::{ApiError, Expect, JobId, Options, Remote, Retry};
+use crate::model::{Month, Site, Stamp};
+use crate::remote::{self, ApiError, Expect, JobId, Options, Remote, Retry};
 
 use super::budget::Budget;
 use super::confirm::Confirmer;
@@ -127,7 +127,7 @@ impl Session {
             upload_bandwidth: config.api.upload_bandwidth,
             ledger: Some(calls.clone()),
             timeouts: waits.remote,
-            ..Options::new(&config.api.base_url, config.api.token.clone())
+            ..remote::options(&config.api.base_url, config.api.token.clone())
         })?;
         let site = reach(&remote, waits.reach, heard).await?;
         bind(&index, &site, config.api.environment.clone(), remote.environment()).await?;
@@ -184,7 +184,7 @@ impl Session {
         let expect = match (intent.kind, intent.md5) {
             (IntentKind::Delete, _) => Expect::Gone,
             (IntentKind::Create | IntentKind::Replace, Some(md5)) => match intent.entry.clone().zip(mirror) {
-                Some((entry, mirror)) => Expect::Sent(md5, mirror, Box::new(entry)),
+                Some((entry, mirror)) => Expect::Sent(md5, Box::new(Stamp([(mirror, entry)].into()))),
                 None => Expect::Md5(md5),
             },
             (IntentKind::Edit, _) if job.is_some() => Expect::JobDone,
@@ -358,7 +358,7 @@ async fn bind(index: &Index, site: &Site, asked: Option<String>, answered: Optio
 pub async fn admitted(config: &Config) -> Result<(), RunError> {
     let remote = Remote::new(Options {
         environment: config.api.environment.clone(),
-        ..Options::new(&config.api.base_url, config.api.token.clone())
+        ..remote::options(&config.api.base_url, config.api.token.clone())
     })?;
     match tokio::time::timeout(ADMISSION, remote.site()).await {
         Ok(Err(error)) if error.is_access() => Err(error.into()),

@@ -8,7 +8,7 @@ use crate::config::policy::{Collections, OnChange, OnDelete};
 use crate::config::{Config, Mirror};
 use crate::metadata::layer::Layer;
 use crate::model::Site;
-use crate::remote::{ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit};
+use crate::remote::{self, ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit};
 
 /// Clocks that differ by more make "changed since" unreliable to a person; the mirror itself goes by the service's.
 const SKEW_SECONDS: u64 = 60;
@@ -19,7 +19,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let options = Options {
         environment: config.api.environment.clone(),
         rate_share: config.api.rate_share,
-        ..Options::new(&config.api.base_url, config.api.token.clone())
+        ..remote::options(&config.api.base_url, config.api.token.clone())
     };
     let remote = match Remote::new(options) {
         Ok(remote) => remote,
@@ -280,7 +280,7 @@ mod tests {
             id: "1".into(),
             name: "P".into(),
             locales: vec!["en".into()],
-            by_field: false,
+            shape: crate::model::MetadataShape::ByLocale,
             custom_storage: false,
             domain: None,
         };

@@ -312,7 +312,7 @@ impl Executor {
         let job = match accepted {
             Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
-            Err(error) if error.unsure() => {
+            Err(error) if error.outcome_unknown() => {
                 // Blocked calls are tried more often, and all the looks for one take no longer together.
                 let wait = if error.is_blocked() { self.waits.unsure / ATTEMPTS } else { self.waits.unsure };
                 let shown = self.shows(asset, expect, wait).await.map_err(|_| Lost(Some(error)))?;

@@ -115,7 +115,7 @@ impl Executor {
                 self.note_job(intent, job.as_str()).await;
                 self.confirmer.wait(asset.id.clone(), Some(job), Expect::Gone).await.map(drop)
             }
-            Err(error) if error.unsure() => match self.remote.find(&asset.id).await {
+            Err(error) if error.outcome_unknown() => match self.remote.find(&asset.id).await {
                 Ok(None) => Ok(()),
                 Ok(Some(_)) => Err(error),
                 Err(error) => Err(error),

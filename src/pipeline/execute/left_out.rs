@@ -63,6 +63,6 @@ impl Executor {
         let (edit, content) = (execution.plan.action.edit()?, execution.row.md5?);
         let field = FieldKey::PosterTime;
         let value = edit.fields.get(&field).filter(|_| edit.write.contains(&field))?.clone();
-        Some(SentValue { content, field, value, by_field: self.scope.site.by_field })
+        Some(SentValue { content, field, value, by_field: self.scope.site.shape.is_by_field() })
     }
 }

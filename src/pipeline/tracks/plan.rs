@@ -229,7 +229,7 @@ pub(super) fn plan(claim: &Claim, due: Due, look: &Look) -> Vec<Step> {
     }
     let left = |track: &&Track| !steps.contains(&Step::Delete(track.id.clone()));
     let old = old.or(older);
-    let blocks = |track: &&Track| track.is_for(&claim.companion) && Some(&track.id) != old.as_ref();
+    let blocks = |track: &&Track| track.is_for(&claim.companion.track()) && Some(&track.id) != old.as_ref();
     if let Some(track) = look.listed.iter().filter(left).find(blocks) {
         steps.extend(beside(&md5, track, look));
     } else if !look.recreate && made.is_some_and(|made| made.md5 == md5 && made.id.is_some()) {
@@ -268,7 +268,7 @@ fn begun(claim: &Claim, look: &Look) -> Option<TrackStamp> {
     let mut made = look.entry.tracks.get(&claim.name).cloned()?;
     if made.id.is_none() {
         let ours = look.ours();
-        let there = |track: &&Track| track.is_for(&claim.companion) && !ours.contains(track.id.as_str());
+        let there = |track: &&Track| track.is_for(&claim.companion.track()) && !ours.contains(track.id.as_str());
         made.id = look.listed.iter().find(there).map(|track| track.id.clone());
     }
     Some(made)

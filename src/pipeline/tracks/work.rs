@@ -206,7 +206,7 @@ impl Hands<'_> {
         let created = loop {
             let created = self.create(claim, &path, &mut old).await?;
             if let Err(error) = &created
-                && error.unsure()
+                && error.outcome_unknown()
             {
                 if let Some(track) = self.look_for(claim, old.as_ref()).await {
                     break Ok(track);
@@ -255,14 +255,14 @@ impl Hands<'_> {
         path: &str,
         old: &mut Option<String>,
     ) -> Result<Result<Track, ApiError>, Failure> {
-        let created = self.executor.remote.create_track(self.id, path, &claim.companion).await;
+        let created = self.executor.remote.create_track(self.id, path, &claim.companion.track()).await;
         if !created.as_ref().is_err_and(ApiError::is_taken) {
             return Ok(created);
         }
         let Some(before) = old.take() else { return Ok(created) };
         // Its place has to be free first.
         self.take(claim, &Step::Delete(before)).await?;
-        Ok(self.executor.remote.create_track(self.id, path, &claim.companion).await)
+        Ok(self.executor.remote.create_track(self.id, path, &claim.companion.track()).await)
     }
 
     /// How long to wait before the track is sent again, when it was refused because its video is not far enough.
@@ -316,7 +316,7 @@ impl Hands<'_> {
             let Ok(listed) = self.executor.remote.tracks(self.id).await else { continue };
             let ours = self.look.ours();
             let is_new = |track: &&Track| {
-                track.is_for(&claim.companion) && !ours.contains(track.id.as_str()) && Some(&track.id) != old
+                track.is_for(&claim.companion.track()) && !ours.contains(track.id.as_str()) && Some(&track.id) != old
             };
             if let Some(track) = listed.iter().find(is_new) {
                 return Some(track.clone());

@@ -16,7 +16,7 @@ use crate::config::policy::MaxDelete;
 use crate::disk::Fingerprint;
 use crate::index::{FoundFile, Index, assets, files, settings};
 use crate::metadata::template::Template;
-use crate::model::Site;
+use crate::model::{MetadataShape, Site};
 use crate::pipeline::desire::Desires;
 use crate::pipeline::observe::Scope;
 use crate::pipeline::pass::{self, PassContext, Urgent};
@@ -87,7 +87,7 @@ fn scope(policy: &Policy, mirror: i64) -> Scope {
         id: "1".into(),
         name: String::new(),
         locales: vec!["en".into()],
-        by_field: false,
+        shape: MetadataShape::ByLocale,
         custom_storage: policy.custom_storage,
         domain: None,
     };
