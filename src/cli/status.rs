@@ -317,9 +317,8 @@ fn mirror_text(mirror: &Mirror, running: bool, now: Timestamp, out: &mut String)
     let problems = Problem::for_people(&mirror.problems);
     for problem in problems.iter().take(SHOWN) {
         let when = match problem.retry_at {
-            // Nobody is there who would do it at that time.
-            Some(_) if !running => " (the next run tries it again)".to_owned(),
-            Some(at) if at > now => format!(" (tried again {})", until(at, now)),
+            // Where no daemon runs nobody is there who would do it at that time.
+            Some(at) if running && at > now => format!(" (tried again {})", until(at, now)),
             Some(_) => " (tried again at the next pass)".to_owned(),
             None => String::new(),
         };
