@@ -218,7 +218,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     let words = |part: &str| -> Vec<String> {
         let words = part.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned());
         let own = words.skip_while(|word| word == "sudo" || word.contains('='));
-        own.take_while(|word| word != "&" && !word.starts_with('>')).collect()
+        own.take_while(|word| word != "&" && !word.starts_with(['<', '>'])).collect()
     };
     simple
         .map(words)
@@ -337,7 +337,7 @@ fn every_message_of_the_problems_page_is_the_programs() {
         }
     }
     assert!(count > 100, "{count} parts of messages");
-    let codes = text("src/remote/error/codes.rs");
+    let codes = text("crates/dato-media-api/src/error/codes.rs");
     let is_code = |code: &&str| code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let quoted = codes.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));
     for code in quoted.filter(is_code) {
