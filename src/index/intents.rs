@@ -2,9 +2,9 @@
 //!
 //! Owns: the SQL over `intent`. On start, open intents are settled by asking the remote, never by guessing.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::files::{bytes, digest};
+use super::files::{FileRow, bytes, digest};
 use crate::model::{Md5, MirrorStamp, UploadId};
 
 /// What was about to be done.
@@ -52,6 +52,30 @@ pub struct Intent {
     pub job: Option<String>,
     /// When it was written, milliseconds since 1970.
     pub at_ms: i64,
+}
+
+/// Writes the intent to make an asset for `file`, as [`begin`] does, if the file still has the asset that the plan knew of,
+/// or none: what came to have one meanwhile (under another spelling of its name, or by a listing) is to be planned again.
+///
+/// # Errors
+/// SQLite's.
+pub fn begin_creation(
+    conn: &Connection,
+    file: &FileRow,
+    asset: &UploadId,
+    md5: Option<Md5>,
+    entry: Option<&MirrorStamp>,
+    at_ms: i64,
+) -> rusqlite::Result<Option<i64>> {
+    let planned = file.asset.as_ref().map(UploadId::as_str);
+    let is_as_planned: Option<bool> = conn
+        .prepare_cached("SELECT asset IS ?2 FROM file WHERE id = ?1")?
+        .query_row(params![file.id, planned], |row| row.get(0))
+        .optional()?;
+    match is_as_planned {
+        Some(true) => begin(conn, file.id, asset, IntentKind::Create, md5, entry, at_ms).map(Some),
+        Some(false) | None => Ok(None),
+    }
 }
 
 /// Writes an intent; on disk before this returns.
@@ -129,8 +153,36 @@ pub fn open(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::{self, samples};
     use super::*;
     use crate::index::schema;
+    use crate::model::RelPath;
+
+    #[test]
+    fn a_creation_begins_only_while_the_file_has_the_asset_that_was_planned_for() {
+        for (planned, now, begins) in [
+            (None, None, true),
+            (Some("shared"), Some("shared"), true),
+            (None, Some("of its other spelling"), false),
+            (Some("shared"), None, false),
+            (Some("shared"), Some("another"), false),
+        ] {
+            let (conn, mirror) = samples::index();
+            let sql = "INSERT INTO file (mirror, path, present, asset) VALUES (?1, 'logo.png', 1, ?2)";
+            conn.execute(sql, params![mirror, planned]).unwrap();
+            let path = RelPath::from_key("logo.png").unwrap();
+            let row = files::by_path(&conn, mirror, path.key()).unwrap().unwrap();
+            conn.execute("UPDATE file SET asset = ?1", [now]).unwrap();
+            let begun = begin_creation(&conn, &row, &UploadId::new("new"), None, None, 5).unwrap();
+            assert_eq!(begun.is_some(), begins, "{planned:?} {now:?}");
+            assert_eq!(open(&conn).unwrap().len(), usize::from(begins), "{planned:?} {now:?}");
+        }
+        let (conn, mirror) = samples::index();
+        conn.execute("INSERT INTO file (mirror, path, present) VALUES (?1, 'logo.png', 1)", [mirror]).unwrap();
+        let row = files::by_path(&conn, mirror, "logo.png").unwrap().unwrap();
+        conn.execute("DELETE FROM file", []).unwrap();
+        assert_eq!(begin_creation(&conn, &row, &UploadId::new("new"), None, None, 5).unwrap(), None, "forgotten");
+    }
 
     #[test]
     fn an_intent_is_open_until_it_ends() {

@@ -303,12 +303,12 @@ fn replaced_by_editor(
     // Another path of the folder has the asset too, and wants other content: it would be overwritten by turns.
     let contested =
         changed_here && (seen.foreign_sharers > 0 || seen.sharers.iter().any(|sharer| sharer.content != Some(local)));
+    let is_stamped = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote);
     // The same, when another path has what the editor put there and the asset was left to it.
-    let suits_another = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote)
-        && seen.sharers.iter().any(|sharer| sharer.content == Some(remote));
+    let suits_another = is_stamped && seen.sharers.iter().any(|sharer| sharer.content == Some(remote));
     // An editor leaves the stamp as it is; who writes file and stamp alike is a machine of this mirror. No editor's choice
     // is to be accepted then, and which of the two files is the later one shows only in the folder.
-    let by_this_mirror = seen.pushed.as_ref().and_then(MirrorStamp::digest) == Some(remote) && seen.base.is_some();
+    let by_this_mirror = is_stamped && seen.base.is_some();
     match policy.on_remote_change {
         OnRemoteChange::Overwrite | OnRemoteChange::Accept if contested => {
             let mut plan = place(seen, policy, local);
@@ -334,7 +334,11 @@ fn replaced_by_editor(
         ),
         OnRemoteChange::Accept | OnRemoteChange::Report if by_this_mirror && !changed_here => decide(
             Action::Report {
-                cause: format!("another machine of this mirror put another file into its asset ({})", asset.url),
+                cause: format!(
+                    "another machine of this mirror (or this one, with an index that was lost or put back since) put \
+                     another file into its asset ({})",
+                    asset.url
+                ),
                 advice: "wait until the folder has that file too; if the folder's is the right one, set \
                          on_remote_change = \"overwrite\" (the folder wins)"
                     .into(),

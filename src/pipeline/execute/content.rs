@@ -5,13 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::left_out::LeftOut;
 use super::look::{ATTEMPTS, Attempts};
 use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
-use crate::index::intents::IntentKind;
+use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Problem, assets, contact, hearsay};
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::pipeline::plan::{Action, KeepUrl};
@@ -297,8 +298,30 @@ impl Executor {
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
         let path = self.send(row, md5, kind.as_str(), collection, cancel).await?;
-        let intent = self.begin(row, asset, kind, Some(md5), Some(entry)).await?;
+        let intent = match kind {
+            IntentKind::Create => self.begin_creation(row, asset, md5, entry).await?,
+            _ => self.begin(row, asset, kind, Some(md5), Some(entry)).await?,
+        };
         Ok(Sent { path, intent, permit })
+    }
+
+    /// The intent to make an asset, unless the file came to have one since it was planned.
+    async fn begin_creation(
+        &self,
+        row: &FileRow,
+        asset: &UploadId,
+        md5: Md5,
+        entry: &MirrorStamp,
+    ) -> Result<i64, Failure> {
+        let (file, asset, entry, now) = (row.clone(), asset.clone(), entry.clone(), Timestamp::now().as_millisecond());
+        let begun = self
+            .index
+            .call(move |conn| intents::begin_creation(conn, &file, &asset, Some(md5), Some(&entry), now))
+            .await?;
+        begun.ok_or_else(|| {
+            tracing::info!(path = %row.path, "it came to have an asset while it was being sent: it is planned anew");
+            Failure::Replan
+        })
     }
 
     /// What became of a call; `Lost` when its answer was lost and its effect does not show.

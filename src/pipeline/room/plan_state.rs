@@ -198,7 +198,8 @@ impl PlanState {
         };
         match left {
             Some(left) if left < size => {
-                full.left = left;
+                // Room that was told in vain lets no smaller file go either.
+                full.left = if full.doubted { 0 } else { left };
                 return false;
             }
             Some(left) if !full.doubted => {
@@ -409,6 +410,13 @@ mod tests {
                 pauses.push(state.full.as_ref().unwrap().pause_ms / 1000);
             }
             assert_eq!(pauses, [40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]);
+            // Nor does a smaller one go because a large one has no room.
+            at = state.full.as_ref().unwrap().next_ms;
+            state.told_largest(None, at);
+            if told != Storage::Unlimited {
+                assert!(!state.told_room(told, content("large"), 2_000_000, at));
+                assert_eq!(state.before(content("b"), 500, at), Before::Refuse(NoRoom::Full), "told in vain");
+            }
             // Until it is true.
             at = state.full.as_ref().unwrap().next_ms;
             state.told_largest(None, at);
