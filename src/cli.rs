@@ -1,7 +1,7 @@
 //! The command line: dispatch, and all printing.
 //!
 //! Owns: what goes to standard output and how it looks; reading the process's environment, working directory and
-//! standard input for the rooms below. Never does: mirroring. Called by: `main`.
+//! standard input for the rooms below. Never does: mirroring.
 
 pub mod args;
 mod beside_service;

@@ -1,9 +1,8 @@
 //! The configuration: one validated value from flags, environment, file and defaults, in this order.
 //!
-//! Owns: every key, its default and its rules, and telling all that is wrong at once.
-//! Never does: reading the process environment by itself, touching a mirror's folder (but to tell whether two roots are
-//! one), calling the service.
-//! Called by: `main` at start and on SIGHUP. Start reading: [`load`], then `mirror.rs`.
+//! Owns: every key, its default and its rules, and telling all that is wrong at once. Never does: reading the process
+//! environment by itself, touching a mirror's folder (but to tell whether two roots are one), calling the service.
+//! Start reading: [`load`], then `mirror.rs`.
 
 pub mod api;
 mod beside_root;

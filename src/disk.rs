@@ -1,10 +1,10 @@
 //! The mirrored folder as it is on disk.
 //!
 //! Owns: which files count (`selection`), how a file is told from its earlier self (`fingerprint`), listing the tree
-//! (`walk`), whose clock stamps it (`file_clock`), whose inode numbers count (`inodes`), opening what lies below the root
-//! (`beneath`), reading content (`digest`), the guard over the root (`root`) and what file system lies below (`mount`).
-//! Never does: writing into the mirrored folder, the index, the remote, deciding what to do about a difference.
-//! Called by: `pipeline` (scan, observe, watch) and the `explain` command. Imports `model` only.
+//! (`walk`), whose clock stamps it (`file_clock`), whose inode numbers count (`inodes`), opening what lies below the
+//! root (`beneath`), reading content (`digest`), the guard over the root (`root`) and what file system lies below
+//! (`mount`). Never does: writing into the mirrored folder, the index, the remote, deciding what to do about a
+//! difference. Imports `model` only.
 
 mod beneath;
 mod digest;
@@ -25,5 +25,5 @@ pub use mount::{Mount, MountTable};
 pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};
 pub use walk::{
-    Found, Glance, SkipReason, WalkError, Walked, answers_in_another_case, glance, is_under_another_spelling, walk,
+    AtPath, Found, SkipReason, WalkError, Walked, answers_in_another_case, glance, is_under_another_spelling, walk,
 };

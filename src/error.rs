@@ -1,6 +1,6 @@
 //! How a run can end badly, and the exit code of each end.
 //!
-//! Owns: the exit codes, which are stable. Called by: `pipeline`, which returns them, and `main`, which exits by them.
+//! Owns: the exit codes, which are stable.
 
 use crate::disk::GuardTripped;
 use crate::index::IndexError;
@@ -53,7 +53,7 @@ pub enum RunError {
     },
     /// The disk under a root failed.
     #[error(transparent)]
-    Scan(#[from] crate::pipeline::scan::ScanError),
+    Scan(#[from] crate::sync::scan::ScanError),
     /// A setting turned out unusable.
     #[error("{0}")]
     Usage(String),

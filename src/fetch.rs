@@ -1,9 +1,8 @@
 //! Fetches files from URLs that a user's list names, without trusting list, server or name service.
 //!
-//! Owns: one GET with its redirects: http and https only, no private address (each address a name resolves to is
-//! looked at, and the connection is made to just these), bounded size and time, a least speed, streamed to a file, asked
-//! again only when it has changed.
-//! Never does: knowing what the files are for. Called by: `pipeline::listed`.
+//! Owns: one GET with its redirects: http and https only, no private address (each address a name resolves to is looked
+//! at, and the connection is made to just these), bounded size and time, a least speed, streamed to a file, asked again
+//! only when it has changed. Never does: knowing what the files are for.
 
 pub mod address;
 pub mod speed;

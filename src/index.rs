@@ -1,14 +1,13 @@
 //! The local index: a cache of digests and of the media area, and the list of intents.
 //!
-//! Owns: the SQLite file, its one connection, the thread that has it, and the single-instance lock.
-//! Never does: decide anything, or talk to the remote. Losing it costs time only: stamps and ids on the remote
-//! rebuild it.
-//! Called by: the pipeline (`observe` reads, `record` writes) and the commands that show state.
+//! Owns: the SQLite file, its one connection, the thread that has it, and the single-instance lock. Never does: decide
+//! anything, or talk to the remote. Losing it costs time only: stamps and ids on the remote rebuild it.
 
 pub mod absence;
 pub mod assets;
 pub mod binding;
 pub mod claims;
+mod clean_shutdown;
 pub mod collections;
 pub mod companions;
 pub mod contact;
@@ -16,19 +15,20 @@ pub mod daemon_notes;
 mod error;
 pub mod files;
 pub mod hearsay;
+pub mod history;
 pub mod intents;
-pub mod listed;
 mod lock;
-mod mark;
 pub mod overrides;
 mod owner;
 mod place;
 pub mod refused;
 pub mod relocate;
+pub mod remote_files;
+pub mod retry_requests;
 mod schema;
 pub mod settings;
 pub mod sidecars;
-pub mod told;
+pub mod status_notes;
 mod transactions;
 
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ impl Index {
         let of_system = |error| IndexError::of_system(path, &error);
         owner::check(path)?;
         make_private(path).map_err(of_system)?;
-        let connected = match connect(path, !mark::take(path)) {
+        let connected = match connect(path, !clean_shutdown::take(path)) {
             // What a disk in trouble did not give for a moment looks like damage, too.
             Err(error) if is_damage(&error) => {
                 read_through(path).map_err(of_system)?;
@@ -190,7 +190,7 @@ impl Index {
         let path = self.path.clone();
         let job = Job::Close(Box::new(move || {
             if sound {
-                mark::set(&path);
+                clean_shutdown::set(&path);
             }
             // The asker may have been cancelled; it is closed all the same.
             let _ = reply.send(());

@@ -15,17 +15,19 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod disk;
 pub mod error;
+pub mod features;
 pub mod fetch;
 pub mod index;
-pub mod live;
 pub mod metadata;
 pub mod model;
-pub mod pipeline;
 pub mod remote;
 pub mod report;
+pub mod runtime_state;
 pub mod service;
 pub mod status;
+pub mod sync;
 
 pub use dato_sandbox as sandbox;

@@ -1,7 +1,7 @@
 //! What a run came to, for people and for programs.
 //!
 //! Owns: the counters and problems of a run, and the report's JSON, whose names are stable. Never prints: that is
-//! `cli`. Called by: `pipeline::pass` fills it, `cli` shows it.
+//! `cli`.
 
 use serde::Serialize;
 

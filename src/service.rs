@@ -1,9 +1,9 @@
 //! The process as a service: what it tells the service manager, and what it does on signals.
 //!
-//! Owns: the notify protocol (READY, STATUS, WATCHDOG, RELOADING, STOPPING) and the signals.
-//! Never does: work, or ending it: it cancels a token and wakes whoever reloads. It never blocks: a manager that does not
-//! read misses a status line until it reads again, and the daemon loses no time. Without `$NOTIFY_SOCKET` it says nothing.
-//! Called by: `main` and the loop. Start reading: `protocol.rs`, then `socket.rs`.
+//! Owns: the notify protocol (READY, STATUS, WATCHDOG, RELOADING, STOPPING) and the signals. Never does: work, or
+//! ending it: it cancels a token and wakes whoever reloads. It never blocks: a manager that does not read misses a
+//! status line until it reads again, and the daemon loses no time. Without `$NOTIFY_SOCKET` it says nothing. Start
+//! reading: `protocol.rs`, then `socket.rs`.
 
 mod protocol;
 mod signals;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Environment;
-use crate::live::Live;
+use crate::runtime_state::RuntimeState;
 
 pub use signals::Signals;
 
@@ -61,7 +61,7 @@ impl Service {
 
     /// Tells the manager how it goes until `stop` is cancelled; then says so and returns. Returns at once when nobody
     /// listens.
-    pub async fn run(&self, live: &Live, stop: &CancellationToken) {
+    pub async fn run(&self, live: &RuntimeState, stop: &CancellationToken) {
         let Some(line) = &self.0 else { return };
         let mut updates = live.subscribe();
         loop {
@@ -117,7 +117,7 @@ impl Service {
 
 impl Line {
     /// Says what is to be said and how long nothing more will be, but for updates.
-    fn tell(&self, now: Instant, live: &Live, stopping: bool) -> Duration {
+    fn tell(&self, now: Instant, live: &RuntimeState, stopping: bool) -> Duration {
         let mut protocol = self.protocol();
         let status = live.status_line();
         let seen = Seen {
@@ -135,7 +135,7 @@ impl Line {
     }
 
     /// Whether READY is due and not told.
-    fn waits_for(&self, live: &Live) -> bool {
+    fn waits_for(&self, live: &RuntimeState) -> bool {
         !self.protocol().is_ready() && live.is_started()
     }
 

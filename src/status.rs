@@ -1,9 +1,8 @@
 //! The HTTP server on `[status] listen`.
 //!
-//! Owns: the listener, its guard and its end. What it shows is the [`Live`] value; each thing it shows is a file of its own
-//! in `status/` with a `routes()` that is merged here.
-//! Never does: calling the service, or changing anything: a [`Retry`] is asked for by somebody who may.
-//! Called by: the daemon's start; the `healthcheck` command calls [`check`].
+//! Owns: the listener, its guard and its end. What it shows is the [`RuntimeState`] value; each thing it shows is a
+//! file of its own in `status/` with a `routes()` that is merged here. Never does: calling the service, or changing
+//! anything: a [`Retry`] is asked for by somebody who may.
 
 mod client;
 mod connections;
@@ -29,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::live::Live;
+use crate::runtime_state::RuntimeState;
 
 pub use client::check;
 pub use retry::{Asked, Retry};
@@ -46,7 +45,7 @@ const FOLLOWERS: usize = 32;
 /// What every request can see.
 #[derive(Clone)]
 struct Shared {
-    live: Arc<Live>,
+    live: Arc<RuntimeState>,
     retry: Retry,
     /// What a request must show to change anything.
     secret: Arc<Secret>,
@@ -89,7 +88,12 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ListenError> {
 ///
 /// # Errors
 /// When the system has no random numbers, or does not tell the listener's address.
-pub async fn serve(listener: TcpListener, live: Arc<Live>, retry: Retry, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    live: Arc<RuntimeState>,
+    retry: Retry,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let listen = listener.local_addr()?;
     let (sampler, series) = watch::channel(Series::default());
     let shared = Shared {

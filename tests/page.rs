@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dato_mirror::index::files::FileCounts;
-use dato_mirror::live::{ApiView, Change, Live, Phase, Waiting, Watching};
 use dato_mirror::report::ReportedProblem;
+use dato_mirror::runtime_state::{ApiView, Change, Phase, RuntimeState, Waiting, Watching};
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
 use dato_mirror::status;
 use jiff::Timestamp;
@@ -177,7 +177,7 @@ async fn the_page_shows_several_mirrors_in_trouble_and_the_assets_of_a_project()
     let Some(eyes) = Eyes::open() else { return };
     let (start, now) = (Instant::now(), Timestamp::now());
     let roots = [("brand", "/srv/share/brand"), ("film & sound", "/srv/film"), ("docs", "/srv/docs")];
-    let live = Live::new(start, now, roots);
+    let live = RuntimeState::new(start, now, roots);
     let waiting = Waiting::Api { since: now, cause: "no route to the host; see the network of this machine".into() };
     live.set_phase("brand", Phase::Waiting { waiting });
     live.set_watching("brand", Watching::Polling { reason: "the folder is on nfs".into(), every_ms: 30_000 });

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dato_mirror::config::Environment;
-use dato_mirror::live::{Live, Phase};
+use dato_mirror::runtime_state::{Phase, RuntimeState};
 use dato_mirror::service::{Service, Signals};
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -64,12 +64,12 @@ impl Manager {
     }
 }
 
-fn live() -> Arc<Live> {
-    Live::new(Instant::now(), Timestamp::now(), [("brand", "/srv/brand")])
+fn live() -> Arc<RuntimeState> {
+    RuntimeState::new(Instant::now(), Timestamp::now(), [("brand", "/srv/brand")])
 }
 
 /// A running notifier; the test is the manager on its own thread.
-fn start(service: &Service, live: &Arc<Live>, stop: &CancellationToken) -> std::thread::JoinHandle<()> {
+fn start(service: &Service, live: &Arc<RuntimeState>, stop: &CancellationToken) -> std::thread::JoinHandle<()> {
     let (service, live, stop) = (service.clone(), Arc::clone(live), stop.clone());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dato_mirror::disk::{Found, MountTable, Selection, glance, walk};
-use dato_mirror::model::RelPath;
-use dato_mirror::pipeline::settle::{Look, Settle, Timing, Touch};
-use dato_mirror::pipeline::watch::{
+use dato_mirror::daemon::settle::{Look, Settle, Timing, Touch};
+use dato_mirror::daemon::watch::{
     PROBE_NAME, WatchEvent, WatchEvents, WatchMode, WatchOptions, WatchState, Watched, Watching,
 };
+use dato_mirror::disk::{Found, MountTable, Selection, glance, walk};
+use dato_mirror::model::RelPath;
 use tempfile::TempDir;
 use tokio::time::timeout;
 

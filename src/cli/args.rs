@@ -1,9 +1,7 @@
 //! The command line's shape.
 //!
-//! Owns: every flag and subcommand and their help. Wrong usage exits 2, as clap does. There is no flag for the token: it
-//! would show in process lists.
-//! Never does: running anything.
-//! Called by: `main`, and the tests that walk every argument.
+//! Owns: every flag and subcommand and their help. Wrong usage exits 2, as clap does. There is no flag for the token:
+//! it would show in process lists. Never does: running anything.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

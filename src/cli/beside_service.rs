@@ -1,8 +1,7 @@
 //! The places of the system service, for the commands that people run beside it.
 //!
-//! Owns: which index a command shows when the service's configuration is the one in force, and what is said to somebody who
-//! may not read it. Never does: choosing a configuration, or an index for a run: a run keeps its own.
-//! Called by: `shown_configuration`.
+//! Owns: which index a command shows when the service's configuration is the one in force, and what is said to somebody
+//! who may not read it. Never does: choosing a configuration, or an index for a run: a run keeps its own.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@
 
 use crate::config::Config;
 use crate::index::{Index, settings};
-use crate::pipeline::session::this_month;
 use crate::remote::Remote;
+use crate::sync::session::this_month;
 
 /// Adds the calls that `remote` made.
 pub async fn count(config: &Config, remote: &Remote) {

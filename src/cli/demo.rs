@@ -18,8 +18,8 @@ use super::args::Demo as Flags;
 use super::show::{print, table};
 use crate::config::{Api, Config, Mirror};
 use crate::error::Exit;
-use crate::pipeline::once::{OnceEnd, OnceOptions, run_once};
 use crate::report::MirrorReport;
+use crate::sync::once::{OnceEnd, OnceOptions, run_once};
 
 /// Runs the demo.
 pub async fn run(flags: &Flags) -> Exit {

@@ -16,7 +16,7 @@ use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::{Exit, RunError};
 use crate::model::{FieldKey, RelPath};
-use crate::pipeline::explain::{Explanation, Slot, explain};
+use crate::sync::explain::{Explanation, Slot, explain};
 
 /// Runs.
 pub async fn run(args: &Args, path: &Path) -> Exit {

@@ -1,7 +1,7 @@
 //! What is said about wrong arguments beyond clap's own words.
 //!
 //! Owns: the values that `ls` takes, and the way out where a folder stands in a command's place. Never does: running
-//! anything. Called by: `args`.
+//! anything.
 
 use std::path::Path;
 

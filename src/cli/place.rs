@@ -1,7 +1,6 @@
 //! Which file of which mirror a path on the command line means.
 //!
-//! Owns: the rule: below a root as seen from the working directory, else relative to a root. Called by: `--files-from`,
-//! `explain`, `retry`.
+//! Owns: the rule: below a root as seen from the working directory, else relative to a root.
 
 use std::path::{Path, PathBuf};
 

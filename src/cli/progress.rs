@@ -1,7 +1,6 @@
 //! How far a run is, on a terminal.
 //!
 //! Owns: the bar and its words. Off a terminal there is none: log lines tell what is done.
-//! Called by: `--sync-once` and `--dry-run`.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{Args, LogFormat};
 use super::show::printable;
-use crate::pipeline::progress::{Progress, Snapshot, Stage};
+use crate::sync::progress::{Progress, Snapshot, Stage};
 
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use super::show::{self, printable};
 use crate::config::{Config, Mirror};
 use crate::error::{Exit, RunError};
 use crate::index::overrides::{self, Overrides};
-use crate::index::{Index, InstanceLock, told};
+use crate::index::{Index, InstanceLock, retry_requests, status_notes};
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -60,12 +60,12 @@ pub async fn run(args: &Args, paths: &[PathBuf], allowed: Overrides) -> Exit {
         let retried = index.call(move |conn| {
             let mut retried = Vec::new();
             for (mirror, path) in asked {
-                let row = told::mirror_row(conn, &mirror)?;
+                let row = status_notes::mirror_row(conn, &mirror)?;
                 if let Some(row) = row.filter(|_| allowed.any()) {
                     overrides::ask(conn, row, allowed, now_ms)?;
                 }
-                let files = row.map_or(Ok(0), |row| told::retry(conn, row, path.as_deref()))?;
-                let unread = told::unread(conn, &mirror)?;
+                let files = row.map_or(Ok(0), |row| retry_requests::retry(conn, row, path.as_deref()))?;
+                let unread = status_notes::unread(conn, &mirror)?;
                 let unread = unread.iter().filter(|file| path.as_ref().is_none_or(|path| is_at(&file.path, path)));
                 retried.push(Retried { unread: unread.count() as u64, mirror, path, files });
             }

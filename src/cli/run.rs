@@ -18,18 +18,18 @@ use super::args::{Args, Format, Global, Run};
 use super::place::{places, working_directory};
 use super::{beside_service, logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
+use crate::daemon::{self, Again, Retrier, Surroundings};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
 use crate::index::overrides::Overrides;
-use crate::live::Live;
 use crate::model::RelPath;
-use crate::pipeline::daemon::{self, Again, Retrier, Surroundings};
-use crate::pipeline::first_root;
-use crate::pipeline::old_index;
-use crate::pipeline::once::{OnceOptions, run_once};
 use crate::report::{MirrorReport, Report, where_nothing_goes_on};
+use crate::runtime_state::RuntimeState;
 use crate::service::{Service, Signals};
 use crate::status;
+use crate::sync::missing_root;
+use crate::sync::old_index;
+use crate::sync::once::{OnceOptions, run_once};
 
 /// Runs.
 pub async fn run(args: &Args) -> Exit {
@@ -62,7 +62,7 @@ pub async fn run(args: &Args) -> Exit {
         }
         // A folder named on the command line is somebody's word who is there to hear; a service waits for its share.
         let named = args.global.root.is_some();
-        if named && let Some(error) = first_root::never_there(&config).await {
+        if named && let Some(error) = missing_root::never_there(&config).await {
             tracing::error!("{error}");
             return error.exit();
         }
@@ -129,7 +129,7 @@ fn unbegun(config: &Config, error: &RunError) -> Report {
 
 async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Arc<Notify>) -> Exit {
     let mirrors = config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
-    let live = Live::new(Instant::now(), Timestamp::now(), mirrors);
+    let live = RuntimeState::new(Instant::now(), Timestamp::now(), mirrors);
     let service = Service::open(&Environment::of_process());
     let retrier = Arc::new(Retrier::default());
     let mut side = JoinSet::new();

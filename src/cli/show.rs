@@ -1,6 +1,6 @@
 //! Reports and plans as text, JSON and Markdown.
 //!
-//! Owns: how they look. Called by: the commands.
+//! Owns: how they look.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};

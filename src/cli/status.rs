@@ -14,15 +14,16 @@ use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
+use crate::features::budget::is_spread;
 use crate::index::daemon_notes;
 use crate::index::files::{FileCounts, RetryAt};
-use crate::index::told::{self, LastPass, Unread, Watching};
+use crate::index::status_notes;
+use crate::index::status_notes::{LastPass, Unread, Watching};
 use crate::index::{Index, InstanceLock, StoredProblem, files};
-use crate::live::forecast;
-use crate::pipeline::budget::is_spread;
-use crate::pipeline::notices;
-use crate::pipeline::session::this_month;
 use crate::report::{ReportedProblem, WITHHELD, for_people, where_nothing_goes_on};
+use crate::runtime_state::forecast;
+use crate::sync::metadata_warnings;
+use crate::sync::session::this_month;
 
 /// Problems shown to people; JSON has all.
 const SHOWN: usize = 10;
@@ -103,17 +104,17 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
     let running = InstanceLock::holder(&config.state_path);
     let (calls, mirrors) = index
         .call(move |conn| {
-            let calls = told::calls_in(conn, &this_month())?;
+            let calls = status_notes::calls_in(conn, &this_month())?;
             let mirrors = mirrors.into_iter().map(|(name, root)| {
                 let note =
                     running.map(|pid| daemon_notes::of(conn, &name, pid)).transpose()?.flatten().unwrap_or_default();
-                let mut watching = running.and(told::watching(conn, &name)?);
+                let mut watching = running.and(status_notes::watching(conn, &name)?);
                 if let Some(watching) = watching.as_mut().filter(|_| !note.degraded.is_empty()) {
                     watching.degraded = note.degraded;
                 }
                 let mut mirror = Mirror {
                     watching,
-                    last_pass: told::last_pass(conn, &name)?,
+                    last_pass: status_notes::last_pass(conn, &name)?,
                     name,
                     root,
                     waits: note.waits,
@@ -125,13 +126,13 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                     counts: FileCounts::default(),
                     problems: Vec::new(),
                 };
-                let Some(row) = told::mirror_row(conn, &mirror.name)? else { return Ok(mirror) };
+                let Some(row) = status_notes::mirror_row(conn, &mirror.name)? else { return Ok(mirror) };
                 let tally = files::tally(conn, row)?;
                 mirror.known = true;
                 (mirror.present, mirror.mirrored, mirror.failed) = (tally.present, tally.mirrored, tally.failed);
-                mirror.pending = told::pending(conn, row)?;
+                mirror.pending = status_notes::pending(conn, row)?;
                 mirror.problems = files::problems(conn, row)?.into_iter().map(Problem::of).collect();
-                let unread = told::unread(conn, &mirror.name)?;
+                let unread = status_notes::unread(conn, &mirror.name)?;
                 mirror.counts = files::counts(conn, row, unread.iter().map(|one| one.path.as_str()))?;
                 for Unread { path, cause, advice } in unread {
                     // A file that is mirrored can still have something in it that could not be read.
@@ -139,7 +140,7 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                     mirror.failed += u64::from(!mirrored);
                     mirror.problems.push(Problem { path, action: "read".into(), cause, advice, retry_at: None });
                 }
-                for ReportedProblem { path, action, cause, advice } in notices::told(conn, row, |_| true)? {
+                for ReportedProblem { path, action, cause, advice } in metadata_warnings::told(conn, row, |_| true)? {
                     mirror.problems.push(Problem { path, action, cause, advice, retry_at: None });
                 }
                 Ok(mirror)

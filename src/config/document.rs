@@ -1,10 +1,9 @@
 //! A TOML file as sections that remember where each value stands.
 //!
 //! Owns: looking keys up in the file and the environment, and telling every unknown key and every wrong value, not only
-//! the first: serde stops there, and `flatten` loses the positions, so the document is walked by hand. A
-//! section knows which keys it was asked for; what is left in the file is unknown, so the list of keys is the code.
-//! Never does: opening files; knowing what a key means.
-//! Called by: `config` and `metadata::{layer, sidecar}`.
+//! the first: serde stops there, and `flatten` loses the positions, so the document is walked by hand. A section knows
+//! which keys it was asked for; what is left in the file is unknown, so the list of keys is the code. Never does:
+//! opening files; knowing what a key means.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -2,7 +2,6 @@
 //!
 //! Owns: the keys of `[[mirror]]` and `[[mirror.rule]]`, their defaults, and the digest that tells when they changed.
 //! Never does: looking at the folder's files.
-//! Called by: `config`; the values by the whole pipeline.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

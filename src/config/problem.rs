@@ -1,9 +1,8 @@
 //! What is wrong with a configuration, told all at once.
 //!
-//! Owns: one problem with its place, its cause in plain words and what to do, and how a list of them prints.
-//! Never does: reading files; deciding what is a problem. A value that may be a secret is masked here, before it is
-//! kept, so that no later print can show it.
-//! Called by: every reader of a TOML file, and `main`, which prints the list.
+//! Owns: one problem with its place, its cause in plain words and what to do, and how a list of them prints. Never
+//! does: reading files; deciding what is a problem. A value that may be a secret is masked here, before it is kept, so
+//! that no later print can show it.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,6 @@
 //! How one value is read, from TOML or from the text of an environment variable, and what is said when it is wrong.
 //!
 //! Owns: types, units and choices. Never does: knowing keys or files.
-//! Called by: `config::document`.
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
 //! Reads files and tells their digests.
 //!
 //! Owns: stat → hash → stat, so that a digest always belongs to the fingerprint it is reported with; keeping every core
-//! busy; and a file's MIME type.
-//! Never does: deciding what to do with a file that changed; keeping records. Called by: observe, the first scan.
+//! busy; and a file's MIME type. Never does: deciding what to do with a file that changed; keeping records.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};

@@ -1,9 +1,8 @@
 //! Which file system a folder lies on.
 //!
-//! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which file
-//! systems change without telling this machine, which are stamped by its clock, and which make up inode numbers.
+//! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which
+//! file systems change without telling this machine, which are stamped by its clock, and which make up inode numbers.
 //! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
-//! Called by: the root's guard, the watcher, and `inodes`.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

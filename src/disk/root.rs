@@ -1,9 +1,8 @@
 //! The guard over a mirror's root.
 //!
 //! Owns: the answer to "is this still the folder that was mirrored before?". An unmounted share leaves an empty folder
-//! behind; to believe it would be to believe that every file was deleted.
-//! Never does: looking at the files; whether the root is empty is told by the walk.
-//! Called by: the daemon before each scan. It may hang on a dead network server: call it off the runtime.
+//! behind; to believe it would be to believe that every file was deleted. Never does: looking at the files; whether the
+//! root is empty is told by the walk. It may hang on a dead network server: call it off the runtime.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! Which files of a root the mirror looks at.
 //!
-//! Owns: `include` and `exclude`, the built-in skips, and what is a sidecar instead of an asset.
-//! Never does: I/O. Called by: the walk, the watcher, `explain`.
+//! Owns: `include` and `exclude`, the built-in skips, and what is a sidecar instead of an asset. Never does: I/O.
 
 mod builtin;
 mod pattern;

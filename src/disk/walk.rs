@@ -1,12 +1,12 @@
 //! Lists the tree below a root.
 //!
-//! Owns: the parallel walk, which links are followed, and telling "not there" from "could not look".
-//! Never does: reading content, comparing with the index, writing. Called by: the scan.
+//! Owns: the parallel walk, which links are followed, and telling "not there" from "could not look". Never does:
+//! reading content, comparing with the index, writing.
 
-mod crew;
 mod found;
 mod link;
 mod spelling;
+mod worker_pool;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,11 +18,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::crew::{Crew, Task};
-pub use self::found::{Found, Glance, SkipReason, WalkError, Walked};
+pub use self::found::{AtPath, Found, SkipReason, WalkError, Walked};
 use self::link::{Hop, Target};
 use self::spelling::is_spelt_otherwise;
 pub use self::spelling::{answers_in_another_case, is_under_another_spelling};
+use self::worker_pool::{Crew, Task};
 use super::fingerprint::Fingerprint;
 use super::selection::{Selection, Verdict};
 use crate::model::RelPath;
@@ -80,15 +80,15 @@ pub fn walk(
 ///
 /// # Errors
 /// When the root itself cannot be listed.
-pub fn glance(root: &Path, path: &RelPath, selection: &Selection) -> Result<Glance, WalkError> {
+pub fn glance(root: &Path, path: &RelPath, selection: &Selection) -> Result<AtPath, WalkError> {
     let real_root = fs::canonicalize(root).map_err(|cause| WalkError { root: root.to_owned(), cause })?;
     let mut outcome = Outcome::default();
     let top = Arc::new(Folder { path: root.to_owned(), rel: None, hops: None });
     Scope { real_root: &real_root, selection }.look_at_start(&top, path, &mut outcome);
     Ok(match outcome.found.pop() {
-        Some(found) => Glance::Found(found),
-        None if outcome.tasks.is_empty() => Glance::Nothing,
-        None => Glance::Folder,
+        Some(found) => AtPath::Found(found),
+        None if outcome.tasks.is_empty() => AtPath::Nothing,
+        None => AtPath::Folder,
     })
 }
 

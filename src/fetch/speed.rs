@@ -1,6 +1,6 @@
 //! Whether a server sends fast enough to be waited for.
 //!
-//! Owns: the least speed, measured over the last half minute. Pure: all times are passed in. Called by: `fetch`.
+//! Owns: the least speed, measured over the last half minute. Pure: all times are passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

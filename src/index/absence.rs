@@ -1,8 +1,8 @@
 //! What is not there: files that stamps name and the folder does not have, assets that files have and the media area does
 //! not, and what was deleted of late.
 //!
-//! Owns: the SQL for it. Never does: judging whether that is too much; that is `pipeline::absence` and the deletion guard.
-//! Called by: `pipeline`.
+//! Owns: the SQL for it. Never does: judging whether that is too much; that is `pipeline::absence` and the deletion
+//! guard.
 
 use rusqlite::{Connection, params};
 

@@ -433,7 +433,7 @@ mod tests {
                 files::failed(&conn, &row, &problem, files::RetryAt::AfterAChange, 0).unwrap();
             }
             let tally = files::tally(&conn, mirror).unwrap();
-            let pending = crate::index::told::pending(&conn, mirror).unwrap();
+            let pending = crate::index::status_notes::pending(&conn, mirror).unwrap();
             assert_eq!((tally.present, tally.mirrored), (1, mirrored), "{verdict:?} {fails}");
             assert_eq!(tally.mirrored + pending + tally.failed, 1, "{verdict:?} {fails}");
         }

@@ -1,8 +1,8 @@
 //! Whose media area the index is about: a project's, and of that one environment's.
 //!
-//! Owns: the decision whether the index is kept, and what is left of it when not. Where no environment is configured the
-//! primary one is meant, and which that is the service's answers tell: somebody may have promoted another since.
-//! Never does: calls, logging. Called by: `pipeline::session`, before anything else is done with the index.
+//! Owns: the decision whether the index is kept, and what is left of it when not. Where no environment is configured
+//! the primary one is meant, and which that is the service's answers tell: somebody may have promoted another since.
+//! Never does: calls, logging.
 //!
 //! An index is not kept beside that of another environment but filled anew: that costs one listing and no upload, since
 //! stamps and derived ids say everything that is to be known of an asset.

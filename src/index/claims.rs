@@ -1,10 +1,9 @@
 //! Which of two assets a path has, where a stamp contradicts the index: the media area is the record.
 //!
-//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only others,
-//! and that of two which both name it one does so no more. Both come of another machine, and of a process of ours that was
-//! killed between its call and its note of it; without this the path would have two assets.
-//! Never does: overruling a stamp that says nothing of the path, or believing one about a file that is not on disk.
-//! Called by: `index::assets`, when it takes over a stamp, `index::files`, where stamps hide paths, and the end of a pass.
+//! Owns: that a path follows the asset whose stamp names it, once the one it had is gone or its stamp names only
+//! others, and that of two which both name it one does so no more. Both come of another machine, and of a process of
+//! ours that was killed between its call and its note of it; without this the path would have two assets. Never does:
+//! overruling a stamp that says nothing of the path, or believing one about a file that is not on disk.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What a running daemon tells of each mirror, for `status`, which may have no page to ask.
 //!
-//! Owns: the setting and its JSON. A note counts only for the process that wrote it: what a daemon that is gone said of its
-//! pauses means nothing. Decides nothing. Called by: the daemon (writing), `status` (reading).
+//! Owns: the setting and its JSON. A note counts only for the process that wrote it: what a daemon that is gone said of
+//! its pauses means nothing. Decides nothing.
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};

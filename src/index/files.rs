@@ -2,8 +2,7 @@
 //!
 //! Owns: the SQL over `file`: here its rows and their writing, in `files/` the questions asked of them. Whatever a row
 //! depends on raises its `news` when it changes, and the row is `dirty` until a plan that was made at least as late is
-//! carried out. A pass looks only at dirty rows, so a run with nothing to do costs about a walk.
-//! Never does: deciding. Called by: `pipeline` and the rest of the index.
+//! carried out. A pass looks only at dirty rows, so a run with nothing to do costs about a walk. Never does: deciding.
 
 mod counts;
 mod dirty;

@@ -1,9 +1,8 @@
 //! What stamps claim, and how much of it counts.
 //!
-//! Owns: the rule that stamps are hearsay. An editor may copy an asset with its stamp, or write one: a stamp counts only on
-//! the asset it was written for, and "the mirror made it" only where the asset's id derives from mirror, path and
-//! generation, or where this index itself knows. Never does: deciding what is done with an asset.
-//! Called by: `index::assets`, `pipeline::observe`, `pipeline::record`.
+//! Owns: the rule that stamps are hearsay. An editor may copy an asset with its stamp, or write one: a stamp counts
+//! only on the asset it was written for, and "the mirror made it" only where the asset's id derives from mirror, path
+//! and generation, or where this index itself knows. Never does: deciding what is done with an asset.
 
 use rusqlite::{Connection, params};
 

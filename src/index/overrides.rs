@@ -1,8 +1,7 @@
 //! What people let a running daemon do once, beside it: the way past a guard.
 //!
 //! Owns: that each is asked for once and taken once, and soon: what a daemon did not take before it ended is no
-//! permission for the one that is started a week later. Times are parameters. Decides nothing. Called by: the `retry`
-//! command, which asks; the daemon, which takes.
+//! permission for the one that is started a week later. Times are parameters. Decides nothing.
 
 use rusqlite::Connection;
 

@@ -1,9 +1,8 @@
 //! Whether what lies at the index's place is ours.
 //!
-//! Owns: the answer, before anything there is opened for writing, renamed or locked. A configuration may name a logo, the
-//! configuration itself or another program's database by mistake; and a link leads elsewhere than its name says.
+//! Owns: the answer, before anything there is opened for writing, renamed or locked. A configuration may name a logo,
+//! the configuration itself or another program's database by mistake; and a link leads elsewhere than its name says.
 //! Never does: changing a file.
-//! Called by: whatever opens or locks the index.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read as _};

@@ -1,7 +1,7 @@
 //! The index as files: making, opening and setting them aside.
 //!
-//! Owns: modes, pragmas, what lies beside the index, and what each refusal of SQLite means.
-//! Never does: telling whose a file is; that is `owner`, which is asked first. Called by: `index`.
+//! Owns: modes, pragmas, what lies beside the index, and what each refusal of SQLite means. Never does: telling whose a
+//! file is; that is `owner`, which is asked first.
 
 use std::fs;
 use std::io;

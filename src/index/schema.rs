@@ -1,7 +1,6 @@
 //! The shape of the index, as numbered steps.
 //!
 //! Owns: every `CREATE` statement. A released step is never edited; a change is a new step.
-//! Called by: `Index::open`.
 
 use rusqlite::{Connection, TransactionBehavior, params};
 

@@ -1,10 +1,8 @@
 //! The index's one thread.
 //!
-//! Owns: the connection, and doing what waits in one transaction. A transaction costs an `fsync`; on a slow disk work waits
-//! while the last one goes on, and then costs one together.
-//! Never does: say what the work is. Work comes in the order it was asked for, fails alone, and is answered when it is
-//! kept for good.
-//! Called by: `Index`.
+//! Owns: the connection, and doing what waits in one transaction. A transaction costs an `fsync`; on a slow disk work
+//! waits while the last one goes on, and then costs one together. Never does: say what the work is. Work comes in the
+//! order it was asked for, fails alone, and is answered when it is kept for good.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};

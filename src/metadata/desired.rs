@@ -2,10 +2,8 @@
 //!
 //! Owns: the one order of precedence. Lowest first: the metadata in the file; the mirror's keys; its rules, in order;
 //! `_folder.meta.toml` from the root in; `NAME.EXT.meta.toml`. Tags add up over all layers. Of a text the last layer
-//! counts that gives one; `""` says "none". A text whose placeholder has no value gives nothing, so the layer
-//! below counts.
-//! Never does: I/O, calling the service, knowing what the asset has now (that is `metadata::merge`).
-//! Called by: observe and `explain`.
+//! counts that gives one; `""` says "none". A text whose placeholder has no value gives nothing, so the layer below
+//! counts. Never does: I/O, calling the service, knowing what the asset has now (that is `metadata::merge`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,7 +1,6 @@
 //! The metadata keys that a mirror, a rule and a sidecar file have in common.
 //!
 //! Owns: their shape and how they are read. Never does: expanding or merging them.
-//! Called by: `config::mirror` and `metadata::sidecar`.
 
 use std::collections::BTreeMap;
 

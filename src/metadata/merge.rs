@@ -1,7 +1,6 @@
 //! The three-way merge: what the mirror last pushed, what the folder says now, what the asset has now.
 //!
 //! Owns: the rules by which editors are safe. Never does: I/O, calling the service.
-//! Called by: plan, when an asset's metadata is not as desired.
 //!
 //! For a field, with *base* what the mirror pushed last:
 //! - the asset still has the base: the folder is followed, also when it has nothing any more;

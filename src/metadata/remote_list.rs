@@ -1,7 +1,6 @@
 //! `_remote.toml`: files to fetch from URLs into the folder's mirror.
 //!
-//! Owns: its keys and checks. Never does: fetching. Called by: `pipeline::listed`, which fetches them, and
-//! `pipeline::desire`, for the sidecar keys.
+//! Owns: its keys and checks. Never does: fetching.
 
 use std::collections::BTreeSet;
 

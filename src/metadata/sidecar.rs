@@ -1,8 +1,6 @@
 //! Sidecar files: `NAME.EXT.meta.toml` for one file, `_folder.meta.toml` for a folder and all below.
 //!
 //! Owns: which of them are about a path, their keys and checks. Never does: reading the disk, merging.
-//! Called by: observe, which reads them; `metadata::desired`, which merges them; the reader of `_remote.toml`, whose
-//! entries take the same keys.
 //!
 //! A sidecar file with a problem gives no values at all. Its file's metadata must then be left as it is: going on
 //! without the sidecar would empty what it set before, only because someone is in the middle of typing.

@@ -1,8 +1,7 @@
 //! Text with placeholders: `"© {year} Example"`.
 //!
-//! Owns: the placeholders, their syntax, and how a template becomes a text or tags.
-//! Never does: knowing where a template was written, reading files. Imports nothing of ours.
-//! Called by: `metadata::layer` (parsing) and `metadata::desired` (expanding).
+//! Owns: the placeholders, their syntax, and how a template becomes a text or tags. Never does: knowing where a
+//! template was written, reading files. Imports nothing of ours.
 
 use std::fmt;
 

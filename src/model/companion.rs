@@ -1,7 +1,7 @@
 //! Files that belong to a video: subtitles and further sound.
 //!
-//! Owns: which names make a file the companion of a video beside it, and what track it is then. Pure.
-//! Never does: looking whether the video is there. Called by: `index`, `pipeline`.
+//! Owns: which names make a file the companion of a video beside it, and what track it is then. Pure. Never does:
+//! looking whether the video is there.
 //!
 //! Formats: what the service's video host takes as a track (SRT and WebVTT; M4A, MP3 and WAV).
 

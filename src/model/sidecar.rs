@@ -1,8 +1,7 @@
 //! Files that tell about other files.
 //!
-//! Owns: which names are the mirror's own metadata files; they are read, watched, and never become assets.
-//! Never does: reading them (that is `metadata`).
-//! Called by: `disk::Selection`, which sets them apart; `metadata`, which reads them and keeps lists from naming one.
+//! Owns: which names are the mirror's own metadata files; they are read, watched, and never become assets. Never does:
+//! reading them (that is `metadata`).
 
 /// What a sidecar tells about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

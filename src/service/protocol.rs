@@ -1,9 +1,7 @@
 //! What to tell the service manager, and when.
 //!
-//! Owns: the order and pace of messages, and the rule that the watchdog is fed by real progress only. Pure: time and what
-//! is seen are given.
-//! Never does: sending.
-//! Called by: `service`. The words are those of `sd_notify(3)`.
+//! Owns: the order and pace of messages, and the rule that the watchdog is fed by real progress only. Pure: time and
+//! what is seen are given. Never does: sending. The words are those of `sd_notify(3)`.
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +81,7 @@ impl Protocol {
 
     /// How long the process may be silent to count as alive: the watchdog's own interval.
     pub(super) fn patience(&self) -> Duration {
-        self.watchdog.unwrap_or(crate::live::PATIENCE)
+        self.watchdog.unwrap_or(crate::runtime_state::PATIENCE)
     }
 
     /// How long nothing has to be told when nothing changes.

@@ -1,9 +1,7 @@
 //! Signals, made into what the rest of the program understands.
 //!
-//! Owns: SIGTERM and the first SIGINT cancel a token; a second SIGINT ends the process at once with exit code 130; SIGHUP
-//! wakes whoever reloads.
-//! Never does: ending work or reading the configuration.
-//! Called by: `main`, before anything is started.
+//! Owns: SIGTERM and the first SIGINT cancel a token; a second SIGINT ends the process at once with exit code 130;
+//! SIGHUP wakes whoever reloads. Never does: ending work or reading the configuration.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! The datagram socket to the service manager.
 //!
-//! Owns: sending without ever blocking, and a short list of messages that the manager had no room for.
-//! Never does: deciding what to say.
-//! Called by: `service`.
+//! Owns: sending without ever blocking, and a short list of messages that the manager had no room for. Never does:
+//! deciding what to say.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,6 +1,6 @@
 //! The other side of `/healthz`, for containers that have no program but ours.
 //!
-//! Owns: one request. Called by: the `healthcheck` command.
+//! Owns: one request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -1,8 +1,7 @@
 //! The connections to the status page.
 //!
-//! Owns: how many there are at a time, how long one may take to say what it wants, and how long to take the answer: whoever
-//! may connect must not use up the files that the mirror itself has to open. Answers nothing itself. Called by:
-//! `status::serve`.
+//! Owns: how many there are at a time, how long one may take to say what it wants, and how long to take the answer:
+//! whoever may connect must not use up the files that the mirror itself has to open. Answers nothing itself.
 
 use std::io;
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 //!
 //! Owns: how often. Events are `view` (as `/status.json`) and `series` (the plot's figures). Both come at once at the
 //! start; a view comes again at the latest after 10 s, so that a page knows that it is still connected.
-//! Called by: the status page.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

@@ -1,10 +1,8 @@
 //! What a request must be to get an answer.
 //!
 //! Owns: the refusal of requests that a web page elsewhere could have made, and the headers of every answer. A page may
-//! point its own name at 127.0.0.1 (DNS rebinding) and so read what listens there; the browser then still tells that name
-//! in `Host`. An address cannot be rebound, so addresses pass.
-//! Never does: knowing what is shown.
-//! Called by: the router, before everything.
+//! point its own name at 127.0.0.1 (DNS rebinding) and so read what listens there; the browser then still tells that
+//! name in `Host`. An address cannot be rebound, so addresses pass. Never does: knowing what is shown.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,9 +1,8 @@
 //! `/healthz` and `/readyz`.
 //!
-//! Owns: what their answers mean. Healthy: the process moves, or rests with reason; a long first sync, a paused mirror, an
-//! API that is down and failed files are healthy, because a restart would mend none of them. Ready: every mirror had its
-//! first full pass.
-//! Called by: container platforms, `healthcheck`, people.
+//! Owns: what their answers mean. Healthy: the process moves, or rests with reason; a long first sync, a paused mirror,
+//! an API that is down and failed files are healthy, because a restart would mend none of them. Ready: every mirror had
+//! its first full pass.
 
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::live::{Health, PATIENCE};
+use crate::runtime_state::{Health, PATIENCE};
 
 use super::Shared;
 

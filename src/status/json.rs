@@ -1,6 +1,4 @@
 //! `/status.json`: the live state as it is.
-//!
-//! Called by: the status page and scripts.
 
 use std::time::Instant;
 
@@ -8,7 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 
-use crate::live::LiveView;
+use crate::runtime_state::RuntimeView;
 
 use super::Shared;
 
@@ -16,6 +14,6 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/status.json", get(status))
 }
 
-async fn status(State(shared): State<Shared>) -> Json<LiveView> {
+async fn status(State(shared): State<Shared>) -> Json<RuntimeView> {
     Json(shared.live.view(Instant::now()))
 }

@@ -1,8 +1,8 @@
 //! `/metrics`, for Prometheus.
 //!
-//! Owns: the names and labels, which are an interface: add, do not rename. They are made anew from the live state for each
-//! answer, so that nobody counts twice. No label has more values than there are mirrors and states: never a path.
-//! Called by: Prometheus. `deploy/alerts.example.yaml` has rules for them.
+//! Owns: the names and labels, which are an interface: add, do not rename. They are made anew from the live state for
+//! each answer, so that nobody counts twice. No label has more values than there are mirrors and states: never a path.
+//! `deploy/alerts.example.yaml` has rules for them.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::live::{LiveView, MirrorView, Phase, Watching};
+use crate::runtime_state::{MirrorView, Phase, RuntimeView, Watching};
 
 use super::Shared;
 
@@ -70,7 +70,7 @@ fn whole(figure: u64) -> i64 {
     i64::try_from(figure).unwrap_or(i64::MAX)
 }
 
-fn registry(view: &LiveView) -> Registry {
+fn registry(view: &RuntimeView) -> Registry {
     let mut registry = Registry::with_prefix("dato_mirror");
     process(&mut registry, view);
     api(&mut registry, view);
@@ -78,7 +78,7 @@ fn registry(view: &LiveView) -> Registry {
     registry
 }
 
-fn process(registry: &mut Registry, view: &LiveView) {
+fn process(registry: &mut Registry, view: &RuntimeView) {
     // A gauge, not the type "info": older readers of the text format do not know that.
     let build: Family<Version, Gauge> = Family::default();
     build.get_or_create(&Version { version: view.version }).set(1);
@@ -95,7 +95,7 @@ fn process(registry: &mut Registry, view: &LiveView) {
     registry.register_with_unit("start_time", "When the process started, Unix time", Unit::Seconds, started);
 }
 
-fn api(registry: &mut Registry, view: &LiveView) {
+fn api(registry: &mut Registry, view: &RuntimeView) {
     let api = &view.api;
     for (name, help, total) in [
         ("api_requests", "API calls sent, every attempt counted", api.requests),

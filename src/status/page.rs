@@ -1,8 +1,7 @@
 //! `/`: the status page.
 //!
-//! Owns: putting its one answer together from `page/`, and what a browser may do with it: run our script and style, ask us
-//! for news, show images, and nothing else. What is shown comes over `/events` and is put in as text only.
-//! Called by: people.
+//! Owns: putting its one answer together from `page/`, and what a browser may do with it: run our script and style, ask
+//! us for news, show images, and nothing else. What is shown comes over `/events` and is put in as text only.
 
 use axum::Router;
 use axum::extract::State;

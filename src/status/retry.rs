@@ -1,8 +1,8 @@
 //! `POST /retry`: failed files are tried again now.
 //!
 //! Owns: who may ask. The guard has refused other names; this refuses other pages: they can send a POST here, but not
-//! with a JSON type, not without telling where they come from, and not with the secret that only our page holds.
-//! Never does: the trying. Called by: the page's buttons.
+//! with a JSON type, not without telling where they come from, and not with the secret that only our page holds. Never
+//! does: the trying.
 
 use std::sync::Arc;
 use std::time::Duration;

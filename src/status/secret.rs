@@ -1,6 +1,6 @@
 //! Random words that a page elsewhere cannot know.
 //!
-//! Owns: where they come from, and comparing them without telling how far they agree. Called by: `page` and `retry`.
+//! Owns: where they come from, and comparing them without telling how far they agree.
 
 use std::fmt;
 use std::io;

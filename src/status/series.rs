@@ -1,7 +1,7 @@
 //! The last half hour of calls and bytes, for the page's plot.
 //!
-//! Owns: the steps and their sums. It reads the totals that the daemon shows anyway; nobody counts for it.
-//! Never does: outliving the process. Called by: `serve` (writing), `events` (reading).
+//! Owns: the steps and their sums. It reads the totals that the daemon shows anyway; nobody counts for it. Never does:
+//! outliving the process.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::live::Live;
+use crate::runtime_state::RuntimeState;
 
 /// The length of a step.
 const STEP: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ impl Series {
 }
 
 /// Adds a step every 10 s, for ever.
-pub(super) async fn sample(live: &Live, series: &watch::Sender<Series>) {
+pub(super) async fn sample(live: &RuntimeState, series: &watch::Sender<Series>) {
     let mut tick = tokio::time::interval(STEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     tick.tick().await;

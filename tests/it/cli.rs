@@ -3,8 +3,8 @@
 use std::fs;
 
 use dato_mirror::model::Md5;
-use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::sandbox::{Fault, FaultKind};
+use dato_mirror::sync::timeouts::SyncTimeouts;
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
@@ -153,7 +153,7 @@ fn exit_3_soon_when_nobody_answers() {
     env.set("DATO_MIRROR_API_BASE_URL", &format!("http://{}", held.local_addr().unwrap()));
     let run = env.sync().exits(3);
     // An API that was reached before is waited for longer than this.
-    assert!(run.took < Waits::default().outage, "{run:#?}");
+    assert!(run.took < SyncTimeouts::default().outage, "{run:#?}");
     assert!(run.stderr.contains("base_url") && run.stderr.contains("refused"), "{run:#?}");
 }
 

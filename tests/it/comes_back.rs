@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use dato_mirror::pipeline::edit::GONE_TAG;
+use dato_mirror::sync::plan::edit::GONE_TAG;
 
 use crate::support::{TestEnv, bytes};
 

@@ -144,7 +144,7 @@ fn all_below(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         // What tries whether the watch works, and goes by itself.
-        if path.file_name().is_some_and(|name| name == dato_mirror::pipeline::watch::PROBE_NAME) {
+        if path.file_name().is_some_and(|name| name == dato_mirror::daemon::watch::PROBE_NAME) {
             continue;
         }
         // It may go between listing and looking.

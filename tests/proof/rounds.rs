@@ -5,15 +5,15 @@ use std::fs;
 use dato_mirror::config::policy::{OnDelete, OnRemoteChange};
 use dato_mirror::error::Exit;
 use dato_mirror::model::Md5;
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
-use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::sandbox::Settings;
+use dato_mirror::sync::once::{OnceEnd, OnceOptions};
+use dato_mirror::sync::timeouts::SyncTimeouts;
 
 use super::world::{World, run, run_as, short, stamped, told};
 
 /// One `--sync-once` whose passes take so many rounds at most.
 async fn run_with_rounds(world: &World, rounds: u32) -> OnceEnd {
-    let options = OnceOptions { waits: Waits { rounds, ..short() }, ..OnceOptions::default() };
+    let options = OnceOptions { waits: SyncTimeouts { rounds, ..short() }, ..OnceOptions::default() };
     run_as(&world.config, options).await.unwrap()
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dato_mirror::error::{Exit, RunError};
 use dato_mirror::index::IndexError;
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
-use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::sandbox::{Answers, Settings};
+use dato_mirror::sync::once::{OnceEnd, OnceOptions, run_once};
+use dato_mirror::sync::timeouts::SyncTimeouts;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 const LONG: Duration = Duration::from_secs(120);
 
 /// Begins a run that can be stopped.
-fn begin(world: &World, waits: Waits) -> (CancellationToken, JoinHandle<Result<OnceEnd, RunError>>) {
+fn begin(world: &World, waits: SyncTimeouts) -> (CancellationToken, JoinHandle<Result<OnceEnd, RunError>>) {
     let (config, stop) = (world.config.clone(), CancellationToken::new());
     let asked = stop.clone();
     let run = tokio::spawn(async move {
@@ -60,7 +60,7 @@ async fn a_run_that_waits_for_what_an_earlier_one_began_can_be_stopped() {
     let held = world.sandbox.hold("POST /uploads");
     world.killed_at(&held).await;
     world.sandbox.clear_log();
-    let (stop, run) = begin(&world, Waits { left_open: FOR_EVER, follow: FOR_EVER, ..short() });
+    let (stop, run) = begin(&world, SyncTimeouts { left_open: FOR_EVER, follow: FOR_EVER, ..short() });
     until("it looks for the asset", || world.sandbox.count("GET /uploads") > 1).await;
     stopped(&stop, run).await;
     drop(held);
@@ -72,7 +72,7 @@ async fn a_run_that_waits_for_what_an_earlier_one_began_can_be_stopped() {
 async fn a_run_that_follows_a_job_without_an_end_can_be_stopped() {
     let world = World::new(Settings { job_min_ms: 3_600_000, job_max_ms: 3_600_000, ..Settings::fast() }).await;
     world.write("a.png", "one");
-    let (stop, run) = begin(&world, Waits { follow: FOR_EVER, ..short() });
+    let (stop, run) = begin(&world, SyncTimeouts { follow: FOR_EVER, ..short() });
     let accepted = || world.sandbox.log().iter().any(|entry| entry.method == "POST" && entry.status == 202);
     until("the asset is accepted", accepted).await;
     stopped(&stop, run).await;

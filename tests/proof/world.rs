@@ -11,10 +11,10 @@ use dato_mirror::error::RunError;
 use dato_mirror::index::IndexError;
 use dato_mirror::metadata::template::Template;
 use dato_mirror::model::Stamp;
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions, run_once};
-use dato_mirror::pipeline::waits::Waits;
 use dato_mirror::remote::Timeouts;
 use dato_mirror::sandbox::{AssetView, Held, LogEntry, Options, Sandbox, Settings};
+use dato_mirror::sync::once::{OnceEnd, OnceOptions, run_once};
+use dato_mirror::sync::timeouts::SyncTimeouts;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -109,8 +109,8 @@ pub struct Bare {
 }
 
 /// Waits short enough for hundreds of outages a minute.
-pub const fn short() -> Waits {
-    Waits {
+pub const fn short() -> SyncTimeouts {
+    SyncTimeouts {
         remote: Timeouts {
             // No fault leaves a call without an end: only a machine that stands still comes near these.
             connect: Duration::from_secs(30),

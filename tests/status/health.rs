@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use dato_mirror::live::{PATIENCE, Phase};
 use dato_mirror::report::MirrorReport;
+use dato_mirror::runtime_state::{PATIENCE, Phase};
 use dato_mirror::status;
 use jiff::Timestamp;
 use serde_json::Value;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use dato_mirror::live::Live;
+use dato_mirror::runtime_state::RuntimeState;
 use dato_mirror::status::{self, Asked, Retry};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -27,7 +27,7 @@ struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-async fn serve(live: &Arc<Live>) -> Server {
+async fn serve(live: &Arc<RuntimeState>) -> Server {
     let listener = status::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -40,8 +40,8 @@ async fn serve(live: &Arc<Live>) -> Server {
     Server { at, stop, task, asked }
 }
 
-fn live(start: Instant) -> Arc<Live> {
-    Live::new(start, Timestamp::now(), [("brand", "/srv/brand")])
+fn live(start: Instant) -> Arc<RuntimeState> {
+    RuntimeState::new(start, Timestamp::now(), [("brand", "/srv/brand")])
 }
 
 /// Sends the words and returns status, head and body.

@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dato_mirror::live::{ApiView, Live, Phase, Watching};
 use dato_mirror::report::{Counts, MirrorReport};
+use dato_mirror::runtime_state::{ApiView, Phase, RuntimeState, Watching};
 use jiff::Timestamp;
 
 use crate::{fetch, live, serve};
 
-fn busy() -> Arc<Live> {
+fn busy() -> Arc<RuntimeState> {
     let live = live(Instant::now());
     live.set_watching("brand", Watching::Native);
     live.set_degraded("brand", vec!["too few inotify watches".into()]);

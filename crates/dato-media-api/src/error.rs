@@ -1,10 +1,8 @@
 //! What can go wrong between us and the API, in plain words.
 //!
 //! Owns: the one error type of all API calls, and its verdicts: try again when, this file or everything, what to do.
-//! The table of the service's codes is in `codes`, what goes for each kind of trouble in `kind`, what it is that was refused in
-//! `refused`.
-//! Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
-//! Called by: everything in `remote`; callers ask `retry()`, `scope()` and `outcome_unknown()`.
+//! The table of the service's codes is in `codes`, what goes for each kind of trouble in `kind`, what it is that was
+//! refused in `refused`. Never does: deciding whether one call is sent again (that is `retry`), printing, logging.
 
 mod certificate;
 mod codes;

@@ -1,7 +1,6 @@
 //! Answers that are changed, or made up, on their way: what a hostile or broken service says.
 //!
 //! Owns: carrying out the faults that touch an answer's JSON, headers and packing. Never does: the meaning of a call.
-//! Called by: `door`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -1,7 +1,6 @@
 //! What the sandbox says back: answers, and refusals in the service's error envelope.
 //!
 //! Owns: the envelope and its codes. Never does: deciding who is refused.
-//! Called by: every other file of the sandbox.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -1,7 +1,7 @@
 //! The service's antivirus: what it says of a file, and when.
 //!
-//! Owns: the verdict on new contents, and the later scan of those that had to wait for theirs. Never does: serving files;
-//! that an infected one is not served is `cdn`'s. Called by: whatever gives an asset a file, and the control path.
+//! Owns: the verdict on new contents, and the later scan of those that had to wait for theirs. Never does: serving
+//! files; that an infected one is not served is `cdn`'s.
 
 use super::entity::{Antivirus, Upload};
 use super::state::World;

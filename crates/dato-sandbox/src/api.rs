@@ -1,7 +1,6 @@
 //! The API's routes, and what every call must bring.
 //!
 //! Owns: access (token, headers, environment, rate limit) and dispatch. Never does: sockets, faults.
-//! Called by: `door`.
 
 use axum::http::HeaderMap;
 use serde_json::{Value, json};

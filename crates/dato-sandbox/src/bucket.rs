@@ -1,7 +1,7 @@
 //! The bucket: presigned puts, as strict as S3.
 //!
 //! Owns: `/_bucket/…`: the checks, streaming to disk with a running digest, and the bucket's own faults. A put of any
-//! size takes a few megabytes of memory. Called by: `door`.
+//! size takes a few megabytes of memory.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

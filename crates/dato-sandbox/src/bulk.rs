@@ -1,6 +1,6 @@
 //! Bulk operations on up to 200 uploads.
 //!
-//! Owns: `/uploads/bulk/*`. Called by: `api` and `job`.
+//! Owns: `/uploads/bulk/*`.
 
 use serde_json::{Value, json};
 

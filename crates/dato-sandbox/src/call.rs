@@ -1,7 +1,6 @@
 //! One call of the API, taken apart and checked for form.
 //!
 //! Owns: the query and the JSON:API document with their strict checks. Never does: touching the state.
-//! Called by: every endpoint.
 
 use serde_json::{Map, Value};
 

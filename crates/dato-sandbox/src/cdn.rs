@@ -2,7 +2,6 @@
 //!
 //! Owns: `/_assets/...`: pictures optimised and SVGs without scripts where the query does not ask for the original, raw
 //! videos refused, nothing for an infected file. "Optimised" means other bytes of the same picture, not smaller ones.
-//! Called by: `page`.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode};

@@ -1,6 +1,6 @@
 //! Upload collections: the folders of the media area.
 //!
-//! Owns: `/upload-collections`. Called by: `api`.
+//! Owns: `/upload-collections`.
 
 use serde_json::{Value, json};
 

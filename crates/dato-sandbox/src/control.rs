@@ -10,7 +10,6 @@
 //!
 //! Owns: `/_sandbox/…`, in JSON. Not rate limited, not logged, reachable while the service is "down". Writes need a
 //! JSON content type, which a page of another site cannot send without the browser asking first.
-//! Called by: `door`.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,7 +1,7 @@
 //! Upload requests and new uploads.
 //!
 //! Owns: `POST /upload-requests` and `POST /uploads`, and the checks a new upload must pass. The checks are one pure
-//! function, run when the call arrives and again in its job. Called by: `api` and `job`.
+//! function, run when the call arrives and again in its job.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,6 @@
 //! Where requests come in: logging, faults, holds, and the way to API, bucket, page or control path.
 //!
 //! Owns: carrying out the faults of API calls. Never does: the meaning of a call (that is `api`).
-//! Called by: the listener.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

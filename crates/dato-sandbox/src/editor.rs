@@ -1,7 +1,6 @@
 //! What people do in the media area while the mirror looks away.
 //!
 //! Owns: changes that no API call made: editors' edits, records that use uploads, uploads of others.
-//! Called by: the handle and the control path.
 
 use std::collections::BTreeSet;
 use std::io;

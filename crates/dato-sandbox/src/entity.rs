@@ -1,7 +1,6 @@
 //! The things a media area is made of, as the sandbox keeps them.
 //!
 //! Owns: the stored forms (journal rows) and how an upload is shown. Never does: changing the state.
-//! Called by: everything in the sandbox.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

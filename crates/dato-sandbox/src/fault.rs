@@ -1,7 +1,6 @@
 //! Faults, scripted by route and call: what goes wrong, where, and how often.
 //!
 //! Owns: the script and its counters. Never does: carrying a fault out (that is `door` and `bucket`).
-//! Called by: `door` for every request; tests and the control path write the script.
 
 use std::collections::BTreeMap;
 

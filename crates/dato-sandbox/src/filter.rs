@@ -1,6 +1,6 @@
 //! `filter[…]` and `order_by` of the listing.
 //!
-//! Owns: which fields and operators there are, and what they mean. Never does: the state. Called by: `listing`.
+//! Owns: which fields and operators there are, and what they mean. Never does: the state.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

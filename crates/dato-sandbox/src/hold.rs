@@ -1,7 +1,6 @@
 //! Calls held up, and editors who act at the very moment of a call: exact races, without clocks.
 //!
 //! Owns: which calls are held or acted at, and the gates they wait at. Never does: handling a call (that is `door`).
-//! Called by: `door` for every request; tests and the control path set it up.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! By which names the sandbox may be asked for.
 //!
-//! Owns: the refusal of requests that a web page elsewhere made under a name of its own (DNS rebinding): the sandbox shows
-//! whatever a developer mirrors into it. Never does: knowing what is asked. Called by: `door`, before everything.
+//! Owns: the refusal of requests that a web page elsewhere made under a name of its own (DNS rebinding): the sandbox
+//! shows whatever a developer mirrors into it. Never does: knowing what is asked.
 
 use std::net::IpAddr;
 

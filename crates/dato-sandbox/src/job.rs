@@ -1,8 +1,8 @@
 //! Asynchronous jobs: work that is done later, and its results.
 //!
-//! Owns: jobs from start to result, on the sandbox's clock. There is no background task: whoever looks at the
-//! state first lets the jobs that are due run, so that what is seen depends on the clock alone and a restart
-//! finishes what was pending. Called by: `api` and every endpoint that works in jobs.
+//! Owns: jobs from start to result, on the sandbox's clock. There is no background task: whoever looks at the state
+//! first lets the jobs that are due run, so that what is seen depends on the clock alone and a restart finishes what
+//! was pending.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

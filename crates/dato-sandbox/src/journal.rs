@@ -1,7 +1,7 @@
 //! What the sandbox keeps on disk, so that a restart serves the same state.
 //!
 //! Owns: one SQLite table of JSON rows by kind, environment and id; a change writes its own rows only, so 100,000
-//! assets cost no more than ten. Never does: knowing what the rows mean. Called by: `state`.
+//! assets cost no more than ten. Never does: knowing what the rows mean.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The connection under a request, which faults may cut.
 //!
-//! Owns: a listener whose connections can be broken from inside a handler, as a failing network would break them.
-//! Never does: HTTP. Called by: `sandbox` (listening) and `fault` (cutting).
+//! Owns: a listener whose connections can be broken from inside a handler, as a failing network would break them. Never
+//! does: HTTP.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Lists: uploads and tags.
 //!
-//! Owns: `GET /uploads` and `GET /upload-tags`, paging, and what a lagging listing shows. Called by: `api`.
+//! Owns: `GET /uploads` and `GET /upload-tags`, paging, and what a lagging listing shows.
 
 use std::collections::{BTreeSet, HashSet};
 

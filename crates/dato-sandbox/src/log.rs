@@ -1,7 +1,6 @@
 //! The request log: every call of a client, what it met, and what it got.
 //!
 //! Owns: the entries and how many are kept. Never does: logging control calls, which are the observer's.
-//! Called by: `door`.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,6 @@
 //! Default field metadata, in both wire shapes.
 //!
 //! Owns: what is stored, how each shape is read, replaced and shown. Never does: I/O.
-//! Called by: `create` and `update`, and `uploads` for showing.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What people see: a page that lists the media area.
 //!
-//! Owns: `/`. Everything shown is escaped. The assets themselves are `cdn`'s. Called by: `door`.
+//! Owns: `/`. Everything shown is escaped. The assets themselves are `cdn`'s.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,7 @@
 //! The folder that the sandbox keeps its state in.
 //!
-//! Owns: that what a developer mirrors is readable by the owner alone: what is made there is, and what an older sandbox left
-//! there becomes so. Never does: touching what is not the sandbox's; knowing what is kept. Called by: `sandbox`, and whoever
-//! writes a blob.
+//! Owns: that what a developer mirrors is readable by the owner alone: what is made there is, and what an older sandbox
+//! left there becomes so. Never does: touching what is not the sandbox's; knowing what is kept.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

@@ -1,7 +1,6 @@
 //! The rate limit, per token.
 //!
 //! Owns: the two kinds of window, as pure functions of the time. Never does: reading a clock.
-//! Called by: `access`.
 
 use std::collections::{HashMap, VecDeque};
 

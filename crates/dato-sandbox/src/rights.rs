@@ -1,7 +1,6 @@
 //! What the token `sandbox-restricted` may do: rights per action, collection and creator.
 //!
 //! Owns: the check of one action on one upload. Where the service is not known to check so, settings tell which way.
-//! Called by: every endpoint that changes something, and those that read.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What can be set about a sandbox, before it starts and while it runs.
 //!
-//! Owns: the settings and their defaults. Called by: everything in the sandbox; tests and the control path set them.
+//! Owns: the settings and their defaults.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The project around the media area: site, environments, limits, usage, the token's role.
 //!
-//! Owns: the endpoints that tell about the project. Called by: `api`.
+//! Owns: the endpoints that tell about the project.
 
 use serde_json::{Value, json};
 

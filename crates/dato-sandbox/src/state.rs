@@ -1,7 +1,6 @@
 //! The sandbox's state: all of it in memory, every change also in the journal.
 //!
-//! Owns: environments, uploads, files, tickets and jobs, and the rules that keep them consistent.
-//! Never does: HTTP. Called by: `api` under one lock.
+//! Owns: environments, uploads, files, tickets and jobs, and the rules that keep them consistent. Never does: HTTP.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
 //! The tracks of a video: subtitles and further sound.
 //!
-//! Owns: `/uploads/:id/tracks`. Stricter than the service is known to be: two tracks of a kind cannot have one name (its
-//! video host's rule), and a new file for the video is a video without tracks. Never does: fetching URLs.
-//! Called by: `api` and `job`.
+//! Owns: `/uploads/:id/tracks`. Stricter than the service is known to be: two tracks of a kind cannot have one name
+//! (its video host's rule), and a new file for the video is a video without tracks. Never does: fetching URLs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

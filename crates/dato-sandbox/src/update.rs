@@ -1,7 +1,6 @@
 //! One upload: shown, changed, deleted.
 //!
 //! Owns: `/uploads/:id` and `/uploads/:id/references`, `keep_url` and renaming.
-//! Called by: `api` and `job`.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Words that programs put where a person's belong: the title that a printer driver makes of a file's name, the login name
 //! of whoever was at the computer, the name of a drawing program's canvas.
 //!
-//! Owns: telling them from a person's words, and leaving them out. What is in doubt counts as a person's.
-//! Never does: reading files. Called by: `found`, for what files say; not for sidecar files, which people write.
+//! Owns: telling them from a person's words, and leaving them out. What is in doubt counts as a person's. Never does:
+//! reading files.
 
 use std::collections::BTreeMap;
 

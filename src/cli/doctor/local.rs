@@ -9,10 +9,10 @@ use bytesize::ByteSize;
 use super::Check;
 use crate::config::policy::Watch;
 use crate::config::{Config, Mirror};
+use crate::daemon::watch::{WatchEvent, WatchMode, WatchOptions, Watched, Watching};
 use crate::disk::{MountTable, RootIdentity, Selection, check_root, walk};
 use crate::index::relocate::belongs;
-use crate::index::{Index, IndexError, InstanceLock, files, told};
-use crate::pipeline::watch::{WatchEvent, WatchMode, WatchOptions, Watched, Watching};
+use crate::index::{Index, IndexError, InstanceLock, files, status_notes};
 
 /// A file system that takes longer than this to answer is not well.
 const DISK_WAIT: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ fn root_checks(mirror: &Mirror, state: &Path) -> (Vec<Check>, bool) {
 fn known_root(mirror: &Mirror, state: &Path) -> Option<RootIdentity> {
     let index = Index::open_read_only(state).ok()?;
     let name = mirror.name.clone();
-    let root = index.call_blocking(move |conn| told::root_of(conn, &name)).ok()??;
+    let root = index.call_blocking(move |conn| status_notes::root_of(conn, &name)).ok()??;
     serde_json::from_str(&root).ok()
 }
 

@@ -113,7 +113,7 @@ pub struct WalkError {
 
 /// What is at one path.
 #[derive(Debug)]
-pub enum Glance {
+pub enum AtPath {
     /// What the walk would report of it.
     Found(Found),
     /// A folder the walk would enter.

@@ -2,7 +2,6 @@
 //!
 //! Owns: telling whether a folder spells a name as it was asked for. There `Logo.png` answers after it was renamed to
 //! `logo.png`, and would be taken for a second file.
-//! Called by: the walk, for names that no listing gave it, and whoever looks at a path that he remembers.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};

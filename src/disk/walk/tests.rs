@@ -281,12 +281,12 @@ fn a_glance_sees_what_the_walk_would() {
     ];
     for (key, expected) in cases {
         let seen = match glance(dir.path(), &RelPath::from_key(key).unwrap(), &selection).unwrap() {
-            Glance::Found(Found::File { .. }) => "file",
-            Glance::Found(Found::Sidecar { .. }) => "sidecar",
-            Glance::Found(Found::Skipped { .. }) => "skipped",
-            Glance::Found(Found::Unreadable { .. }) => "unreadable",
-            Glance::Folder => "folder",
-            Glance::Nothing => "nothing",
+            AtPath::Found(Found::File { .. }) => "file",
+            AtPath::Found(Found::Sidecar { .. }) => "sidecar",
+            AtPath::Found(Found::Skipped { .. }) => "skipped",
+            AtPath::Found(Found::Unreadable { .. }) => "unreadable",
+            AtPath::Folder => "folder",
+            AtPath::Nothing => "nothing",
         };
         assert_eq!(seen, expected, "{key}");
     }

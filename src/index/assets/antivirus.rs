@@ -1,6 +1,6 @@
 //! What the service's antivirus said of assets.
 //!
-//! Owns: the questions about it. Called by: `pipeline::refresh`, `pipeline::observe` and the manifest.
+//! Owns: the questions about it.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 

@@ -1,6 +1,6 @@
 //! Assets for tests of the index.
 //!
-//! Owns: one sample; writes nothing. Called by: tests only.
+//! Owns: one sample; writes nothing.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! How many files stand where: the one definition of what `status`, the page and `status.json` count.
 //!
-//! Owns: that each file to be mirrored is counted once, and that what is gone from the folder is counted apart.
-//! Never does: printing. Called by: `status`, and the daemon for its live state.
+//! Owns: that each file to be mirrored is counted once, and that what is gone from the folder is counted apart. Never
+//! does: printing.
 
 use rusqlite::Connection;
 use serde::Serialize;

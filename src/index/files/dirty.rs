@@ -4,14 +4,13 @@
 //! `handled` to what `news` was when its plan was made; the row is dirty while there is more news than was handled. So
 //! what comes while a plan is carried out is never cleared by its success. Never does: deciding what is to be done, or
 //! when to try again.
-//! Called by: `pipeline`, and the parts of the index that make rows dirty.
 
 use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
 use super::{COLUMNS, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
-use crate::index::told;
+use crate::index::retry_requests;
 use crate::model::{Md5, UploadId};
 
 /// The next dirty rows after `after` in path order whose time has come.
@@ -157,7 +156,7 @@ pub fn settled(conn: &Connection, planned: &FileRow, outcome: &Outcome, now_ms: 
         if conn.prepare_cached(back)?.execute(params![planned.id, planned.path.key()])? > 0
             && let Some((mirror, _)) = super::mirror_of(conn, planned.id)?
         {
-            told::ask_look(conn, mirror)?;
+            retry_requests::ask_look(conn, mirror)?;
         }
     }
     conn.prepare_cached(

@@ -1,7 +1,6 @@
 //! Rows looked for by path, content, asset or neighbourhood.
 //!
 //! Owns: the queries and that each goes by an index. Writes nothing.
-//! Called by: `pipeline` (`observe` most of all) and other parts of the index.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,6 @@
 //! The fingerprints of a mirror's files in memory, to compare a walk with.
 //!
 //! Owns: what counts as unchanged, and which rows a walk did not meet. Writes nothing and reads no disk.
-//! Called by: `pipeline::scan`.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};

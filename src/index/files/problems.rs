@@ -1,7 +1,6 @@
 //! What is told of files: problems, notices, and how many are in which state.
 //!
 //! Owns: the SQL over `problem` and `notice`. Never does: deciding what a problem is, or printing it.
-//! Called by: `pipeline`, `cli` and the status page's feeders.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Rows of files whose names got other letters, upper or lower, on a disk that takes both for the same.
 //!
-//! Owns: the SQL by which such a file keeps its asset though its content changed at the same time: with the same content it
-//! is a move like any other. Never does: looking at a disk; who calls has seen that the old name is only another spelling.
-//! Called by: the scan.
+//! Owns: the SQL by which such a file keeps its asset though its content changed at the same time: with the same
+//! content it is a move like any other. Never does: looking at a disk; who calls has seen that the old name is only
+//! another spelling.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,4 @@
 //! An index in memory, and files for it.
-//!
-//! Called by: the tests of `index::files`.
 
 use rusqlite::Connection;
 

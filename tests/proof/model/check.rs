@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use dato_mirror::config::policy::{Duplicates, OnDelete, OnRemoteChange};
 use dato_mirror::error::{Exit, RunError};
 use dato_mirror::model::Md5;
-use dato_mirror::pipeline::edit::GONE_TAG;
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::sandbox::AssetView;
+use dato_mirror::sync::once::{OnceEnd, OnceOptions};
+use dato_mirror::sync::plan::edit::GONE_TAG;
 
 use super::editor::alt_of;
 use super::history::History;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use dato_mirror::config::policy::{MaxDelete, OnRemoteChange};
 use dato_mirror::error::{Exit, RunError};
-use dato_mirror::pipeline::once::{OnceEnd, OnceOptions};
 use dato_mirror::sandbox::{Answers, AssetView, Fault, Settings};
+use dato_mirror::sync::once::{OnceEnd, OnceOptions};
 
 use super::editor::{Act, Left};
 use super::machine::{Who, sync_partly};

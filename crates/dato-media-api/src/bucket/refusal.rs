@@ -1,7 +1,7 @@
 //! What a refusal of the bucket says, and whether it is the bucket that says it.
 //!
-//! Owns: telling a web page of something in between from the bucket's own words, of which it keeps the code alone. Sends
-//! nothing. Called by: `upload`.
+//! Owns: telling a web page of something in between from the bucket's own words, of which it keeps the code alone.
+//! Sends nothing.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What a certificate that was not accepted asks of the operator.
 //!
-//! Owns: telling the causes apart by the TLS library's words. Called by: `error`.
+//! Owns: telling the causes apart by the TLS library's words.
 
 /// What to do when `details`, the words of a failed connection, speak of a certificate.
 pub(super) fn advice(details: &str) -> Option<&'static str> {

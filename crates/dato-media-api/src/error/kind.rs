@@ -1,7 +1,6 @@
 //! The kinds of trouble with the API.
 //!
 //! Owns: what goes for each kind where no code says more: its words, whether it passes, what it stops, what to do.
-//! Called by: `error`.
 
 use super::Scope;
 

@@ -1,7 +1,7 @@
 //! All errors of one answer.
 //!
-//! Owns: reading the service's error envelope, and which of several errors speaks for all. Pure.
-//! Never does: verdicts (that is `error`). Called by: `error`.
+//! Owns: reading the service's error envelope, and which of several errors speaks for all. Pure. Never does: verdicts
+//! (that is `error`).
 
 use serde_json::Value;
 

@@ -1,0 +1,219 @@
+//! The stage of a pass that is about files which are tracks of a video, once the videos are done.
+//!
+//! Owns: which of them have their turn, several videos at a time, and what their outcomes mean for rows and report.
+//! Decides nothing: that is `pipeline::tracks`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+
+use super::finish::next_try;
+use super::{Pass, PassError};
+use crate::index::files::Outcome;
+use crate::index::history;
+use crate::index::history::Done;
+use crate::index::{FileRow, Problem, absence, assets, files};
+use crate::model::UploadId;
+use crate::sync::execute::Failure;
+use crate::sync::simulate::is_imagined;
+use crate::sync::tracks::{Done as Ended, Due, Foreseen, TrackFile, Work, claim};
+
+/// A track that is still being prepared is looked at again after so many ms.
+const PREPARING_MS: i64 = 10 * 60 * 1000;
+/// Videos worked on at a time.
+const VIDEOS: usize = 16;
+
+impl Pass<'_> {
+    /// All tracks that have something to look at: of files on disk, or of files that are gone.
+    pub(super) async fn tracks(&mut self, present: bool) -> Result<(), PassError> {
+        let rows: Vec<FileRow> = std::mem::take(&mut self.companions).into_values().collect();
+        let (now, later): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.present == present);
+        self.companions.extend(later.into_iter().map(|row| (row.id, row)));
+        let mut videos: BTreeMap<UploadId, Vec<TrackFile>> = BTreeMap::new();
+        for row in now {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            if !self.wanted(&row) {
+                continue;
+            }
+            let scope = self.context.scope.clone();
+            let found =
+                self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
+                    Some(row) => claim(conn, &scope, &row),
+                    None => Ok(None),
+                });
+            // A file that is no track any more has its turn as an asset.
+            let Some(claim) = found.await?.filter(|claim| claim.row.present == present) else { continue };
+            self.release(&claim).await?;
+            let due = claim.due(self.context.policy.on_delete);
+            if due == Due::Delete && !self.counted.contains(&claim.row.id) {
+                continue;
+            }
+            let dry = self.context.executor.is_none();
+            match (&claim.asset, due) {
+                (_, Due::Nothing) if dry => {}
+                // In a dry run the video may only be planned.
+                (_, Due::Wait) | (None, _) if dry => self.plan_track(&claim, Due::Create),
+                (_, Due::Nothing) => self.track_done(&claim, due).await?,
+                (_, Due::Wait) | (None, _) => {
+                    let problem = Problem {
+                        action: "create".into(),
+                        cause: claim.why(Due::Wait),
+                        advice: "see what is told of the video; the track follows it".into(),
+                    };
+                    self.fail(&claim.row, &problem, next_try(&claim.row, true)).await?;
+                }
+                (Some(asset), _) => videos.entry(asset.id.clone()).or_default().push(claim),
+            }
+        }
+        self.set_flush(true);
+        let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
+        let work = videos.into_values().filter_map(|claims| {
+            let asset = claims.first()?.asset.clone()?;
+            let fresh = self.sent.contains(&asset.id);
+            Some(Work { mirror, asset, fresh, claims, policy: policy.clone() })
+        });
+        let Some(executor) = self.context.executor.clone() else { return self.foresee(work.collect()).await };
+        let work: Vec<_> = work.map(|work| work.run(executor.clone(), self.context.stop.clone())).collect();
+        let mut done = futures_util::stream::iter(work).buffer_unordered(VIDEOS);
+        while let Some(all) = done.next().await {
+            self.tick();
+            for done in all? {
+                self.track_ended(done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn track_ended(&mut self, done: Ended) -> Result<(), PassError> {
+        let Ended { claim, result, preparing } = done;
+        // The stamp that says so is part of the same action.
+        let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
+        if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
+            self.unfinished.insert(row.id);
+            Arc::make_mut(&mut self.tried).remove(&row.id);
+        }
+        match result {
+            Ok(due) => {
+                self.track_done(&claim, due).await?;
+                if preparing { self.look_again(&claim).await } else { Ok(()) }
+            }
+            Err(Failure::Path { problem, retry }) => self.fail(&claim.row, &problem, next_try(&claim.row, retry)).await,
+            Err(Failure::Changed) => {
+                self.end.changed.insert(claim.row.path.key().to_owned());
+                Ok(())
+            }
+            Err(Failure::Back(paths)) => {
+                self.end.changed.extend(paths.iter().map(|path| path.key().to_owned()));
+                Ok(())
+            }
+            Err(Failure::Guard(guard)) => {
+                self.end.guard.get_or_insert(guard);
+                Ok(())
+            }
+            Err(Failure::All(error)) => {
+                self.end.fatal.get_or_insert(error);
+                Ok(())
+            }
+            Err(Failure::Index(error)) => Err(error.into()),
+            Err(Failure::Stopped | Failure::Replan | Failure::Collection | Failure::Damaged { .. }) => Ok(()),
+        }
+    }
+
+    async fn track_done(&mut self, claim: &TrackFile, due: Due) -> Result<(), PassError> {
+        let now = Timestamp::now().as_millisecond();
+        if let Some(action) = due.name() {
+            self.report.count(action, claim.row.present);
+            let asset = claim.asset.as_ref();
+            self.show(&claim.row, action, asset, asset.map(|asset| &asset.id));
+        }
+        let (row, why) = (claim.row.clone(), claim.why(due));
+        let (mirror, counts) = (self.context.scope.mirror, !self.context.force);
+        self.context
+            .index
+            .call(move |conn| {
+                if row.present {
+                    files::settled(conn, &row, &Outcome { asset: None, base_md5: row.md5 }, now)?;
+                } else if due == Due::Delete {
+                    if counts {
+                        absence::deleted(conn, mirror, now)?;
+                    }
+                    return files::forget(conn, &row);
+                } else {
+                    files::clean(conn, &row)?;
+                }
+                match due.name() {
+                    Some(action) => {
+                        history::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why })
+                    }
+                    None => Ok(()),
+                }
+            })
+            .await?;
+        self.context.progress.done(1);
+        Ok(())
+    }
+
+    /// A dry run: tells what would be done, after a look at the tracks of the videos that are there.
+    async fn foresee(&mut self, all: Vec<Work>) -> Result<(), PassError> {
+        for work in all {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            let is_there = !is_imagined(&work.asset);
+            for Foreseen { claim, due, problem } in
+                work.foresee(&self.context.remote, &self.context.index, is_there).await?
+            {
+                self.plan_track(&claim, due);
+                if let Some(problem) = problem {
+                    self.tell(&claim.row, &problem.action, &problem.cause);
+                    self.fail(&claim.row, &problem, next_try(&claim.row, false)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The service has not told yet whether it can use the track.
+    async fn look_again(&mut self, claim: &TrackFile) -> Result<(), PassError> {
+        // Not in this pass.
+        Arc::make_mut(&mut self.failed).insert(claim.row.id);
+        let (id, at) = (claim.row.id, Timestamp::now().as_millisecond() + PREPARING_MS);
+        self.context.index.call(move |conn| files::look_again(conn, id, at)).await.map_err(PassError::from)
+    }
+
+    fn plan_track(&mut self, claim: &TrackFile, due: Due) {
+        // It stays dirty, and is told once.
+        Arc::make_mut(&mut self.failed).insert(claim.row.id);
+        let Some(action) = due.name() else { return };
+        self.tell(&claim.row, action, &claim.why(due));
+    }
+
+    /// A file that was an asset before its video came lets go of it: nothing in the media area is deleted for that.
+    async fn release(&mut self, claim: &TrackFile) -> Result<(), PassError> {
+        let Some(own) = claim.row.asset.clone().filter(|_| self.context.executor.is_some()) else { return Ok(()) };
+        let (mirror, id, name) = (self.context.scope.mirror, claim.row.id, claim.name.clone());
+        let left = own.clone();
+        let asset = self.context.index.call(move |conn| {
+            if let Some(mut entry) = assets::pushed(conn, mirror, &left)?.filter(|entry| entry.paths.contains(&name)) {
+                entry.paths.remove(&name);
+                assets::set_pushed(conn, mirror, &left, &entry)?;
+            }
+            files::detach(conn, id)?;
+            files::mark_owners_dirty(conn, &left)?;
+            assets::by_id(conn, &left)
+        });
+        if let Some(asset) = asset.await? {
+            let problem = Problem {
+                action: "report".into(),
+                cause: format!("it is a track of {} now; the asset it was before, {}, stays", claim.video, asset.url),
+                advice: "delete that asset in the CMS if nothing uses it; this is said once".into(),
+            };
+            self.report.problem(claim.row.path.key(), &problem);
+        }
+        Ok(())
+    }
+}
