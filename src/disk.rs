@@ -14,6 +14,7 @@ mod inodes;
 mod mount;
 mod root;
 mod selection;
+mod small_file;
 mod walk;
 
 pub use beneath::{OpenError, RootDir};
@@ -24,6 +25,7 @@ pub use inodes::Inodes;
 pub use mount::{Mount, MountTable};
 pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};
+pub use small_file::read_as;
 pub use walk::{
     AtPath, Found, SkipReason, WalkError, Walked, answers_in_another_case, glance, is_under_another_spelling, walk,
 };

@@ -2,7 +2,7 @@
 //!
 //! Owns: the exit codes, which are stable.
 
-use crate::disk::GuardTripped;
+use crate::disk::{GuardTripped, WalkError};
 use crate::index::IndexError;
 use crate::remote::ApiError;
 
@@ -30,6 +30,20 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+/// Why a scan could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The root cannot be listed.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// It was stopped.
+    #[error("stopped during the scan")]
+    Stopped,
+}
+
 /// What ends a run before its report.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -53,7 +67,7 @@ pub enum RunError {
     },
     /// The disk under a root failed.
     #[error(transparent)]
-    Scan(#[from] crate::sync::scan::ScanError),
+    Scan(#[from] ScanError),
     /// A setting turned out unusable.
     #[error("{0}")]
     Usage(String),

@@ -14,6 +14,9 @@ pub use dato_media_api::{
     SendError, Sent, Storage, SubscriptionLimit, Timeouts, Track, UploadTicket, Usage, Walk,
 };
 
+/// A file of more bytes than this is refused by the service.
+pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
+
 /// The client.
 pub type Remote = dato_media_api::Client<Stamp>;
 /// What became of a call that changes an asset.

@@ -3,9 +3,20 @@
 //! Owns: the counters and problems of a run, and the report's JSON, whose names are stable. Never prints: that is
 //! `cli`.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::index::Problem;
+use crate::index::status_notes::LastPass;
+
+/// Whether something found on disk counts as a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing that could be mirrored: a pipe, a link out of the root, a file that went away.
+    Skipped,
+    /// A file that should be mirrored and is not.
+    Failed,
+}
 
 /// A run's report.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -234,6 +245,23 @@ impl Report {
 }
 
 impl MirrorReport {
+    /// What `status` reads of it in the index; the pass ended `at` after `duration_ms`.
+    #[must_use]
+    pub fn last_pass(&self, at: Timestamp, duration_ms: u64) -> LastPass {
+        let whole = self.problems.iter().filter(|problem| problem.path.is_empty());
+        LastPass {
+            at,
+            duration_ms,
+            scanned: self.counts.scanned,
+            changed: self.counts.changed_paths(),
+            deleted: self.counts.deleted,
+            failed: self.failed,
+            api_requests: self.api_requests,
+            bytes_uploaded: self.bytes_uploaded,
+            problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
+        }
+    }
+
     /// Counts a finished action by its name. `counted`: it is the first for a file that is on disk.
     pub fn count(&mut self, action: &str, counted: bool) {
         self.counts.count(action);

@@ -14,7 +14,7 @@ use super::policy::{
 };
 use super::problem::Place;
 use super::value::Wrong;
-use crate::metadata::layer::Layer;
+use crate::config::layer::Layer;
 use crate::model::Md5;
 
 /// A folder and how it is mirrored.

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::policy::{Collections, MaxDelete, OnDelete};
 use super::*;
-use crate::metadata::template::Template;
+use crate::config::template::Template;
 
 /// A folder with a configuration file, loaded with these variables (a token among them).
 struct Case {

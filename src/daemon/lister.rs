@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::Outage;
 use crate::error::RunError;
-use crate::sync::full_listing;
 use crate::sync::list_remote::RefreshError;
 use crate::sync::session::Session;
 
@@ -52,7 +51,7 @@ async fn list_when_due(session: &Session, outage: &Outage, failures: &mut u32) -
     if !session.knows_remote().await? {
         return Ok(session.rhythm.interval.clamp(SHORTEST_NAP, FIRST_NAP));
     }
-    let wait = full_listing::due_in(session, Timestamp::now()).await?.unwrap_or(LONGEST_NAP);
+    let wait = session.full_listing_due_in(Timestamp::now()).await?.unwrap_or(LONGEST_NAP);
     if !wait.is_zero() {
         return Ok(wait.clamp(SHORTEST_NAP, LONGEST_NAP));
     }

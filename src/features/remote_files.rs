@@ -15,13 +15,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::disk::RootDir;
+use crate::disk::read_as;
 use crate::fetch::Validators;
 use crate::index::remote_files::{self, Held, ListedFile};
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::index::{Index, IndexError, Problem};
 use crate::metadata::remote_list::{RemoteFile, parse, url_digest, without_urls};
 use crate::model::{Md5, RelPath};
-use crate::sync::scan::{ScanRequest, Scanned, Severity, read_as};
+use crate::report::Severity;
 
 pub use cache::Cache;
 pub use job::{FetchEnd, FetchJob};
@@ -128,26 +129,46 @@ fn is_time(known: &ListedFile, every: Duration, now: Timestamp) -> bool {
 pub struct Lists<'a> {
     /// The index.
     pub index: &'a Index,
-    /// The scan just made.
-    pub scan: &'a ScanRequest,
+    /// The mirror's row.
+    pub mirror: i64,
+    /// The mirror's root.
+    pub root: &'a Path,
+    /// The paths that the scan just made was about; `None`: the whole tree.
+    pub only: Option<&'a [RelPath]>,
     /// See [`cache_folder`].
     pub folder: PathBuf,
     /// How long an answer is good for; `None`: it is asked at each scan of the whole tree.
     pub ask_every: Option<Duration>,
 }
 
+/// What a comparison came to.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// Files that are listed, fetched or not.
+    pub listed: u64,
+    /// Of these, those that are there and to be mirrored.
+    pub files: u64,
+    /// What is wrong with the lists and with what they name.
+    pub problems: Vec<(RelPath, Problem, Severity)>,
+    /// What is to be asked for.
+    pub asks: Asks,
+    /// What a dry run leaves unfetched.
+    pub would_fetch: Vec<RelPath>,
+}
+
 impl Lists<'_> {
-    /// Tells in `scanned` what is listed, what of it is there, and what is to be asked for: what is new, what is known when
-    /// the whole tree was scanned. Asks nobody.
+    /// What is listed, what of it is there, and what is to be asked for: what is new, what is known when the whole tree was
+    /// compared. Asks nobody.
     ///
     /// # Errors
     /// The index's.
-    pub async fn compare(&self, scanned: &mut Scanned) -> Result<(), IndexError> {
-        let mirror = self.scan.mirror;
+    pub async fn compare(&self) -> Result<Compared, IndexError> {
+        let mut compared = Compared::default();
+        let mirror = self.mirror;
         let (lists, known) =
             self.index.call(move |conn| Ok((sidecars::lists(conn, mirror)?, remote_files::all(conn, mirror)?))).await?;
         if lists.is_empty() && known.is_empty() {
-            return Ok(());
+            return Ok(compared);
         }
         let mut wanted: BTreeMap<String, (String, RemoteFile)> = BTreeMap::new();
         let mut broken = BTreeSet::new();
@@ -165,7 +186,7 @@ impl Lists<'_> {
                     // Without the lines themselves: they may hold a secret.
                     let cause = problems.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                     let advice = "correct the list; until then what it named stays as it is";
-                    scanned.problems.extend(problem(&path, cause, advice));
+                    compared.problems.extend(problem(&path, cause, advice));
                     broken.insert(path);
                 }
             }
@@ -173,35 +194,35 @@ impl Lists<'_> {
         let mut gone = Vec::new();
         for one in known.iter().filter(|one| !wanted.contains_key(&one.path)) {
             if broken.contains(&one.list) {
-                scanned.listed += 1;
-                scanned.files += 1;
+                compared.listed += 1;
+                compared.files += 1;
             } else {
                 gone.push(one.path.clone());
             }
         }
         let known: BTreeMap<&str, &ListedFile> = known.iter().map(|one| (one.path.as_str(), one)).collect();
-        let files = self.asks(wanted, &known, scanned).await?;
+        let files = self.asks(wanted, &known, &mut compared).await?;
         if self.index.is_snapshot() {
             // A dry run fetches nothing.
             for Ask { file, validators, .. } in files {
                 match validators {
-                    Some(_) => scanned.files += 1,
-                    None => scanned.would_fetch.push(file.path),
+                    Some(_) => compared.files += 1,
+                    None => compared.would_fetch.push(file.path),
                 }
             }
         } else if !files.is_empty() {
-            scanned.asks = Asks { files, gone };
-            return Ok(());
+            compared.asks = Asks { files, gone };
+            return Ok(compared);
         }
         for path in gone {
             drop_file(self.index, mirror, &self.folder, &path).await?;
         }
-        Ok(())
+        Ok(compared)
     }
 
     /// The lists as they are in the folder, where they are still what the scan took in: the index keeps no URL.
     async fn read(&self, lists: Vec<StoredSidecar>) -> Vec<(String, Option<Vec<u8>>)> {
-        let root = self.scan.root.clone();
+        let root = self.root.to_owned();
         let names: Vec<String> = lists.iter().map(|list| list.path.clone()).collect();
         let read = tokio::task::spawn_blocking(move || {
             let root = RootDir::open(&root).ok();
@@ -219,16 +240,16 @@ impl Lists<'_> {
         &self,
         wanted: BTreeMap<String, (String, RemoteFile)>,
         known: &BTreeMap<&str, &ListedFile>,
-        scanned: &mut Scanned,
+        compared: &mut Compared,
     ) -> Result<Vec<Ask>, IndexError> {
         let mut asks = Vec::new();
-        scanned.listed += wanted.len() as u64;
+        compared.listed += wanted.len() as u64;
         for (path, (list, file)) in wanted {
-            let (mirror, key) = (self.scan.mirror, path.clone());
+            let (mirror, key) = (self.mirror, path.clone());
             let held = self.index.call(move |conn| remote_files::held(conn, mirror, &key)).await?;
             if held == Held::Real {
                 let cause = format!("{list} lists a file of this name, but one lies in the folder, which is mirrored");
-                scanned.problems.extend(problem(&path, cause, "rename one of the two"));
+                compared.problems.extend(problem(&path, cause, "rename one of the two"));
                 drop_file(self.index, mirror, &self.folder, &path).await?;
                 continue;
             }
@@ -244,8 +265,8 @@ impl Lists<'_> {
                 let failures = before.map_or(0, |known| known.failures);
                 asks.push(Ask { list, file, validators, problem: failed, failures });
             } else {
-                scanned.files += u64::from(there);
-                scanned.problems.extend(failed.map(|problem| (file.path, problem, Severity::Failed)));
+                compared.files += u64::from(there);
+                compared.problems.extend(failed.map(|problem| (file.path, problem, Severity::Failed)));
             }
         }
         Ok(asks)
@@ -254,7 +275,7 @@ impl Lists<'_> {
     /// Whether a file of `list` is to be asked for now. A single saved file is no reason to ask other people's servers:
     /// only a look at the whole tree, or a list that was itself touched, asks.
     fn is_due(&self, list: &str, file: &str, known: Option<&ListedFile>) -> bool {
-        if let Some(only) = &self.scan.only {
+        if let Some(only) = self.only {
             let below = |key: &str, path: &RelPath| key == path.key() || key.starts_with(&format!("{}/", path.key()));
             let touched = |path: &RelPath| below(list, path) || below(file, path);
             return only.iter().any(touched);

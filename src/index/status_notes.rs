@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::settings;
 use crate::model::{MetadataShape, Site};
-use crate::report::MirrorReport;
 
 /// Files that could not be taken in, remembered for each mirror.
 const UNREAD: usize = 200;
@@ -48,25 +47,6 @@ pub struct Unread {
     pub cause: String,
     /// What to do.
     pub advice: String,
-}
-
-impl LastPass {
-    /// From a report.
-    #[must_use]
-    pub fn of(report: &MirrorReport, at: Timestamp, duration_ms: u64) -> Self {
-        let whole = report.problems.iter().filter(|problem| problem.path.is_empty());
-        Self {
-            at,
-            duration_ms,
-            scanned: report.counts.scanned,
-            changed: report.counts.changed_paths(),
-            deleted: report.counts.deleted,
-            failed: report.failed,
-            api_requests: report.api_requests,
-            bytes_uploaded: report.bytes_uploaded,
-            problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
-        }
-    }
 }
 
 /// How a running daemon finds changes.

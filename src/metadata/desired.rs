@@ -13,11 +13,11 @@ use embedded_metadata::Embedded;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::layer::{CustomValue, Layer};
 use super::merge::canonical;
 use super::sidecar::{FOLDER_NAME, Sidecar};
-use super::template::{Placeholder, Template, Values};
+use crate::config::layer::{CustomValue, Layer};
 use crate::config::policy::Collections;
+use crate::config::template::{Placeholder, Template, Values};
 use crate::config::value::nearest;
 use crate::config::{Mirror, Rule};
 use crate::model::{FieldKey, Fields, RelPath};

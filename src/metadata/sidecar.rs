@@ -8,9 +8,9 @@
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
-use super::layer::Layer;
 use crate::config::Problems;
 use crate::config::document::{Document, Findings, Section};
+use crate::config::layer::Layer;
 use crate::config::problem::Place;
 use crate::config::value::{FromInput, Input, Wrong, kind};
 use crate::model::RelPath;
@@ -184,8 +184,8 @@ impl<'a> Table<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::layer::CustomValue;
-    use crate::metadata::template::Template;
+    use crate::config::layer::CustomValue;
+    use crate::config::template::Template;
 
     #[test]
     fn every_key_is_read() {

@@ -34,11 +34,11 @@ use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, 
 
 use crate::sync::confirm::Confirmer;
 use crate::sync::last_look::LastLook;
-use crate::sync::observe::Scope;
 use crate::sync::plan::edit::Edit;
 use crate::sync::plan::{Action, Plan, Policy};
 use crate::sync::plan_limits::Room;
 use crate::sync::record::record_edit;
+use crate::sync::scope::Scope;
 use crate::sync::timeouts::SyncTimeouts;
 use due::Due;
 use left_out::LeftOut;

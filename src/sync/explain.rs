@@ -27,11 +27,12 @@ use crate::model::{Asset, MirrorStamp, RelPath, SidecarKind, Site};
 
 use crate::sync::desired_state::Desires;
 use crate::sync::mirror::{embedded_of, policy_of};
-use crate::sync::observe::{Scope, observe};
+use crate::sync::observe::observe;
 use crate::sync::plan::{Known, plan};
 use crate::sync::progress::Progress;
 use crate::sync::scan::{ScanRequest, Unsettled, Waited, scan};
-use crate::sync::tracks::claim;
+use crate::sync::scope::Scope;
+use crate::sync::track_file::track_file;
 
 pub use slots::Slot;
 use slots::slots;
@@ -287,7 +288,7 @@ fn fill(
     };
     let policy = policy_of(config, &site);
     let (scope, broken) = scope_of(conn, config, mirror, site)?;
-    if let Some(claim) = claim(conn, &scope, row)? {
+    if let Some(claim) = track_file(conn, &scope, row)? {
         let due = claim.due(policy.on_delete);
         told.action = Some(due.name().unwrap_or("nothing").to_owned());
         told.why = claim.why(due);

@@ -10,18 +10,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 
 use crate::features::budget;
-use crate::index::{Index, IndexError, assets, settings};
+use crate::index::{Index, IndexError, assets};
 use crate::model::{Asset, Month, UploadId};
 use crate::remote::{ListQuery, Listed, PAGE_LIMIT, Remote, Walk};
 use crate::sync::list_remote::{self, RefreshError};
-use crate::sync::session::Session;
 
-/// Setting: when the last listing of everything began, by our clock. It goes with all else that is known of a media area
-/// when the index is bound to another one.
-const LAST: &str = "full_listing";
 /// Of `monthly_budget`, a part in so many may go into listings.
 const BUDGET_PART: u64 = 10;
 /// A month, for a budget.
@@ -74,27 +69,18 @@ impl Rhythm {
     }
 }
 
-/// Remembers when a listing of everything began that came to its end.
-///
-/// # Errors
-/// SQLite's.
-pub(crate) fn set_last(conn: &Connection, began: Timestamp) -> rusqlite::Result<()> {
-    settings::set(conn, LAST, &began.to_string())
-}
-
-/// When the last one began; `None` too for what is no time.
-fn last(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(settings::get(conn, LAST)?.and_then(|text| text.parse().ok()))
-}
-
 /// In how long the next listing is due, as [`Rhythm::due_in`].
 ///
 /// # Errors
 /// The index's.
-pub async fn due_in(session: &Session, now: Timestamp) -> Result<Option<Duration>, IndexError> {
-    let (last, assets) = session.index.call(|conn| Ok((last(conn)?, assets::count(conn)?))).await?;
-    let facts = Facts { last, assets, spent: session.calls_this_month() };
-    Ok(session.rhythm.due_in(facts, now))
+pub async fn due_in(
+    index: &Index,
+    rhythm: &Rhythm,
+    spent: u64,
+    now: Timestamp,
+) -> Result<Option<Duration>, IndexError> {
+    let (last, assets) = index.call(|conn| Ok((list_remote::last_in_full(conn)?, assets::count(conn)?))).await?;
+    Ok(rhythm.due_in(Facts { last, assets, spent }, now))
 }
 
 /// Lists everything while passes go on. Returns whether the index knows assets that the media area lacks.
@@ -104,12 +90,11 @@ pub async fn due_in(session: &Session, now: Timestamp) -> Result<Option<Duration
 ///
 /// # Errors
 /// The API's and the index's; a listing that breaks off counts as none.
-pub async fn list_beside(session: &Session) -> Result<bool, RefreshError> {
-    let Session { index, remote, .. } = session;
+pub async fn list_beside(index: &Index, remote: &Remote, is_slowed: impl Fn() -> bool) -> Result<bool, RefreshError> {
     let began = Timestamp::now();
     let mut walk = Walk::default();
     let (listed, total) = loop {
-        if session.is_slowed() {
+        if is_slowed() {
             // What is left of the budget is for saves.
             return Ok(false);
         }
@@ -122,7 +107,7 @@ pub async fn list_beside(session: &Session) -> Result<bool, RefreshError> {
     };
     let known = index
         .call(move |conn| {
-            set_last(conn, began)?;
+            list_remote::set_last_in_full(conn, began)?;
             assets::count(conn)
         })
         .await?;
@@ -219,20 +204,5 @@ mod tests {
         // Without a budget nobody counts.
         let free = Rhythm { interval: DAY, budget: None };
         assert_eq!(free.due_in(Facts { last: Some(now), assets: 1_000_000, spent: 1_000_000 }, now), Some(DAY));
-    }
-
-    #[test]
-    fn when_it_was_is_remembered_and_nonsense_is_no_time() {
-        let index = Index::snapshot(std::path::Path::new("/nonexistent/index.sqlite")).unwrap();
-        index
-            .call_blocking(|conn| {
-                assert_eq!(last(conn)?, None);
-                set_last(conn, at("2026-11-28T12:00:00.5Z"))?;
-                assert_eq!(last(conn)?, Some(at("2026-11-28T12:00:00.5Z")));
-                settings::set(conn, LAST, "yesterday")?;
-                assert_eq!(last(conn)?, None);
-                Ok(())
-            })
-            .unwrap();
     }
 }

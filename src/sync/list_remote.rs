@@ -12,7 +12,6 @@ use rusqlite::Connection;
 use crate::index::{Index, IndexError, absence, assets, binding, files, settings};
 use crate::model::{Antivirus, Asset, Md5, UploadId};
 use crate::remote::{ApiError, ListFilter, ListQuery, Listed, Order, PAGE_LIMIT, Remote, Walk};
-use crate::sync::full_listing;
 
 /// The service may show a write late; this much of what was already seen is looked at again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
@@ -32,6 +31,9 @@ const PENDING_AFTER: &str = "pending_after";
 
 /// Setting: see [`seen_until`].
 const SEEN_UNTIL: &str = "seen_until";
+/// Setting: when the last listing of everything began, by our clock. It goes with all else that is known of a media area
+/// when the index is bound to another one.
+const LAST_IN_FULL: &str = "full_listing";
 
 /// Why the remote could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -262,8 +264,21 @@ async fn list_all(index: &Index, remote: &Remote, first: Option<crate::remote::P
 
 fn end_listing(conn: &Connection, newest: Option<Timestamp>, began: Timestamp) -> rusqlite::Result<()> {
     set_seen_until(conn, newest)?;
-    full_listing::set_last(conn, began)?;
+    set_last_in_full(conn, began)?;
     settings::set(conn, COMPLETE, "1")
+}
+
+/// Remembers when a listing of everything began that came to its end.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn set_last_in_full(conn: &Connection, began: Timestamp) -> rusqlite::Result<()> {
+    settings::set(conn, LAST_IN_FULL, &began.to_string())
+}
+
+/// When the last one began; `None` too for what is no time.
+pub(super) fn last_in_full(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(settings::get(conn, LAST_IN_FULL)?.and_then(|text| text.parse().ok()))
 }
 
 fn next_listing(conn: &Connection) -> rusqlite::Result<i64> {
@@ -406,5 +421,21 @@ mod tests {
             .unwrap();
         assert_eq!(sizes, (3, 2));
         assert_eq!(sizes, (asks.ids.len(), asks.unplaced.len()));
+    }
+
+    #[test]
+    fn when_all_was_listed_is_remembered_and_nonsense_is_no_time() {
+        let index = Index::snapshot(Path::new("/nonexistent/index.sqlite")).unwrap();
+        let at: Timestamp = "2026-11-28T12:00:00.5Z".parse().unwrap();
+        index
+            .call_blocking(move |conn| {
+                assert_eq!(last_in_full(conn)?, None);
+                set_last_in_full(conn, at)?;
+                assert_eq!(last_in_full(conn)?, Some(at));
+                settings::set(conn, LAST_IN_FULL, "yesterday")?;
+                assert_eq!(last_in_full(conn)?, None);
+                Ok(())
+            })
+            .unwrap();
     }
 }

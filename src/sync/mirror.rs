@@ -6,7 +6,6 @@ mod context;
 mod familiar;
 mod ground;
 mod passes;
-mod path_filter;
 mod stops;
 mod tell;
 
@@ -39,7 +38,6 @@ use crate::sync::session::Session;
 pub use context::policy_of;
 pub use ground::Below;
 pub use passes::RunContext;
-pub use path_filter::PathFilter;
 
 /// A mirror ready to run.
 #[derive(Debug, Clone)]
@@ -183,11 +181,13 @@ impl MirrorRun {
         };
         let lists = Lists {
             index,
-            scan: &request,
+            mirror: request.mirror,
+            root: &request.root,
+            only: request.only.as_deref(),
             folder: cache_folder(index.path(), &self.config.name),
             ask_every: (restless != Unsettled::Wait).then_some(self.config.remote_refresh),
         };
-        lists.compare(&mut scanned).await?;
+        scanned.take_listed(lists.compare().await?);
         let (root, selection) = (self.config.root.clone(), self.selection.clone());
         let emptied = scanned.files == 0
             && scanned.listed == 0

@@ -18,11 +18,13 @@ use crate::model::RelPath;
 use crate::remote::{ApiError, Retry, Usage};
 use crate::report::{MirrorReport, Report};
 
+use crate::error::ScanError;
+use crate::report::Severity;
 use crate::sync::list_remote::RefreshError;
 use crate::sync::mirror::{MirrorRun, RunContext, RunRequest};
 use crate::sync::missing_root::never_there;
 use crate::sync::progress::{Progress, Stage};
-use crate::sync::scan::{ScanError, Severity, take_scan_problems, unread};
+use crate::sync::scan::{take_scan_problems, unread};
 use crate::sync::session::{Session, open_index, reach};
 use crate::sync::timeouts::{SyncTimeouts, overdue};
 use fetching::Fetching;

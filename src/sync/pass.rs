@@ -32,11 +32,11 @@ use crate::runtime_state::RuntimeState;
 use crate::features::cdn_check::Verifier;
 use crate::sync::execute::bulk::BulkItem;
 use crate::sync::execute::{Executed, Executor};
-use crate::sync::mirror::PathFilter;
-use crate::sync::observe::Scope;
+use crate::sync::path_filter::PathFilter;
 use crate::sync::plan::Policy;
 use crate::sync::plan::edit::BulkChange;
 use crate::sync::progress::Progress;
+use crate::sync::scope::Scope;
 use busy::Busy;
 use finish::next_try;
 

@@ -23,21 +23,22 @@ use crate::disk::{
     AtPath, Fingerprint, Found, OpenError, RootDir, Selection, SkipReason, WalkError, Walked, glance,
     is_under_another_spelling, walk,
 };
-use crate::features::remote_files::Asks;
+use crate::features::remote_files::{Asks, Compared};
 use crate::index::files::{KnownFiles, Problem};
-use crate::index::{Index, IndexError, files};
+use crate::index::{Index, files};
 use crate::model::RelPath;
+
+use crate::error::ScanError;
+use crate::report::Severity;
 
 use self::looks::Looks;
 use self::reading::Reading;
 use self::walked::{Known, Shared};
 
 pub use self::looks::{Kind, Look};
-pub use self::problems::{Severity, take_scan_problems, unread};
-pub(crate) use self::sidecars::read_as;
+pub use self::problems::{take_scan_problems, unread};
 
-pub use self::request::{ReadEmbedded, ScanRequest, Unsettled, Waited};
-pub use self::walked::MAX_FILE_BYTES;
+pub use self::request::{ScanRequest, Unsettled, Waited};
 
 /// Rows looked at once that a walk did not meet.
 const AT_ONCE: usize = 500;
@@ -78,18 +79,16 @@ pub struct Scanned {
     pub would_fetch: Vec<RelPath>,
 }
 
-/// Why a scan could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ScanError {
-    /// The root cannot be listed.
-    #[error(transparent)]
-    Walk(#[from] WalkError),
-    /// The index failed.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// It was stopped.
-    #[error("stopped during the scan")]
-    Stopped,
+impl Scanned {
+    /// Counts what lists name among what was found.
+    pub fn take_listed(&mut self, compared: Compared) {
+        let Compared { listed, files, problems, asks, would_fetch } = compared;
+        self.listed += listed;
+        self.files += files;
+        self.problems.extend(problems);
+        self.asks = asks;
+        self.would_fetch.extend(would_fetch);
+    }
 }
 
 /// Scans. Blocks: run it off the runtime. `stop` ends it early, with nothing taken for vanished.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::RunError;
 use crate::index::binding::{self, Binding, Place};
 use crate::index::intents::{self, Intent, IntentKind};
-use crate::index::{Index, InstanceLock, assets, contact, files, settings, status_notes};
+use crate::index::{Index, IndexError, InstanceLock, assets, contact, files, settings, status_notes};
 use crate::model::{Month, Site, Stamp};
 use crate::remote::{self, ApiError, Expect, JobId, Options, Remote, Retry};
 
@@ -251,8 +251,16 @@ impl Session {
     /// # Errors
     /// The API's and the index's.
     pub async fn refresh_in_full_when_due(&self) -> Result<(), RefreshError> {
-        let due = full_listing::due_in(self, Timestamp::now()).await?;
+        let due = self.full_listing_due_in(Timestamp::now()).await?;
         self.look_over(due == Some(Duration::ZERO)).await
+    }
+
+    /// In how long a listing of everything is due; `None`: the budget never lets there be one.
+    ///
+    /// # Errors
+    /// The index's.
+    pub async fn full_listing_due_in(&self, now: Timestamp) -> Result<Option<Duration>, IndexError> {
+        full_listing::due_in(&self.index, &self.rhythm, self.calls_this_month(), now).await
     }
 
     async fn look_over(&self, everything: bool) -> Result<(), RefreshError> {
@@ -268,7 +276,7 @@ impl Session {
     /// # Errors
     /// The API's and the index's.
     pub async fn list_beside(&self) -> Result<(), RefreshError> {
-        let misses = full_listing::list_beside(self).await?;
+        let misses = full_listing::list_beside(&self.index, &self.remote, || self.is_slowed()).await?;
         self.misses.fetch_or(misses, Ordering::Relaxed);
         Ok(())
     }

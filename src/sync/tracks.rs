@@ -1,88 +1,12 @@
-//! Files that are tracks of a video (`clip.en.vtt` beside `clip.mp4`) instead of assets.
+//! What becomes of files that are tracks of a video.
 //!
-//! Owns: which row is one. What is to be done about it is in `tracks/plan`, which is pure; the calls are in
-//! `tracks/work`. What was made is remembered in the stamp of the video's asset, so that a lost index makes no second
-//! track and an editor's track is never taken for ours.
+//! This module owns the decision (`plan`, which is pure) and the calls (`work`). Which file is a track is
+//! [`crate::sync::track_file`]'s to tell. What was made is remembered in the stamp of the video's asset, so that a lost index makes no
+//! second track and an editor's track is never taken for ours.
 
 mod plan;
 mod trouble;
 mod work;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use rusqlite::Connection;
-
-use crate::disk::{RootDir, Selection};
-use crate::index::{FileRow, assets, companions};
-use crate::model::{Asset, Companion, MirrorStamp, RelPath, video_names};
-
-use crate::sync::absence::Absence;
-use crate::sync::observe::Scope;
-
 pub use plan::Due;
 pub use work::{Done, Foreseen, Work};
-
-/// A file that is a track of a video.
-#[derive(Debug, Clone)]
-pub struct TrackFile {
-    /// The file's row.
-    pub row: FileRow,
-    /// What track it is.
-    pub companion: Companion,
-    /// The video's path.
-    pub video: String,
-    /// The video's asset, once there is one.
-    pub asset: Option<Asset>,
-    /// How stamps name the file.
-    pub name: String,
-    /// What the mirror last pushed to the video's asset.
-    pub entry: MirrorStamp,
-    /// Why the file is not there, should that be so.
-    pub absence: Absence,
-}
-
-/// A look at the disk for a video that is not in the index yet: a large one is still being copied when the small file
-/// beside it has settled.
-#[derive(Debug, Clone)]
-pub struct VideoLookup {
-    /// The mirror's root.
-    pub root: PathBuf,
-    /// Which names count.
-    pub selection: Arc<Selection>,
-}
-
-impl VideoLookup {
-    fn video(&self, stem: &str) -> Option<String> {
-        let root = RootDir::open(&self.root).ok()?;
-        video_names(stem).find(|name| {
-            RelPath::from_key(name).is_ok_and(|path| {
-                self.selection.admits_file(&path) && root.metadata(&path).is_ok_and(|found| found.is_file())
-            })
-        })
-    }
-}
-
-/// The claim of a row on a video beside it. None for a file without one: it is an asset like any other. A track stays one
-/// while its video is gone from the folder, as long as the video's asset is there.
-///
-/// # Errors
-/// SQLite's.
-pub fn claim(conn: &Connection, scope: &Scope, row: &FileRow) -> rusqlite::Result<Option<TrackFile>> {
-    let Some(companion) = Companion::of(&row.path) else { return Ok(None) };
-    let video = companions::video_of(conn, scope.mirror, &companion.video_stem)?;
-    let asset =
-        video.as_ref().and_then(|video| video.asset.as_ref()).map(|id| assets::by_id(conn, id)).transpose()?.flatten();
-    let entry = asset.as_ref().map(|asset| scope.pushed(conn, asset)).transpose()?.flatten().unwrap_or_default();
-    let name = scope.stamp_name(&row.path);
-    let is_there = video.as_ref().is_some_and(|video| video.present) && row.present;
-    let video = match video {
-        Some(video) if is_there || entry.tracks.contains_key(&name) => Some(video.path.key().to_owned()),
-        _ if row.present && row.asset.is_none() => {
-            scope.sight.as_ref().and_then(|sight| sight.video(&companion.video_stem))
-        }
-        _ => None,
-    };
-    let absence = scope.absence(row);
-    Ok(video.map(|video| TrackFile { row: row.clone(), companion, video, asset, name, entry, absence }))
-}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dato_mirror::config::policy::OnDelete;
-use dato_mirror::metadata::template::Template;
+use dato_mirror::config::template::Template;
 use dato_mirror::sandbox::{Answers, Fault, FaultKind, Settings};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

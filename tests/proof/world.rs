@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dato_mirror::config::template::Template;
 use dato_mirror::config::{Api, Config, Mirror};
 use dato_mirror::error::RunError;
 use dato_mirror::index::IndexError;
-use dato_mirror::metadata::template::Template;
 use dato_mirror::model::Stamp;
 use dato_mirror::remote::Timeouts;
 use dato_mirror::sandbox::{AssetView, Held, LogEntry, Options, Sandbox, Settings};

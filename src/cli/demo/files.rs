@@ -7,8 +7,8 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use crate::metadata::layer::Layer;
-use crate::metadata::template::Template;
+use crate::config::layer::Layer;
+use crate::config::template::Template;
 
 /// A photo with keywords, a creator and an alternative text in its XMP.
 const PHOTO: &[u8] = include_bytes!("team.jpg");

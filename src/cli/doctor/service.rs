@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::cli::calls;
+use crate::config::layer::Layer;
 use crate::config::policy::{Collections, OnChange, OnDelete};
 use crate::config::{Config, Mirror};
-use crate::metadata::layer::Layer;
 use crate::model::Site;
 use crate::remote::{self, ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit};
 
@@ -246,7 +246,7 @@ fn clock(ahead: Option<i64>) -> Check {
 mod tests {
     use super::super::Level;
     use super::*;
-    use crate::metadata::template::Template;
+    use crate::config::template::Template;
 
     fn level(check: &Check) -> Level {
         check.level

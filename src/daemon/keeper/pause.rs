@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::Keeper;
 use super::work::holds_a_file;
 use crate::error::RunError;
+use crate::error::ScanError;
 use crate::features::remote_files::Asks;
 use crate::runtime_state::Phase;
 use crate::sync::mirror::MirrorRun;
-use crate::sync::scan::ScanError;
 
 /// How often a paused mirror looks whether its root is back.
 pub(super) const PAUSED_INTERVAL: Duration = Duration::from_secs(3);

@@ -10,7 +10,8 @@ use crate::model::RelPath;
 use crate::report::ReportedProblem;
 
 use super::work::Place;
-use crate::sync::scan::{Severity, unread};
+use crate::report::Severity;
+use crate::sync::scan::unread;
 
 /// Lines a scan adds to the log at most.
 const LINES: usize = 20;

@@ -16,10 +16,11 @@ use crate::report::MirrorReport;
 use crate::runtime_state::{Phase, RuntimeState};
 
 use crate::features::remote_files::Asks;
+use crate::report::Severity;
 use crate::sync::list_remote::RefreshError;
 use crate::sync::mirror::{MirrorRun, RunContext, RunRequest};
 use crate::sync::pass::PassEnd;
-use crate::sync::scan::{Look as FirstLook, Scanned, Severity, Unsettled, Waited};
+use crate::sync::scan::{Look as FirstLook, Scanned, Unsettled, Waited};
 use crate::sync::session::Session;
 
 /// A look at the remote older than this is renewed before a batch.

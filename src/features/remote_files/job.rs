@@ -19,7 +19,10 @@ use crate::index::remote_files::{self, ListedFile};
 use crate::index::{FoundFile, Index, IndexError, Problem};
 use crate::metadata::remote_list::url_digest;
 use crate::model::RelPath;
-use crate::sync::scan::{MAX_FILE_BYTES, ReadEmbedded, Severity};
+
+use crate::metadata::ReadEmbedded;
+use crate::remote::MAX_FILE_BYTES;
+use crate::report::Severity;
 
 /// Files fetched at a time.
 const AT_ONCE: usize = 4;

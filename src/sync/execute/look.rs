@@ -10,6 +10,7 @@ use crate::remote::{ApiError, CallPermit, NotDone};
 use crate::sync::last_look::Purpose;
 use crate::sync::metadata_warnings;
 use crate::sync::observe::{Company, Looks};
+
 use crate::sync::plan::plan;
 
 /// A write that was not executed is tried so often in all.

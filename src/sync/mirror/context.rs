@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{MirrorRun, PathFilter, RunContext};
+use super::{MirrorRun, RunContext};
 use crate::config::Mirror;
 use crate::config::policy::{Duplicates, OnRemoteDelete, StampMode};
 use crate::error::RunError;
@@ -14,10 +14,11 @@ use crate::index::{files, sidecars};
 use crate::model::{CollectionId, PathDigest, Site};
 use crate::sync::desired_state::Desires;
 use crate::sync::execute::Executor;
-use crate::sync::observe::Scope;
 use crate::sync::pass::PassContext;
+use crate::sync::path_filter::PathFilter;
 use crate::sync::plan::Policy;
-use crate::sync::tracks::VideoLookup;
+use crate::sync::scope::Scope;
+use crate::sync::video_lookup::VideoLookup;
 
 impl MirrorRun {
     pub(super) async fn context(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::tell::{is_told, tell_collections, tell_left};
-use super::{MirrorRun, PathFilter, RunRequest};
+use super::{MirrorRun, RunRequest};
 use crate::error::RunError;
 use crate::features::collections::{ResolveError, Resolved, Resolver};
 use crate::index::{IndexError, Problem, contact, settings};
@@ -17,6 +17,7 @@ use crate::report::MirrorReport;
 use crate::sync::list_remote::RefreshError;
 use crate::sync::metadata_warnings;
 use crate::sync::pass::{self, PassEnd};
+use crate::sync::path_filter::PathFilter;
 use crate::sync::progress::Stage;
 use crate::sync::scan::take_scan_problems;
 use crate::sync::session::Session;

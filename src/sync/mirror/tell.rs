@@ -10,7 +10,6 @@ use crate::error::RunError;
 use crate::features::collections::Resolved;
 use crate::features::manifest;
 use crate::index::status_notes;
-use crate::index::status_notes::LastPass;
 use crate::index::{Index, IndexError, Problem, sidecars};
 use crate::report::{MirrorReport, PlannedAction};
 use crate::sync::metadata_warnings::BROKEN_ADVICE;
@@ -40,7 +39,7 @@ impl MirrorRun {
             }
         }
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let (name, pass) = (self.config.name.clone(), LastPass::of(report, jiff::Timestamp::now(), took));
+        let (name, pass) = (self.config.name.clone(), report.last_pass(jiff::Timestamp::now(), took));
         index.call(move |conn| status_notes::set_last_pass(conn, &name, &pass)).await?;
         Ok(fine)
     }

@@ -15,8 +15,8 @@ use crate::index::{FileRow, assets, files};
 use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::sync::absence::Absence;
-use crate::sync::mirror::PathFilter;
-use crate::sync::tracks::claim;
+use crate::sync::path_filter::PathFilter;
+use crate::sync::track_file::track_file;
 
 /// Who is under way, and who may join a plan.
 #[derive(Debug, Clone, Default)]
@@ -192,7 +192,7 @@ impl<'a> Looks<'a> {
         }
         let mut found = OfContent::default();
         for row in files::with_content(self.conn, self.scope.mirror, content)? {
-            if claim(self.conn, self.scope, &row)?.is_none() {
+            if track_file(self.conn, self.scope, &row)?.is_none() {
                 if row.present {
                     found.present.push(row);
                 } else if self.scope.absence(&row) != Absence::LeftOut {
@@ -236,7 +236,7 @@ impl<'a> Looks<'a> {
         let mut alike = Vec::new();
         for (_, other) in owners.rows.iter().filter(is_alike) {
             // A track of a video has another stage.
-            if claim(self.conn, scope, other)?.is_none() {
+            if track_file(self.conn, scope, other)?.is_none() {
                 alike.push(other.clone());
             }
         }

@@ -11,7 +11,8 @@ use crate::error::RunError;
 use crate::features::remote_files::{FetchEnd, FetchJob};
 use crate::index::Problem;
 use crate::model::RelPath;
-use crate::sync::scan::{Scanned, Severity, take_scan_problems};
+use crate::report::Severity;
+use crate::sync::scan::{Scanned, take_scan_problems};
 
 use super::{Once, Work};
 

@@ -14,7 +14,7 @@ use crate::index::{Problem, absence, files};
 use crate::report::WITHHELD;
 use crate::sync::absence::holds_a_file;
 use crate::sync::plan::Action;
-use crate::sync::tracks::VideoLookup;
+use crate::sync::video_lookup::VideoLookup;
 
 /// More vanished names than this count one by one, also where they share an asset.
 const MANY_NAMES: u64 = 25;

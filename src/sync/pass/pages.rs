@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use super::{Pass, PassError};
 use crate::index::{FileRow, assets, contact, files, sidecars};
 use crate::sync::metadata_warnings;
-use crate::sync::observe::{Company, Looks, Scope};
+use crate::sync::observe::{Company, Looks};
 use crate::sync::plan::{Action, Known, Observation, Plan, Policy, plan};
-use crate::sync::tracks::claim;
+use crate::sync::scope::Scope;
+use crate::sync::track_file::track_file;
 
 /// Rows planned at once.
 const PAGE: u32 = 100;
@@ -124,7 +125,7 @@ impl Page {
             return Ok(());
         }
         let (conn, scope) = (looks.conn(), looks.scope());
-        if claim(conn, scope, &row)?.is_some() {
+        if track_file(conn, scope, &row)?.is_some() {
             self.tracks.push(row);
             return Ok(());
         }

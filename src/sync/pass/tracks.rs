@@ -18,7 +18,8 @@ use crate::index::{FileRow, Problem, absence, assets, files};
 use crate::model::UploadId;
 use crate::sync::execute::Failure;
 use crate::sync::simulate::is_imagined;
-use crate::sync::tracks::{Done as Ended, Due, Foreseen, TrackFile, Work, claim};
+use crate::sync::track_file::{TrackFile, track_file};
+use crate::sync::tracks::{Done as Ended, Due, Foreseen, Work};
 
 /// A track that is still being prepared is looked at again after so many ms.
 const PREPARING_MS: i64 = 10 * 60 * 1000;
@@ -42,7 +43,7 @@ impl Pass<'_> {
             let scope = self.context.scope.clone();
             let found =
                 self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
-                    Some(row) => claim(conn, &scope, &row),
+                    Some(row) => track_file(conn, &scope, &row),
                     None => Ok(None),
                 });
             // A file that is no track any more has its turn as an asset.

@@ -4,18 +4,9 @@
 
 use crate::index::Problem;
 use crate::index::status_notes::Unread;
-use crate::report::{MirrorReport, PlannedAction};
+use crate::report::{MirrorReport, PlannedAction, Severity};
 
 use super::Scanned;
-
-/// Whether something found on disk counts as a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Nothing that could be mirrored: a pipe, a link out of the root, a file that went away.
-    Skipped,
-    /// A file that should be mirrored and is not.
-    Failed,
-}
 
 /// The failures, as `status` reads them.
 pub fn unread<'a>(problems: impl Iterator<Item = (&'a str, &'a Problem, Severity)>) -> Vec<Unread> {

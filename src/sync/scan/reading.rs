@@ -8,11 +8,12 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::looks::{Kind, Look};
-use super::{Scan, ScanError, Severity, lock, now_ns, taken};
+use super::{Scan, ScanError, lock, now_ns, taken};
 use crate::disk::{DigestError, Digested, Fingerprint, Job, digest_all};
 use crate::index::files::{FoundFile, Problem};
 use crate::index::{IndexError, files};
 use crate::model::RelPath;
+use crate::report::Severity;
 
 /// Files written to the index at once.
 const BATCH: usize = 500;

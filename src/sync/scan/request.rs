@@ -3,22 +3,15 @@
 //! Owns: the request, and what follows from it alone. Looks at nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{FileClock, Fingerprint, Inodes, Selection};
+use crate::metadata::ReadEmbedded;
 use crate::model::RelPath;
 use crate::runtime_state::RuntimeState;
 use crate::sync::progress::Progress;
-
-/// Reads the metadata inside an open file (with its path below the root, and its bytes) into JSON for the index.
-///
-/// # Errors
-/// When the disk fails: what is inside is then unknown.
-pub type ReadEmbedded = fn(File, &RelPath, u64) -> io::Result<Option<String>>;
 
 /// What the caller of a scan has waited for: the scan does not wait for it again.
 #[derive(Debug, Clone, Default)]

@@ -4,18 +4,14 @@
 //! again because of it. Reads no meaning into them: that is `metadata`.
 
 use std::collections::HashSet;
-use std::io::Read as _;
 
 use super::looks::{Look, Settled, needs_second_look};
 use super::{Scan, ScanError, Unsettled, is_back, now_ns};
-use crate::disk::{Fingerprint, OpenError, RootDir, Walked};
+use crate::disk::{OpenError, Walked, read_as};
 use crate::index::remote_files;
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::metadata::remote_list::{LIST_NAME, is_list, without_urls};
 use crate::model::RelPath;
-
-/// A metadata file of more bytes than this is not one.
-const MAX_SIDECAR_BYTES: u64 = 1024 * 1024;
 
 impl Scan {
     /// Remembers metadata files; the files they tell about are looked at again when one changed.
@@ -130,25 +126,6 @@ impl Scan {
         }
         Ok(())
     }
-}
-
-/// The content of the file that looks like `print`, before and after it is read; `None` when it does not.
-pub(crate) fn read_as(root: &RootDir, path: &RelPath, print: &Fingerprint) -> Result<Option<Vec<u8>>, OpenError> {
-    let (file, metadata) = root.file_and_metadata(path)?;
-    let is_it = |metadata: &std::fs::Metadata| Fingerprint::from(metadata).unchanged_since(print);
-    if !is_it(&metadata) {
-        return Ok(None);
-    }
-    let mut content = Vec::new();
-    let most = MAX_SIDECAR_BYTES;
-    // What the file says of its size is not believed: it may grow, and some systems' files tell none.
-    (&file).take(most + 1).read_to_end(&mut content).map_err(OpenError::Refused)?;
-    if content.len() as u64 > most {
-        return Err(OpenError::TooLarge { most });
-    }
-    // By its name too: a file that took its place meanwhile is another one.
-    let still = is_it(&file.metadata().map_err(OpenError::Refused)?) && is_it(&root.named(path)?);
-    Ok(still.then_some(content))
 }
 
 /// Looks again at the files a sidecar tells about.

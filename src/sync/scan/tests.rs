@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::read_as;
 use crate::disk::{FileClock, Inodes};
 use crate::index::settings;
 

@@ -9,14 +9,13 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use super::looks::{Kind, Look, needs_second_look};
-use super::{Scan, Severity, lock, now_ns};
+use super::{Scan, lock, now_ns};
 use crate::disk::{Found, Job, SkipReason};
 use crate::index::IndexError;
 use crate::index::files::{KnownFiles, Problem, Seen};
 use crate::model::RelPath;
-
-/// A file of more bytes than this is refused by the service.
-pub const MAX_FILE_BYTES: u64 = 1_000_000_000;
+use crate::remote::MAX_FILE_BYTES;
+use crate::report::Severity;
 
 /// Batches of finds that a walk may be ahead of the index.
 const AHEAD: usize = 200;

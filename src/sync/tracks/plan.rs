@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::TrackFile;
 use crate::config::policy::OnDelete;
 use crate::model::{MirrorStamp, TrackStamp};
 use crate::remote::Track;
+use crate::sync::track_file::TrackFile;
 
 /// What is to be done about a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 //!
 //! Owns: the words, and whether trying again helps.
 
-use super::TrackFile;
 use super::plan::{Refusal, Whose};
 use crate::index::Problem;
 use crate::remote::{ApiError, ApiErrorKind, Scope};
 use crate::sync::execute::Failure;
+use crate::sync::track_file::TrackFile;
 
 /// What a refusal says.
 pub(super) fn refused(claim: &TrackFile, refusal: &Refusal) -> Problem {

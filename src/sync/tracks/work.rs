@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::Due;
 use super::plan::{Look, Refusal, Step, kept, outcome, pause, plan, plan_all};
 use super::trouble::{failed, lost, refused};
-use super::{Due, TrackFile};
 use crate::config::policy::OnRemoteDelete;
 use crate::index::{Index, IndexError, Problem, assets, files};
 use crate::model::{Asset, MirrorStamp, TrackStamp, UploadId};
 use crate::remote::{ApiError, PlanLimit, Remote, Track};
 use crate::sync::execute::{Attempts, Executor, Failure};
 use crate::sync::plan::Policy;
+use crate::sync::track_file::TrackFile;
 
 /// Looks for a track whose making lost its answer.
 const LOOKS: u32 = 5;

@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::config::Mirror;
 use crate::config::policy::MaxDelete;
+use crate::config::template::Template;
 use crate::disk::Fingerprint;
 use crate::index::{FoundFile, Index, assets, files, settings};
-use crate::metadata::template::Template;
 use crate::model::{MetadataShape, Site};
 use crate::remote::{Options, Remote};
 use crate::report::MirrorReport;
 use crate::sync::desired_state::Desires;
-use crate::sync::observe::Scope;
 use crate::sync::pass::{self, PassContext, PriorityPaths};
+use crate::sync::scope::Scope;
 
 /// Never called: a dry pass asks nothing.
 static REMOTE: LazyLock<Remote> =

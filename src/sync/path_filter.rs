@@ -13,7 +13,8 @@ pub struct PathFilter {
 }
 
 impl PathFilter {
-    pub(super) fn new(paths: &[RelPath]) -> Self {
+    /// These paths, and all below them.
+    pub fn new(paths: &[RelPath]) -> Self {
         Self { paths: paths.iter().map(|path| path.key().to_owned()).collect() }
     }
 
