@@ -1,7 +1,7 @@
 //! What is not there: files that stamps name and the folder does not have, assets that files have and the media area does
 //! not, and what was deleted of late.
 //!
-//! Owns: the SQL for it. Never does: judging whether that is too much; that is `pipeline::absence` and the deletion
+//! Owns: the SQL for it. Never does: judging whether that is too much; that is `sync::absence` and the deletion
 //! guard.
 
 use rusqlite::{Connection, params};

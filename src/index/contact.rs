@@ -2,7 +2,7 @@
 //! first time at one moment each found the media area empty.
 //!
 //! Owns: the SQL for what makes a name contested, and for what others have under it. Never does: judging that; that is
-//! `pipeline::absence`.
+//! `sync::absence`.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 

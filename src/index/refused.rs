@@ -2,7 +2,7 @@
 //!
 //! Owns: the SQL over `refused`. A refusal is about one value for one content in one metadata shape: another value, another
 //! file, or a project that has changed its shape is asked anew. Never does: deciding what is refused (that is the executor),
-//! or telling it (that is `pipeline::notices`).
+//! or telling it (that is `sync::metadata_warnings`).
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;

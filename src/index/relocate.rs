@@ -1,7 +1,7 @@
 //! An index that goes to another place.
 //!
 //! Owns: what an index tells of its owner without being opened for work, and moving it with all that lies beside it.
-//! Never does: deciding whether it is moved; that is `pipeline::old_index`.
+//! Never does: deciding whether it is moved; that is `sync::old_index`.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! How long the pipeline waits for what, and how often.
+//! How long a run or a daemon waits for what, and how often.
 //!
 //! Owns: the values. They are parameters so that the proofs can live through hundreds of outages in a minute.
 

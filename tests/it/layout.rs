@@ -1,5 +1,6 @@
 //! What the compiler does not check about the source: no test is forgotten, and imports go downward only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -76,17 +77,71 @@ fn forbid_in(files: &[PathBuf], what: &[&str], allowed: &[&str]) {
     }
 }
 
+/// What each part of `below` (a file or a folder of the same name) imports from its neighbours; `prefix` is how those are named.
+fn imports_between(below: &Path, prefix: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let parts: BTreeSet<String> = fs::read_dir(below)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .filter(|part| part != "lib" && part != "main")
+        .collect();
+    let mut imports = BTreeMap::new();
+    for part in &parts {
+        let code: String = files_below(below, part).iter().flat_map(|path| product(path)).collect();
+        let named = code.split(prefix).skip(1).map(|rest| {
+            assert!(!rest.starts_with('{'), "{part}: name each of `{prefix}{{…}}` in a line of its own");
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        });
+        imports.insert(part.clone(), named.filter(|other| other != part && parts.contains(other)).collect());
+    }
+    imports
+}
+
+/// A way from `from` back to itself, if there is one.
+fn way_back<'g>(graph: &'g BTreeMap<String, BTreeSet<String>>, from: &'g str) -> Option<Vec<&'g str>> {
+    let (mut ways, mut seen) = (vec![vec![from]], BTreeSet::new());
+    while let Some(way) = ways.pop() {
+        for next in &graph[way[way.len() - 1]] {
+            let longer: Vec<&str> = way.iter().copied().chain([next.as_str()]).collect();
+            if next == from {
+                return Some(longer);
+            }
+            if seen.insert(next) {
+                ways.push(longer);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn no_two_rooms_and_no_two_stages_import_each_other() {
+    for (below, prefix, least) in [("src", "crate::", 14), ("src/sync", "crate::sync::", 25)] {
+        let graph = imports_between(&here().join(below), prefix);
+        assert!(graph.len() >= least, "{graph:?}");
+        for part in graph.keys() {
+            assert_eq!(way_back(&graph, part), None, "{below}: these import each other");
+        }
+    }
+}
+
 #[test]
 fn imports_go_downward_only() {
     forbid("model", &["crate::"], &["crate::model"]);
     // Who tests against the sandbox must not be helped by it. That it knows nothing of the mirror, the compiler holds.
-    forbid("pipeline", &["sandbox::", "crate::cli"], &[]);
+    for room in ["sync", "daemon", "features"] {
+        forbid(room, &["sandbox::", "crate::cli"], &[]);
+    }
+    forbid("sync", &["crate::daemon"], &[]);
+    // A feature can be read and changed without the stages.
+    forbid("features", &["crate::sync", "crate::daemon"], &[]);
     for room in ["disk", "index", "metadata", "remote", "config"] {
-        forbid(room, &["sandbox::", "crate::cli", "crate::pipeline"], &[]);
+        forbid(room, &["sandbox::", "crate::cli", "crate::sync", "crate::daemon", "crate::features"], &[]);
     }
     forbid("remote", &["crate::index", "crate::disk"], &[]);
     // What the client is, only `remote` and `model` name; all others take its nouns from there.
-    for room in ["disk", "index", "metadata", "config", "pipeline", "cli"] {
+    for room in ["disk", "index", "metadata", "config", "sync", "daemon", "features", "cli"] {
         forbid(room, &["dato_media_api"], &["EnvFilter"]);
     }
     forbid("index", &["crate::remote"], &[]);
@@ -95,15 +150,7 @@ fn imports_go_downward_only() {
 #[test]
 fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
     let impure = ["tokio", "tracing", "Instant::now", "SystemTime", "Timestamp::now", "std::fs", "std::thread"];
-    for room in [
-        "pipeline/plan",
-        "pipeline/edit",
-        "pipeline/settle",
-        "fetch/speed",
-        "metadata/merge",
-        "metadata/desired",
-        "metadata/template",
-    ] {
+    for room in ["sync/plan", "daemon/settle", "fetch/speed", "metadata/merge", "metadata/desired", "config/template"] {
         forbid(room, &impure, &[]);
     }
     let client = here().join("crates/dato-media-api/src");

@@ -2,7 +2,7 @@
 //!
 //! Owns: which refusals may be about such a value, that the same is written once more without it, and that the refusal is
 //! remembered only where the rest is taken then. Never does: choosing what is written instead (that is `plan`, which finds
-//! the value refused), or telling it (that is `pipeline::notices`).
+//! the value refused), or telling it (that is `sync::metadata_warnings`).
 
 use super::{Execution, Executor, Failure};
 use crate::index::refused::{self, SentValue};

@@ -1,6 +1,6 @@
 //! What stops a mirror before it changes anything: a name that belongs to another folder, a media area that lost most.
 //!
-//! Owns: when the measures of `pipeline::absence` are taken, and what passes them. Decides nothing about a file.
+//! Owns: when the measures of `sync::absence` are taken, and what passes them. Decides nothing about a file.
 
 use rusqlite::Connection;
 

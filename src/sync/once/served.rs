@@ -1,6 +1,6 @@
 //! Whether the URLs that a run replaced show the new files.
 //!
-//! Owns: following them beside the run, and what the report says of each. The asking is `pipeline::verify`'s.
+//! Owns: following them beside the run, and what the report says of each. The asking is `features::cdn_check`'s.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,7 +1,7 @@
 //! The stage of a pass that is about files which are tracks of a video, once the videos are done.
 //!
 //! Owns: which of them have their turn, several videos at a time, and what their outcomes mean for rows and report.
-//! Decides nothing: that is `pipeline::tracks`.
+//! Decides nothing: that is `sync::tracks`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
