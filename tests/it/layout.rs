@@ -206,3 +206,37 @@ fn every_promise_of_the_readme_has_tests_that_exist() {
         }
     }
 }
+
+#[test]
+fn every_dependency_is_used() {
+    let folders = [
+        here(),
+        here().join("crates/dato-media-api"),
+        here().join("crates/dato-sandbox"),
+        here().join("crates/embedded-metadata"),
+    ];
+    for folder in folders {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let product = rust_text(&folder.join("src"));
+        let tests = product.clone() + &rust_text(&folder.join("tests"));
+        let target = manifest.get("target").and_then(|target| target.get("cfg(target_os = \"linux\")"));
+        for (table, code) in [
+            (manifest.get("dependencies"), &product),
+            (target.and_then(|target| target.get("dependencies")), &product),
+            (manifest.get("dev-dependencies"), &tests),
+        ] {
+            for name in table.and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys) {
+                // The one whose library has another name than its package.
+                let name = if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
+                let is_named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
+                assert!(is_named, "{}: nothing uses {name}", folder.display());
+            }
+        }
+    }
+}
+
+fn rust_text(folder: &Path) -> String {
+    let files = if folder.is_dir() { rust_files(folder) } else { Vec::new() };
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
