@@ -4,8 +4,8 @@
 //! open, and when the remote is looked at.
 
 mod calls;
+mod open_intents;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +16,9 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::index::binding::{self, Binding, Place};
-use crate::index::intents::{self, Intent, IntentKind};
-use crate::index::{Index, IndexError, InstanceLock, assets, contact, files, settings, status_notes};
-use crate::model::{Month, Site, Stamp};
-use crate::remote::{self, ApiError, Expect, JobId, Options, Remote, Retry};
+use crate::index::{Index, IndexError, InstanceLock, settings, status_notes};
+use crate::model::{Month, Site};
+use crate::remote::{self, ApiError, Options, Remote, Retry};
 
 use crate::features::budget::Budget;
 use crate::features::cdn_check::Verifier;
@@ -31,7 +30,6 @@ use crate::sync::last_look::LastLook;
 use crate::sync::list_remote::{self, RefreshError};
 use crate::sync::old_index;
 use crate::sync::plan_limits::Room;
-use crate::sync::record::{record_creation, record_edit, record_replacement};
 use crate::sync::timeouts::SyncTimeouts;
 use calls::Calls;
 
@@ -161,73 +159,9 @@ impl Session {
             _lock: lock,
         };
         if !dry_run {
-            session.settle_intents().await?;
+            session.resolve_open_intents().await?;
         }
         Ok(session)
-    }
-
-    /// Changes begun by an earlier process: waits a moment for those a job may still bring about, so that nothing is
-    /// sent twice. What they came to is then seen as any change of the remote is.
-    async fn settle_intents(&self) -> Result<(), RunError> {
-        let open = self.index.call(intents::open).await?;
-        let mut asked = HashSet::new();
-        let waits = open.iter().filter(|intent| asked.insert(intent.asset.clone())).map(|intent| self.settle(intent));
-        futures_util::future::join_all(waits).await.into_iter().collect::<Result<Vec<()>, RunError>>()?;
-        self.index.call(move |conn| open.iter().try_for_each(|intent| intents::end(conn, intent.id))).await?;
-        Ok(())
-    }
-
-    async fn settle(&self, intent: &Intent) -> Result<(), RunError> {
-        let file = intent.file;
-        let mirror = self.index.call(move |conn| files::mirror_of(conn, file)).await?.map(|(_, name)| name);
-        let job = intent.job.clone().map(JobId::new);
-        let expect = match (intent.kind, intent.md5) {
-            (IntentKind::Delete, _) => Expect::Gone,
-            (IntentKind::Create | IntentKind::Replace, Some(md5)) => match intent.entry.clone().zip(mirror) {
-                Some((entry, mirror)) => Expect::Sent(md5, Box::new(Stamp([(mirror, entry)].into()))),
-                None => Expect::Md5(md5),
-            },
-            (IntentKind::Edit, _) if job.is_some() => Expect::JobDone,
-            (IntentKind::Create | IntentKind::Replace | IntentKind::Edit, _) => Expect::Any,
-        };
-        self.confirmer.set_flush(true);
-        let wait = self.confirmer.wait(intent.asset.clone(), job, expect);
-        match tokio::time::timeout(self.waits.for_left_open(intent.at_ms, Timestamp::now()), wait).await {
-            Ok(Ok(Some(asset))) => {
-                let Intent { kind, md5, entry, .. } = intent.clone();
-                self.index
-                    .call(move |conn| {
-                        assets::upsert(conn, &asset, None)?;
-                        match (kind, md5, entry) {
-                            (IntentKind::Create, sent, _) => record_creation(conn, file, sent, &asset),
-                            (IntentKind::Replace, Some(sent), Some(entry)) => {
-                                record_replacement(conn, file, sent, &asset, &entry)
-                            }
-                            (IntentKind::Edit, _, Some(entry)) => record_edit(conn, file, &asset, &entry),
-                            _ => Ok(()),
-                        }
-                    })
-                    .await?;
-            }
-            Ok(Ok(None)) if intent.kind == IntentKind::Delete => {
-                // Deleted by us: nothing an editor did.
-                let (asset, file) = (intent.asset.clone(), intent.file);
-                self.index
-                    .call(move |conn| {
-                        assets::remove(conn, &asset)?;
-                        files::forget_gone(conn, file)
-                    })
-                    .await?;
-            }
-            Ok(_) | Err(_) if intent.kind == IntentKind::Create && intent.md5.is_some() => {
-                // It may still come true, and is ours then.
-                let (asset, sent) = (intent.asset.clone(), intent.md5);
-                self.index.call(move |conn| sent.map_or(Ok(()), |sent| contact::tried(conn, &asset, sent))).await?;
-            }
-            // It failed, or does not show: planned anew from what the remote says.
-            Ok(_) | Err(_) => tracing::debug!(asset = %intent.asset, "an earlier change does not show"),
-        }
-        Ok(())
     }
 
     /// Whether a look at the remote needs nothing that a scan finds out: the index has seen every asset once.
