@@ -18,7 +18,7 @@ mod small_file;
 mod walk;
 
 pub use beneath::{OpenError, RootDir};
-pub use digest::{DigestError, Digested, HEAD_BYTES, Job, digest_all, digest_file, mime_of};
+pub use digest::{DigestError, Digested, Job, digest_all};
 pub use file_clock::FileClock;
 pub use fingerprint::Fingerprint;
 pub use inodes::Inodes;

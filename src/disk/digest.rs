@@ -1,7 +1,7 @@
 //! Reads files and tells their digests.
 //!
-//! Owns: stat → hash → stat, so that a digest always belongs to the fingerprint it is reported with; keeping every core
-//! busy; and a file's MIME type. Never does: deciding what to do with a file that changed; keeping records.
+//! Owns: stat → hash → stat, so that a digest always belongs to the fingerprint it is reported with; and keeping
+//! every core busy. Never does: deciding what to do with a file that changed; keeping records.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -16,8 +16,8 @@ use super::fingerprint::Fingerprint;
 use super::walk::SkipReason;
 use crate::model::{Md5, Md5Hasher, RelPath, index_file};
 
-/// How much of a file's beginning is looked at to tell its type; bytes.
-pub const HEAD_BYTES: usize = 8192;
+/// How much of a file's beginning tells whether it is an index; bytes.
+const HEAD_BYTES: usize = index_file::HEADER_BYTES;
 /// Bytes read at once; smaller reads cost more, larger ones gain nothing.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -26,8 +26,6 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Digested {
     /// Digest of the content.
     pub md5: Md5,
-    /// By content where that is sure, else by name.
-    pub mime: String,
     /// The file that was read, for what else is to be found in it: its name may mean another file by now.
     pub file: File,
 }
@@ -102,7 +100,7 @@ fn digest_open(
     if bytes != expect.size {
         return Err(DigestError::Changed);
     }
-    Ok(Digested { md5, mime: mime_of(Path::new(path.file_name()), &head), file })
+    Ok(Digested { md5, file })
 }
 
 /// Whether the file lies beside an index, as what SQLite keeps there does. Its own index is left out of a mirror by name;
@@ -143,22 +141,6 @@ pub fn digest_all(
         }
         work();
     });
-}
-
-/// The MIME type of a file with this name and beginning.
-///
-/// Web images are told by their content, whatever they are called; all else by the extension, which knows an SVG from
-/// other XML and a document from a ZIP archive; and by content again when the extension says nothing.
-#[must_use]
-pub fn mime_of(name: &Path, head: &[u8]) -> String {
-    let by_content = infer::get(head).map(|kind| kind.mime_type());
-    if let Some(image @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/avif")) = by_content {
-        return image.to_owned();
-    }
-    match mime_guess::from_path(name).first_raw() {
-        Some(by_name) => by_name.to_owned(),
-        None => by_content.unwrap_or("application/octet-stream").to_owned(),
-    }
 }
 
 /// Asks the system to read ahead generously; where it cannot, reading is slower, no more.
@@ -380,25 +362,5 @@ mod tests {
         digest_all(&RootDir::open(dir.path()).unwrap(), endless, 2, &stop, &|_, _| stop.store(true, Ordering::Relaxed));
         assert!(asked.load(Ordering::Relaxed) <= 4);
         assert!(matches!(digest(&dir.path().join("a"), &job.print, &stop), Err(DigestError::Stopped)));
-    }
-
-    #[test]
-    fn types_are_told_by_content_where_sure_and_by_name_otherwise() {
-        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-        let zip = b"PK\x03\x04\x14\0\0\0";
-        let cases: &[(&str, &[u8], &str)] = &[
-            ("a.png", png, "image/png"),
-            ("misnamed.jpg", png, "image/png"),
-            ("noext", png, "image/png"),
-            ("a.svg", b"<?xml version=\"1.0\"?><svg/>", "image/svg+xml"),
-            ("a.docx", zip, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-            ("noext", zip, "application/zip"),
-            ("a.mp4", b"", "video/mp4"),
-            ("a.PDF", b"%PDF-1.7", "application/pdf"),
-            ("empty", b"", "application/octet-stream"),
-        ];
-        for (name, head, mime) in cases {
-            assert_eq!(mime_of(Path::new(name), head), *mime, "{name}");
-        }
     }
 }

@@ -122,12 +122,6 @@ impl Stamp {
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
-
-    /// How many paths, over all mirrors, share the asset.
-    #[must_use]
-    pub fn owners(&self) -> usize {
-        self.0.values().map(|mirror| mirror.paths.len()).sum()
-    }
 }
 
 impl MirrorStamp {

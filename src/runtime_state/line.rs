@@ -42,9 +42,6 @@ fn phase(mirror: &MirrorView) -> String {
         Phase::Waiting { waiting: Waiting::Api { since, cause } } => {
             format!("waiting for the API since {since:.0} ({cause})")
         }
-        Phase::Waiting { waiting: Waiting::Allowance { until } } => {
-            format!("waiting for the API's allowance until {until:.0}")
-        }
     }
 }
 

@@ -189,7 +189,6 @@ impl Phase {
             Self::Starting | Self::Scanning | Self::Mirroring { .. } | Self::Idle => None,
             Self::Paused { guard } => Some(format!("paused: {guard}")),
             Self::Waiting { waiting: Waiting::Api { cause, .. } } => Some(format!("waits for the API: {cause}")),
-            Self::Waiting { waiting: Waiting::Allowance { .. } } => Some("waits for the API's allowance".to_owned()),
         }
     }
 }
@@ -204,11 +203,6 @@ pub enum Waiting {
         since: Timestamp,
         /// The cause in plain words.
         cause: String,
-    },
-    /// The allowance is spent: the rate, or the month's budget.
-    Allowance {
-        /// When there is more.
-        until: Timestamp,
     },
 }
 
