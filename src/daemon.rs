@@ -1,15 +1,17 @@
 //! The daemon: mirrors everything, then keeps every mirror in step for as long as it runs.
 //!
-//! Owns: opening the session with endless patience, one keeper a mirror, one lister for all, reloading the
-//! configuration, and stopping in good order.
+//! Owns: opening the session with endless patience, one worker a mirror, one lister for all, reloading the configuration,
+//! and stopping in good order.
 
-mod keeper;
+mod api_backoff;
+mod backoff;
 mod lister;
-mod noting;
-mod outage;
-mod retrier;
+mod listing_schedule;
+mod retry_requests;
+mod runtime_notes;
 pub mod settle;
 pub mod watch;
+mod worker;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,50 +29,53 @@ use crate::runtime_state::{ApiView, Change, Phase, RuntimeState, Waiting};
 use crate::features::cdn_check::{End, Followed, PATIENCE_OF_DAEMON, Verifier};
 use crate::sync::session::{Session, admitted, open_index};
 use crate::sync::timeouts::{GRACE, SyncTimeouts};
-use keeper::Keeper;
-use outage::Outage;
+use api_backoff::ApiBackoff;
+use backoff::Backoff;
+use worker::MirrorWorker;
 
-pub use retrier::{Again, Retrier};
+pub use retry_requests::{RetryHandle, RetryRequest};
 
-/// How often the counters are written and shown.
+/// The counters of calls are written and shown this often.
 const BEAT: Duration = Duration::from_secs(5);
-/// Promotions this far apart are what people do.
+/// Promotions this far apart are made by people, and are followed at once.
 const PROMOTIONS_APART: Duration = Duration::from_secs(600);
-/// An API that cannot be reached at the start is asked for ever.
+/// The pauses after promotions that follow each other faster; the first one is followed at once.
+const PROMOTION_PAUSES: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(256) };
+/// The daemon waits for ever for an API that cannot be reached at the start.
 const PATIENCE: Duration = Duration::MAX;
 
-/// Reads the configuration anew; its problems, a line each.
+/// Reads the configuration anew, or tells its problems, a line each.
 pub type Load = Arc<dyn Fn() -> Result<Config, Vec<String>> + Send + Sync>;
 
 /// What the daemon is given beside its configuration.
 #[derive(Clone)]
-pub struct Surroundings {
-    /// Where it tells what it does.
+pub struct DaemonContext {
+    /// The daemon shows here what it does.
     pub live: Arc<RuntimeState>,
-    /// Ends it.
+    /// Cancelling this ends the daemon.
     pub stop: CancellationToken,
-    /// Has failed files tried again, for people who do not want to wait.
-    pub retrier: Arc<Retrier>,
-    /// Wakes it to read its configuration anew.
+    /// People who do not want to wait have failed files tried again through this.
+    pub retry: Arc<RetryHandle>,
+    /// A notification has the daemon read its configuration anew.
     pub reload: Arc<Notify>,
-    /// Reads the configuration.
+    /// The daemon reads its configuration with this.
     pub load: Load,
-    /// Told after each reload, good or bad.
+    /// The daemon calls this after each reload, whether the new configuration is in force or was refused.
     pub reloaded: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Runs until it is stopped.
+/// Runs the daemon until it is stopped.
 ///
 /// # Errors
 /// What no waiting can heal: the token or environment is refused, the index cannot be used, another instance has it.
-pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunError> {
+pub async fn run(config: Config, context: &DaemonContext) -> Result<(), RunError> {
     let mut config = config;
     // Held for as long as anything works on the index.
     let (mut index, mut _lock) = open_index(&config, false)?;
     let mut promotions = Promotions::default();
     loop {
-        surroundings.retrier.works_on(&index);
-        match generation(&config, index.clone(), surroundings).await {
+        context.retry.works_on(&index);
+        match run_until_reload(&config, index.clone(), context).await {
             Err(error) => {
                 index.close().await;
                 return Err(error);
@@ -79,11 +84,11 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
                 index.close().await;
                 return Ok(());
             }
-            Ok(Next::Anew) => {
+            Ok(Next::NewSession) => {
                 let pause = promotions.pause(Instant::now());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    () = surroundings.stop.cancelled() => {}
+                    () = context.stop.cancelled() => {}
                 }
             }
             Ok(Next::Reload(new)) => {
@@ -94,9 +99,9 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
                 config = *new;
                 let mirrors =
                     config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
-                surroundings.live.set_mirrors(mirrors);
+                context.live.set_mirrors(mirrors);
                 tracing::info!("the new configuration is in force");
-                (surroundings.reloaded)();
+                (context.reloaded)();
             }
         }
     }
@@ -105,48 +110,51 @@ pub async fn run(config: Config, surroundings: &Surroundings) -> Result<(), RunE
 enum Next {
     Stop,
     /// Another environment became the primary one: with the same configuration, and a session of its own.
-    Anew,
+    NewSession,
     Reload(Box<Config>),
 }
 
 /// Runs with one configuration, until it is stopped or replaced by another.
-async fn generation(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Next, RunError> {
-    let stop = surroundings.stop.child_token();
+async fn run_until_reload(config: &Config, index: Index, context: &DaemonContext) -> Result<Next, RunError> {
+    let stop = context.stop.child_token();
     for mirror in &config.mirrors {
-        surroundings.live.set_phase(&mirror.name, Phase::Starting);
+        context.live.set_phase(&mirror.name, Phase::Starting);
     }
-    let _noting =
-        AbortOnDropHandle::new(tokio::spawn(noting::note_down(index.clone(), surroundings.live.clone(), stop.clone())));
+    let _notes = AbortOnDropHandle::new(tokio::spawn(runtime_notes::write_runtime_notes(
+        index.clone(),
+        context.live.clone(),
+        stop.clone(),
+    )));
     let mut session = tokio::select! {
-        session = open(config, index, surroundings) => session?,
+        session = open(config, index, context) => session?,
         () = stop.cancelled() => return Ok(Next::Stop),
     };
-    follow_urls(config, &mut session, surroundings, &stop);
+    follow_urls(config, &mut session, context, &stop);
     let session = Arc::new(session);
-    let outage = Arc::new(Outage::default());
-    let mut keepers = JoinSet::new();
+    let api_backoff = Arc::new(ApiBackoff::default());
+    let mut workers = JoinSet::new();
     for mirror in &config.mirrors {
-        let keeper = Keeper::new(
+        let worker = MirrorWorker::new(
             Arc::new(mirror.clone()),
             session.clone(),
-            outage.clone(),
-            surroundings.live.clone(),
-            surroundings.retrier.subscribe(),
+            api_backoff.clone(),
+            context.live.clone(),
+            context.retry.subscribe(),
             stop.child_token(),
         );
-        keepers.spawn(keeper.run());
+        workers.spawn(worker.run());
     }
-    keepers.spawn(lister::list_now_and_then(session.clone(), outage.clone(), stop.child_token()));
-    let next = attend(config, &session, &outage, &mut keepers, surroundings).await;
+    workers.spawn(lister::list_now_and_then(session.clone(), api_backoff.clone(), stop.child_token()));
+    let next = supervise(config, &session, &api_backoff, &mut workers, context).await;
     stop.cancel();
-    let ended = tokio::time::timeout(GRACE, async { while keepers.join_next().await.is_some() {} }).await;
+    let ended = tokio::time::timeout(GRACE, async { while workers.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         tracing::warn!("some work did not end in time; the next start takes it up again");
-        keepers.shutdown().await;
+        workers.shutdown().await;
     }
     session.write_calls().await?;
     match next {
-        Err(RunError::Api(error)) if error.is_promotion() => Ok(Next::Anew),
+        Err(RunError::Api(error)) if error.is_promotion() => Ok(Next::NewSession),
         next => next,
     }
 }
@@ -164,16 +172,16 @@ impl Promotions {
         let is_near = self.last.is_some_and(|last| now.saturating_duration_since(last) < PROMOTIONS_APART);
         self.in_a_row = if is_near { self.in_a_row.saturating_add(1) } else { 0 };
         self.last = Some(now);
-        if self.in_a_row == 0 { Duration::ZERO } else { Duration::from_secs(1 << self.in_a_row.min(8)) }
+        self.in_a_row.checked_sub(1).map_or(Duration::ZERO, |before| PROMOTION_PAUSES.after(before))
     }
 }
 
 /// Starts following replaced URLs, when a mirror wants it. The task ends with the session, which has its only handle.
-fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundings, stop: &CancellationToken) {
+fn follow_urls(config: &Config, session: &mut Session, context: &DaemonContext, stop: &CancellationToken) {
     if !config.mirrors.iter().any(|mirror| mirror.verify_live) {
         return;
     }
-    let live = surroundings.live.clone();
+    let live = context.live.clone();
     let tell = move |end: Followed| {
         end.log();
         let Followed { what, end } = end;
@@ -191,7 +199,7 @@ fn follow_urls(config: &Config, session: &mut Session, surroundings: &Surroundin
 }
 
 /// Opens the session; while the API cannot be reached that is shown, and tried again.
-async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Result<Session, RunError> {
+async fn open(config: &Config, index: Index, context: &DaemonContext) -> Result<Session, RunError> {
     let (heard, mut trouble) = tokio::sync::watch::channel(None);
     let waits =
         SyncTimeouts { reach: PATIENCE, video: Duration::ZERO, spreads_budget: true, ..SyncTimeouts::default() };
@@ -207,7 +215,7 @@ async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Res
     let show = |cause: &str| {
         for mirror in &config.mirrors {
             let waiting = Waiting::Api { since, cause: cause.to_owned() };
-            surroundings.live.set_phase(&mirror.name, Phase::Waiting { waiting });
+            context.live.set_phase(&mirror.name, Phase::Waiting { waiting });
         }
     };
     loop {
@@ -231,30 +239,31 @@ async fn open(config: &Config, index: Index, surroundings: &Surroundings) -> Res
                 show("it does not answer");
                 told = Some(None);
             }
-            () = tokio::time::sleep(BEAT) => surroundings.live.progress(Instant::now()),
+            () = tokio::time::sleep(BEAT) => context.live.progress(Instant::now()),
         }
     }
 }
 
-/// Waits for what ends this generation: a stop, a good reload, another primary environment, or a keeper that cannot go on.
-async fn attend(
+/// Waits for what ends the run with this configuration: a stop, a good reload, another primary environment, or a worker
+/// that cannot go on.
+async fn supervise(
     config: &Config,
     session: &Arc<Session>,
-    outage: &Outage,
-    keepers: &mut JoinSet<Result<(), RunError>>,
-    surroundings: &Surroundings,
+    api_backoff: &ApiBackoff,
+    workers: &mut JoinSet<Result<(), RunError>>,
+    context: &DaemonContext,
 ) -> Result<Next, RunError> {
     loop {
         tokio::select! {
-            () = surroundings.stop.cancelled() => return Ok(Next::Stop),
-            () = session.remote.other_environment(), if config.api.environment.is_none() => return Ok(Next::Anew),
-            Some(ended) = keepers.join_next() => match ended {
+            () = context.stop.cancelled() => return Ok(Next::Stop),
+            () = session.remote.other_environment(), if config.api.environment.is_none() => return Ok(Next::NewSession),
+            Some(ended) = workers.join_next() => match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error),
-                // A mirror that nobody keeps must not look as if it were kept.
+                // A mirror without a worker must not look as if it were mirrored.
                 Err(error) => return Err(RunError::Broken(format!("a keeper or the lister ended abnormally: {error}"))),
             },
-            () = surroundings.reload.notified() => match (surroundings.load)() {
+            () = context.reload.notified() => match (context.load)() {
                 Ok(new) => match admitted(&new).await {
                     Ok(()) => {
                         if new.status_listen != config.status_listen {
@@ -264,7 +273,7 @@ async fn attend(
                     }
                     Err(error) => {
                         tracing::error!("the new configuration is refused, the old one stays: {error}");
-                        (surroundings.reloaded)();
+                        (context.reloaded)();
                     }
                 },
                 Err(problems) => {
@@ -273,18 +282,18 @@ async fn attend(
                     for problem in problems {
                         tracing::error!("{problem}");
                     }
-                    (surroundings.reloaded)();
+                    (context.reloaded)();
                 }
             },
             () = tokio::time::sleep(BEAT) => {
                 session.write_calls().await?;
-                surroundings.live.set_api(api_view(config, session, outage));
+                context.live.set_api(api_view(config, session, api_backoff));
             }
         }
     }
 }
 
-fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
+fn api_view(config: &Config, session: &Session, api_backoff: &ApiBackoff) -> ApiView {
     let calls = session.calls_this_month();
     let (usage, pace) = (session.remote.usage(), session.remote.pace());
     ApiView {
@@ -300,7 +309,7 @@ fn api_view(config: &Config, session: &Session, outage: &Outage) -> ApiView {
         others: pace.others,
         in_flight: pace.in_flight,
         stopped_for_ms: u64::try_from(pace.stopped_for.as_millis()).unwrap_or(u64::MAX),
-        down_since: outage.since(),
+        down_since: api_backoff.since(),
         cms_assets: cms_assets(&config.api.base_url, session.site.domain.as_deref(), config.api.environment.as_deref()),
     }
 }

@@ -18,7 +18,7 @@ use super::args::{Args, Format, Global, Run};
 use super::place::{places, working_directory};
 use super::{beside_service, logs, progress, show};
 use crate::config::{self, Config, Environment, Problems, Request};
-use crate::daemon::{self, Again, Retrier, Surroundings};
+use crate::daemon::{self, DaemonContext, RetryHandle, RetryRequest};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
 use crate::index::overrides::Overrides;
@@ -131,12 +131,12 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
     let mirrors = config.mirrors.iter().map(|mirror| (mirror.name.clone(), mirror.root.display().to_string()));
     let live = RuntimeState::new(Instant::now(), Timestamp::now(), mirrors);
     let service = Service::open(&Environment::of_process());
-    let retrier = Arc::new(Retrier::default());
+    let retry = Arc::new(RetryHandle::default());
     let mut side = JoinSet::new();
     if let Some(address) = config.status_listen {
         match status::bind(address).await {
             Ok(listener) => {
-                let (live, stop, retry) = (live.clone(), stop.clone(), retry_with(retrier.clone()));
+                let (live, stop, retry) = (live.clone(), stop.clone(), retry_with(retry.clone()));
                 side.spawn(async move {
                     if let Err(error) = status::serve(listener, live, retry, stop).await {
                         tracing::warn!("the status page ended: {error}");
@@ -152,10 +152,10 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
     let (told, told_live, told_stop) = (service.clone(), live.clone(), stop.clone());
     side.spawn(async move { told.run(&told_live, &told_stop).await });
     let (global, reading, read) = (args.global.clone(), service.clone(), service.clone());
-    let surroundings = Surroundings {
+    let context = DaemonContext {
         live,
         stop: stop.clone(),
-        retrier,
+        retry,
         reload,
         load: Arc::new(move || {
             reading.reloading();
@@ -163,7 +163,7 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
         }),
         reloaded: Arc::new(move || read.reloaded()),
     };
-    let ended = daemon::run(config, &surroundings).await;
+    let ended = daemon::run(config, &context).await;
     if let Err(error) = &ended {
         tracing::error!("{error}");
         service.last_words(&error.to_string());
@@ -174,12 +174,12 @@ async fn daemon(args: &Args, config: Config, stop: CancellationToken, reload: Ar
 }
 
 /// What the page's retry buttons do.
-fn retry_with(retrier: Arc<Retrier>) -> status::Retry {
+fn retry_with(handle: Arc<RetryHandle>) -> status::Retry {
     Arc::new(move |asked| {
-        let retrier = retrier.clone();
+        let handle = handle.clone();
         Box::pin(async move {
-            let again = Again { mirror: asked.mirror, path: asked.path };
-            retrier.retry(again).await.map_err(|error| error.to_string())
+            let request = RetryRequest { mirror: asked.mirror, path: asked.path };
+            handle.retry(request).await.map_err(|error| error.to_string())
         })
     })
 }

@@ -2,8 +2,8 @@
 //! as a file of the list's folder, without being written into it.
 //!
 //! Owns: what is asked for and when, and that a file of the root goes before a listed one of the same name. A scan only
-//! tells what is to be asked for: other people's servers are asked in `job`, beside all else. Never does: deciding
-//! about assets.
+//! tells what is to be asked for: other people's servers are asked in `job`, beside all else.
+//! Never does: deciding about assets.
 
 mod cache;
 mod job;
@@ -301,6 +301,19 @@ async fn drop_file(index: &Index, mirror: i64, folder: &Path, path: &str) -> Res
 fn problem(path: &str, cause: String, advice: &str) -> Option<(RelPath, Problem, Severity)> {
     let problem = Problem { action: "read".into(), cause, advice: advice.into() };
     Some((RelPath::from_key(path).ok()?, problem, Severity::Failed))
+}
+
+#[cfg(test)]
+impl Asks {
+    /// Wants these files, for tests of whoever has them fetched.
+    pub(crate) fn of(paths: &[&str]) -> Self {
+        let ask = |path: &&str| {
+            let path = RelPath::from_key(path).unwrap();
+            let file = RemoteFile { path, url: String::new(), sidecar: crate::metadata::sidecar::Sidecar::default() };
+            Ask { list: String::new(), file, validators: None, problem: None, failures: 0 }
+        };
+        Self { files: paths.iter().map(ask).collect(), gone: Vec::new() }
+    }
 }
 
 #[cfg(test)]

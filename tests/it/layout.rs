@@ -150,7 +150,17 @@ fn imports_go_downward_only() {
 #[test]
 fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
     let impure = ["tokio", "tracing", "Instant::now", "SystemTime", "Timestamp::now", "std::fs", "std::thread"];
-    for room in ["sync/plan", "daemon/settle", "fetch/speed", "metadata/merge", "metadata/desired", "config/template"] {
+    for room in [
+        "sync/plan",
+        "daemon/backoff",
+        "daemon/listing_schedule",
+        "daemon/settle",
+        "daemon/worker/schedule",
+        "fetch/speed",
+        "metadata/merge",
+        "metadata/desired",
+        "config/template",
+    ] {
         forbid(room, &impure, &[]);
     }
     let client = here().join("crates/dato-media-api/src");

@@ -1,7 +1,7 @@
 //! Fetches what lists name, beside all else: no other file waits for other people's servers.
 //!
-//! Owns: that what came is whole and in the index before anybody mirrors it, and what could not be fetched. Never does:
-//! the single call (that is `fetch`), choosing what to ask for.
+//! Owns: that what came is whole and in the index before anybody mirrors it, and what could not be fetched.
+//! Never does: the single call (that is `fetch`), choosing what to ask for.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Has failed files tried again while the daemon runs.
 //!
-//! Owns: the way from the status page to the index and the keepers. What it does in the index is what the `retry`
-//! command does beside a daemon; here the keepers are told as well, so that nobody waits for their next look. Never
-//! does: trying anything itself.
+//! Owns: the way from the status page to the index and the mirrors' workers. What it does in the index is what the `retry`
+//! command does beside a daemon; here the workers are told as well, so that nobody waits for their next look.
+//! Never does: trying anything itself.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,59 +10,59 @@ use tokio::sync::broadcast;
 
 use crate::index::{Index, IndexError, retry_requests, status_notes};
 
-/// Requests that a busy keeper may be behind with; one that lost some tries everything that is due.
+/// A busy worker may be so many requests behind; one that lost some tries everything that is due.
 const BACKLOG: usize = 64;
 
-/// What is to be tried again.
+/// What somebody wants tried again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Again {
+pub struct RetryRequest {
     /// The mirror's name; all mirrors without one.
     pub mirror: Option<String>,
     /// The file or folder below its root; everything without one.
     pub path: Option<String>,
 }
 
-impl Again {
-    /// Whether it concerns the mirror `name`.
+impl RetryRequest {
+    /// Whether the request concerns the mirror `name`.
     #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         self.mirror.as_deref().is_none_or(|mirror| mirror == name)
     }
 }
 
-/// See the module.
+/// Through this, people have failed files tried again. The daemon's workers subscribe to it.
 #[derive(Debug)]
-pub struct Retrier {
+pub struct RetryHandle {
     index: Mutex<Option<Index>>,
-    keepers: broadcast::Sender<Again>,
+    workers: broadcast::Sender<RetryRequest>,
 }
 
-impl Default for Retrier {
+impl Default for RetryHandle {
     fn default() -> Self {
-        Self { index: Mutex::new(None), keepers: broadcast::Sender::new(BACKLOG) }
+        Self { index: Mutex::new(None), workers: broadcast::Sender::new(BACKLOG) }
     }
 }
 
-impl Retrier {
-    /// The index that the daemon works on from now on.
+impl RetryHandle {
+    /// Names the index that the daemon works on from here on.
     pub(super) fn works_on(&self, index: &Index) {
         *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
     }
 
-    /// Tells of every request.
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Again> {
-        self.keepers.subscribe()
+    /// A receiver that is told of every request.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<RetryRequest> {
+        self.workers.subscribe()
     }
 
-    /// Makes failed files due, and wakes the keepers. Returns how many there were; what has no row in the index because
+    /// Makes failed files due, and wakes the workers. Returns how many there were; what has no row in the index because
     /// it could not be read is looked at again and not counted.
     ///
     /// # Errors
     /// The index's.
-    pub async fn retry(&self, again: Again) -> Result<u64, IndexError> {
+    pub async fn retry(&self, request: RetryRequest) -> Result<u64, IndexError> {
         let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(index) = index else { return Ok(0) };
-        let asked = again.clone();
+        let asked = request.clone();
         let files = index
             .call(move |conn| {
                 let mut files = 0;
@@ -74,8 +74,8 @@ impl Retrier {
                 Ok(files)
             })
             .await?;
-        // Without keepers there is nobody to wake: the API is waited for, and the first pass takes what is due.
-        let _ = self.keepers.send(again);
+        // Without workers there is nobody to wake: the API is waited for, and the first pass takes what is due.
+        let _ = self.workers.send(request);
         Ok(files)
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     use crate::index::{Problem, files, settings};
 
     #[tokio::test]
-    async fn failed_files_become_due_and_the_keepers_hear_of_it() {
+    async fn failed_files_become_due_and_the_workers_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(&folder.path().join("index.sqlite")).unwrap().index;
         let fail = |conn: &rusqlite::Connection| {
@@ -100,18 +100,18 @@ mod tests {
             }
             Ok(())
         };
-        let retrier = Retrier::default();
-        let mut keeper = retrier.subscribe();
-        let one = Again { mirror: Some("brand".into()), path: Some("a".into()) };
-        assert_eq!(retrier.retry(one.clone()).await.unwrap(), 0, "it works on no index yet");
+        let handle = RetryHandle::default();
+        let mut worker = handle.subscribe();
+        let one = RetryRequest { mirror: Some("brand".into()), path: Some("a".into()) };
+        assert_eq!(handle.retry(one.clone()).await.unwrap(), 0, "it works on no index yet");
         index.call(fail).await.unwrap();
-        retrier.works_on(&index);
-        assert_eq!(retrier.retry(one.clone()).await.unwrap(), 1);
-        assert_eq!(keeper.recv().await.unwrap(), one);
+        handle.works_on(&index);
+        assert_eq!(handle.retry(one.clone()).await.unwrap(), 1);
+        assert_eq!(worker.recv().await.unwrap(), one);
         assert!(one.is_about("brand") && !one.is_about("docs"));
         let row = index.call(|conn| Ok(settings::mirror(conn, "brand")?.id)).await.unwrap();
         assert!(index.call(move |conn| files::is_due(conn, row, 0)).await.unwrap());
-        assert_eq!(retrier.retry(Again::default()).await.unwrap(), 2, "the rest, of every mirror");
-        assert_eq!(keeper.recv().await.unwrap(), Again::default());
+        assert_eq!(handle.retry(RetryRequest::default()).await.unwrap(), 2, "the rest, of every mirror");
+        assert_eq!(worker.recv().await.unwrap(), RetryRequest::default());
     }
 }

@@ -1,24 +1,24 @@
 //! What people let the next pass over the whole mirror do, past its guards.
 //!
-//! Owns: that it is heard beside whatever the keeper does. Such a pass takes it along, and gives it back when it is cut
-//! short. Decides nothing about a file.
+//! Owns: reading it from the index beside whatever the worker does, and saying so. When such a pass begins, and that it
+//! gives back what it was let do when it is cut short, is the schedule's. Decides nothing about a file.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::Keeper;
+use super::MirrorWorker;
 use crate::error::RunError;
 use crate::index::overrides::{self, Overrides};
 use crate::index::settings;
 use crate::sync::mirror::MirrorRun;
 
-impl Keeper {
+impl MirrorWorker {
     /// Takes what was asked for since the last time, and tells it.
     ///
     /// # Errors
     /// The index's.
-    pub(super) async fn take_overrides(&mut self) -> Result<Overrides, RunError> {
+    pub(super) async fn take_overrides(&mut self, now: Instant) -> Result<Overrides, RunError> {
         let (name, now_ms) = (self.config.name.clone(), Timestamp::now().as_millisecond());
         let asked = self.session.index.call(move |conn| {
             let row = settings::mirror(conn, &name)?.id;
@@ -31,9 +31,7 @@ impl Keeper {
                 mirror = self.config.name,
                 "the next pass over the whole folder goes with {flags}, as asked"
             );
-            self.overrides = self.overrides.and(asked);
-            let now = Instant::now();
-            (self.rescan, self.dirty, self.next_pass, self.next_root) = (true, true, now, now);
+            self.schedule.overrides_asked(asked, now);
         }
         Ok(asked)
     }

@@ -1,7 +1,7 @@
 //! Notes in the index what each mirror waits for, so that `status` can tell it where nothing listens.
 //!
-//! Owns: that a change is noted within a moment, and that a daemon with nothing to tell writes nothing. Decides
-//! nothing.
+//! Owns: that a change is noted within a moment, and that a daemon with nothing to tell writes nothing. Decides nothing.
+//! One task does it for all mirrors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::runtime_state::RuntimeState;
 /// The live state changes with every file; what is noted of it hardly ever does, and need not be looked at more often.
 const APART: Duration = Duration::from_millis(500);
 
-/// Notes what is new until it is stopped. An index that cannot be written is the keepers' to tell.
-pub(super) async fn note_down(index: Index, live: Arc<RuntimeState>, stop: CancellationToken) {
+/// Writes what is new until it is stopped. Of an index that cannot be written the workers tell.
+pub(super) async fn write_runtime_notes(index: Index, live: Arc<RuntimeState>, stop: CancellationToken) {
     let mut version = live.subscribe();
     let mut noted: BTreeMap<String, DaemonNote> = BTreeMap::new();
     loop {

@@ -1,6 +1,6 @@
 //! A place for one piece of work at a time.
 //!
-//! Owns: that work does not outlive whoever began it.
+//! Owns: that work does not outlive whoever began it. Never does: choosing what to begin.
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -8,15 +8,15 @@ use crate::error::RunError;
 
 /// Empty, or a task under way. Dropped, it ends the task at its next wait.
 #[derive(Debug)]
-pub struct Lane<T>(Option<AbortOnDropHandle<Result<T, RunError>>>);
+pub struct TaskSlot<T>(Option<AbortOnDropHandle<Result<T, RunError>>>);
 
-impl<T> Default for Lane<T> {
+impl<T> Default for TaskSlot<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T: Send + 'static> Lane<T> {
+impl<T: Send + 'static> TaskSlot<T> {
     /// Whether nothing is under way.
     pub const fn is_free(&self) -> bool {
         self.0.is_none()

@@ -1,6 +1,6 @@
-//! What a keeper shows of its mirror beside the index's own word.
+//! What keeps a mirror from working as well as it should, beside what the index says.
 //!
-//! Owns: the problems that scans found, each logged once; the reasons why a mirror works less well than it should.
+//! Owns: the problems that scans found, each logged once; the reasons why a mirror is degraded. Decides nothing by them.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use crate::index::Problem;
 use crate::index::status_notes::Unread;
 use crate::model::RelPath;
 use crate::report::ReportedProblem;
-
-use super::work::Place;
 use crate::report::Severity;
 use crate::sync::scan::unread;
+
+use super::schedule::ScanPlace;
 
 /// Lines a scan adds to the log at most.
 const LINES: usize = 20;
 
-/// See the module.
+/// What is wrong with a mirror at the moment.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct MirrorHealth {
     problems: BTreeMap<String, (Problem, Severity)>,
-    /// How the watcher limps.
+    /// Why the watcher is degraded.
     pub watch: Option<String>,
-    /// The deletion guard's word.
+    /// What the deletion guard said.
     pub guard: Option<String>,
     /// Why nothing at all is changed.
     pub stop: Option<String>,
 }
 
-impl Standing {
+impl MirrorHealth {
     /// Takes over what a scan of `place` found, and logs what is new.
-    pub fn scanned(&mut self, mirror: &str, place: &Place, found: Vec<(RelPath, Problem, Severity)>) {
+    pub fn scanned(&mut self, mirror: &str, place: &ScanPlace, found: Vec<(RelPath, Problem, Severity)>) {
         let before = match place {
-            Place::Whole => std::mem::take(&mut self.problems),
-            Place::Folders(paths) | Place::Settled(paths, _) => self.take(paths),
+            ScanPlace::Whole => std::mem::take(&mut self.problems),
+            ScanPlace::Folders(paths) | ScanPlace::Settled(paths, _) => self.take(paths),
         };
         let mut new = Vec::new();
         for (path, problem, severity) in found {
@@ -82,7 +82,7 @@ impl Standing {
         self.problems.values().filter(|(_, severity)| *severity == Severity::Failed).count() as u64
     }
 
-    /// Them, for the index.
+    /// The files that should be mirrored and cannot be read, for the index.
     pub fn unread(&self) -> Vec<Unread> {
         unread(self.problems.iter().map(|(path, (problem, severity))| (path.as_str(), problem, *severity)))
     }
@@ -116,23 +116,23 @@ mod tests {
             let problem = Problem { action: "read".into(), cause: cause.into(), advice: String::new() };
             (path(key), problem, Severity::Failed)
         };
-        let shown = |standing: &Standing| {
-            standing
+        let shown = |health: &MirrorHealth| {
+            health
                 .problems()
                 .into_iter()
                 .map(|problem| format!("{} {}", problem.path, problem.cause))
                 .collect::<Vec<_>>()
         };
-        let mut standing = Standing::default();
-        standing.scanned("m", &Place::Whole, vec![problem("a/x", "1"), problem("a/y", "1"), problem("ab", "1")]);
-        standing.scanned("m", &Place::Folders(vec![path("a")]), vec![problem("a/y", "2")]);
-        assert_eq!(shown(&standing), ["a/y 2", "ab 1"]);
-        assert_eq!(standing.paths(None), [path("a/y"), path("ab")]);
-        assert_eq!(standing.paths(Some("a")), [path("a/y")]);
-        assert_eq!(standing.paths(Some("a/y")), [path("a/y")]);
-        standing.scanned("m", &Place::Settled(vec![path("ab")], Waited::default()), Vec::new());
-        assert_eq!((shown(&standing), standing.failed()), (vec!["a/y 2".to_owned()], 1));
-        standing.scanned("m", &Place::Whole, Vec::new());
-        assert_eq!(standing.failed(), 0);
+        let mut health = MirrorHealth::default();
+        health.scanned("m", &ScanPlace::Whole, vec![problem("a/x", "1"), problem("a/y", "1"), problem("ab", "1")]);
+        health.scanned("m", &ScanPlace::Folders(vec![path("a")]), vec![problem("a/y", "2")]);
+        assert_eq!(shown(&health), ["a/y 2", "ab 1"]);
+        assert_eq!(health.paths(None), [path("a/y"), path("ab")]);
+        assert_eq!(health.paths(Some("a")), [path("a/y")]);
+        assert_eq!(health.paths(Some("a/y")), [path("a/y")]);
+        health.scanned("m", &ScanPlace::Settled(vec![path("ab")], Waited::default()), Vec::new());
+        assert_eq!((shown(&health), health.failed()), (vec!["a/y 2".to_owned()], 1));
+        health.scanned("m", &ScanPlace::Whole, Vec::new());
+        assert_eq!(health.failed(), 0);
     }
 }
