@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::remote::{ApiError, ApiErrorKind};
+use crate::remote::{ApiError, ApiErrorKind, advice};
 
 use crate::sync::session::{Session, reach};
 
@@ -69,7 +69,7 @@ impl Outage {
         let mut state = self.state();
         if state.since.is_none() {
             state.since = Some((Instant::now(), Timestamp::now()));
-            tracing::warn!("the API is in trouble: {error}; waiting until that is over. {}", error.advice());
+            tracing::warn!("the API is in trouble: {error}; waiting until that is over. {}", advice(error));
         } else {
             tracing::debug!("the API is still in trouble: {error}");
         }

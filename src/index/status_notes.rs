@@ -47,7 +47,8 @@ pub struct Unread {
     /// The cause in plain words.
     pub cause: String,
     /// What to do.
-    pub advice: String,
+    #[serde(flatten)]
+    pub advice: Advice,
 }
 
 impl LastPass {
@@ -64,16 +65,29 @@ impl LastPass {
             failed: report.failed,
             api_requests: report.api_requests,
             bytes_uploaded: report.bytes_uploaded,
-            problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
+            problems: whole.map(|problem| (problem.problem.cause.clone(), problem.advice())).collect(),
         }
     }
+}
+
+/// By which means a running daemon finds changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The system tells of each.
+    Native,
+    /// It looks at the folder now and then.
+    Polling,
+    /// That is not known yet.
+    #[serde(other)]
+    Starting,
 }
 
 /// How a running daemon finds changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watching {
-    /// `native`, `polling` or `starting`.
-    pub how: String,
+    /// By which means.
+    pub how: How,
     /// Why it polls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -12,7 +12,7 @@ use crate::disk::{Fingerprint, OpenError, RootDir, Walked};
 use crate::index::remote_files;
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::metadata::remote_list::{LIST_NAME, is_list, without_urls};
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 
 /// A metadata file of more bytes than this is not one.
 const MAX_SIDECAR_BYTES: u64 = 1024 * 1024;
@@ -99,7 +99,12 @@ impl Scan {
                 // The walk that the next scan begins with tells what became of it.
                 Err(OpenError::Gone) => continue,
                 Err(OpenError::TooLarge { .. }) => {
-                    self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
+                    self.problem(
+                        &path,
+                        ActionKind::Read,
+                        "a metadata file of more than 1 MiB is not read",
+                        "make it smaller",
+                    );
                     Vec::new()
                 }
                 Err(error) => {
@@ -108,7 +113,7 @@ impl Scan {
                         OpenError::Refused(_) => "check its permissions",
                         _ => "put a regular file there; until then what it said before stays in force",
                     };
-                    self.problem(&path, "read", &cause, advice);
+                    self.problem(&path, ActionKind::Read, &cause, advice);
                     continue;
                 }
             };
