@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::index::Index;
+use crate::remote::advice;
 use crate::runtime_state::{ApiView, Change, Phase, RuntimeState, Waiting};
 
 use crate::features::cdn_check::{End, Followed, PATIENCE_OF_DAEMON, Verifier};
@@ -204,7 +205,7 @@ async fn open(config: &Config, index: Index, context: &DaemonContext) -> Result<
     let waits =
         SyncTimeouts { reach: PATIENCE, video: Duration::ZERO, spreads_budget: true, ..SyncTimeouts::default() };
     let open = Session::open(config, index, None, false, waits, move |error| {
-        heard.send_replace(Some((error.kind, error.to_string(), error.advice())));
+        heard.send_replace(Some((error.kind, error.to_string(), advice(error))));
     });
     tokio::pin!(open);
     let late = tokio::time::sleep(Duration::from_secs(10));

@@ -4,7 +4,8 @@
 
 use crate::disk::{GuardTripped, WalkError};
 use crate::index::IndexError;
-use crate::remote::ApiError;
+use crate::model::GoesOn;
+use crate::remote::{ApiError, advice};
 
 /// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +52,7 @@ pub enum RunError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The API cannot be used.
-    #[error("{0}: {advice}", advice = .0.advice())]
+    #[error("{0}: {advice}", advice = advice(.0))]
     Api(#[from] ApiError),
     /// A root is not to be believed.
     #[error(transparent)]
@@ -80,6 +81,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The words where `goes_on` tries again what failed.
+    #[must_use]
+    pub fn told(&self, goes_on: GoesOn) -> String {
+        match self {
+            Self::Api(error) => format!("{error}: {}", advice(error).told(goes_on)),
+            other => other.to_string(),
+        }
+    }
+
     /// The exit code.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -100,5 +110,24 @@ impl RunError {
             | Self::Broken(_)
             | Self::Stopped => Exit::Incomplete,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::ApiErrorKind;
+
+    #[test]
+    fn who_tries_again_is_said_as_it_is_true() {
+        let network = RunError::from(ApiError::new(ApiErrorKind::Network, "refused"));
+        let words = "the API does not answer: refused: check the network, the proxy and base_url";
+        for (goes_on, end) in [(GoesOn::Daemon, "it is tried again"), (GoesOn::NextRun, "the next run tries it again")]
+        {
+            assert_eq!(network.told(goes_on), format!("{words}; {end}"));
+        }
+        assert_eq!(network.to_string(), network.told(GoesOn::Daemon));
+        let usage = RunError::Usage("it is tried again".into());
+        assert_eq!(usage.told(GoesOn::NextRun), "it is tried again");
     }
 }

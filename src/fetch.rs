@@ -17,7 +17,7 @@ use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MA
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::model::{Md5, Md5Hasher};
+use crate::model::{Advice, Md5, Md5Hasher, Promise};
 use address::is_public;
 use speed::{LEAST, Least, Speed};
 
@@ -112,21 +112,24 @@ pub enum FetchError {
 impl FetchError {
     /// What to do about it.
     #[must_use]
-    pub const fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> Advice {
         match self {
-            Self::Url(_) => "correct the url",
+            Self::Url(_) => "correct the url".into(),
             Self::Private { .. } => {
                 "name a public address; or set allow_private_urls = true for this mirror, if all who may write into its \
                  folder may reach your network"
+                    .into()
             }
-            Self::Status { .. } => "open the URL in a browser; correct it, or take it off the list",
-            Self::TooLarge { .. } => "the service takes files of up to 1 GB: link to a smaller one",
-            Self::NoRoom { .. } => "it is tried again; raise remote_cache in [state] if it does not pass",
-            Self::TooSlow { .. } => {
-                "it is tried again after ever longer pauses; tell whoever runs the server, or take it off the list"
-            }
-            Self::Network { .. } => "it is tried again; check the host's name and your network",
-            Self::Disk(_) => "check the disk that holds the index",
+            Self::Status { .. } => "open the URL in a browser; correct it, or take it off the list".into(),
+            Self::TooLarge { .. } => "the service takes files of up to 1 GB: link to a smaller one".into(),
+            Self::NoRoom { .. } => Advice::again_then("raise remote_cache in [state] if it does not pass"),
+            Self::TooSlow { .. } => Advice::around(
+                "",
+                Promise::AfterLongerPauses,
+                "tell whoever runs the server, or take it off the list",
+            ),
+            Self::Network { .. } => Advice::again_then("check the host's name and your network"),
+            Self::Disk(_) => "check the disk that holds the index".into(),
         }
     }
 }

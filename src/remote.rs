@@ -1,12 +1,15 @@
 //! The client of the media area, with the mirror's stamp on every asset.
 //!
-//! Owns: which types of `dato-media-api` the mirror uses, and what it calls itself there. Never does: calls of its own; what
+//! Owns: which types of `dato-media-api` the mirror uses, what it calls itself there, and what it adds to the client's advice. Never does: calls of its own; what
 //! the service says and how it is asked is all in that crate.
+
+mod advice;
 
 use secrecy::SecretString;
 
 use crate::model::Stamp;
 
+pub use advice::{advice, advice_on_sending};
 pub use dato_media_api::{
     ACTIONS, Admission, Allowed, ApiError, ApiErrorKind, Ask, BatchLimits, BudgetPermit, BulkOutcome, CallPermit,
     Collection, Environment, Extent, FileToSend, JobId, Ledger, ListFilter, ListQuery, Listed, NewTrack, NotDone,

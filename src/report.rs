@@ -5,9 +5,12 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde::ser::{SerializeStruct as _, Serializer};
 
 use crate::index::Problem;
+use crate::index::files::{ProblemKind, RetryAt};
 use crate::index::status_notes::LastPass;
+use crate::model::{ActionKind, GoesOn};
 
 /// Whether something found on disk counts as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,16 +98,16 @@ pub struct Counts {
 }
 
 /// A problem with its path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedProblem {
     /// Below the root; empty when it is about the whole mirror.
     pub path: String,
-    /// What was tried.
-    pub action: String,
-    /// The cause in plain words.
-    pub cause: String,
-    /// What to do.
-    pub advice: String,
+    /// What was tried, why it failed, and what to do.
+    pub problem: Problem,
+    /// When it is tried again.
+    pub retry: RetryAt,
+    /// Who tries it again, where this is read.
+    pub goes_on: GoesOn,
 }
 
 /// What is known of a replaced asset's URL.
@@ -141,7 +144,7 @@ pub struct PlannedAction {
     /// Below the root.
     pub path: String,
     /// create, adopt, alias, move, replace, retag, delete or report.
-    pub action: String,
+    pub action: ActionKind,
     /// Why.
     pub why: String,
     /// The path is one of the scanned files.
@@ -155,32 +158,42 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 impl Counts {
-    /// Counts a finished action by its name.
-    pub fn count(&mut self, action: &str) {
+    /// Counts a finished action; one that changes nothing in the media area counts for nothing.
+    pub const fn count(&mut self, action: ActionKind) {
         let counter = match action {
-            "create" => &mut self.created,
-            "adopt" => &mut self.adopted,
-            "alias" => &mut self.aliased,
-            "move" => &mut self.moved,
-            "replace" => &mut self.replaced,
-            "retag" => &mut self.retagged,
-            "delete" => &mut self.deleted,
-            _ => return,
+            ActionKind::Create => &mut self.created,
+            ActionKind::Adopt => &mut self.adopted,
+            ActionKind::Alias => &mut self.aliased,
+            ActionKind::Move => &mut self.moved,
+            ActionKind::Replace => &mut self.replaced,
+            ActionKind::Retag => &mut self.retagged,
+            ActionKind::Delete => &mut self.deleted,
+            ActionKind::Report
+            | ActionKind::Nothing
+            | ActionKind::Wait
+            | ActionKind::Read
+            | ActionKind::Skip
+            | ActionKind::Upload
+            | ActionKind::Connect
+            | ActionKind::Guard
+            | ActionKind::Manifest
+            | ActionKind::Start
+            | ActionKind::Unknown => return,
         };
         *counter += 1;
     }
 
-    /// Actions done, by name.
+    /// Actions done.
     #[must_use]
-    pub const fn actions(&self) -> [(&'static str, u64); 7] {
+    pub const fn actions(&self) -> [(ActionKind, u64); 7] {
         [
-            ("create", self.created),
-            ("adopt", self.adopted),
-            ("alias", self.aliased),
-            ("move", self.moved),
-            ("replace", self.replaced),
-            ("retag", self.retagged),
-            ("delete", self.deleted),
+            (ActionKind::Create, self.created),
+            (ActionKind::Adopt, self.adopted),
+            (ActionKind::Alias, self.aliased),
+            (ActionKind::Move, self.moved),
+            (ActionKind::Replace, self.replaced),
+            (ActionKind::Retag, self.retagged),
+            (ActionKind::Delete, self.deleted),
         ]
     }
 
@@ -191,8 +204,6 @@ impl Counts {
     }
 }
 
-/// Why the asset of a gone file was not deleted, where the deletion guard kept it.
-pub const WITHHELD: &str = "the file is gone; its asset was not deleted because the deletion guard stopped the run";
 /// Paths named of those that the deletion guard withheld.
 const NAMED: usize = 3;
 
@@ -200,13 +211,14 @@ const NAMED: usize = 3;
 /// get each.
 #[must_use]
 pub fn for_people(problems: &[ReportedProblem]) -> Vec<ReportedProblem> {
+    let is_withheld = |problem: &ReportedProblem| problem.problem.kind == ProblemKind::Withheld;
     let withheld: Vec<&str> =
-        problems.iter().filter(|problem| problem.cause == WITHHELD).map(|problem| problem.path.as_str()).collect();
+        problems.iter().filter(|problem| is_withheld(problem)).map(|problem| problem.path.as_str()).collect();
     let mut told = false;
     let mut shown = Vec::new();
     for problem in problems {
         let mut problem = problem.clone();
-        if problem.cause == WITHHELD && withheld.len() > 1 {
+        if is_withheld(&problem) && withheld.len() > 1 {
             if std::mem::replace(&mut told, true) {
                 continue;
             }
@@ -215,7 +227,7 @@ pub fn for_people(problems: &[ReportedProblem]) -> Vec<ReportedProblem> {
             if more > 0 {
                 problem.path.push_str(&format!(" and {more} more"));
             }
-            problem.cause = format!(
+            problem.problem.cause = format!(
                 "these {} files are gone; their assets were not deleted because the deletion guard stopped the run",
                 withheld.len()
             );
@@ -225,21 +237,37 @@ pub fn for_people(problems: &[ReportedProblem]) -> Vec<ReportedProblem> {
     shown
 }
 
-/// Advice, or an error with its advice, as it is true where no daemon goes on: a run ends, and the next one tries again.
-#[must_use]
-pub fn where_nothing_goes_on(text: &str) -> String {
-    let Some((before, rest)) = text.split_once("it is tried again") else { return text.to_owned() };
-    // When, as a daemon would do it, goes with the promise.
-    let after = rest.find(';').and_then(|end| rest.get(end..)).unwrap_or_default();
-    format!("{before}the next run tries it again{after}")
+impl ReportedProblem {
+    /// A problem of `path`, where a daemon goes on, and at the next pass tries again what failed.
+    #[must_use]
+    pub fn of(path: impl Into<String>, problem: Problem) -> Self {
+        Self { path: path.into(), problem, retry: RetryAt::NextPass, goes_on: GoesOn::Daemon }
+    }
+
+    /// What to do, as it is true where this is read.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        self.retry.told(&self.problem.advice, self.goes_on)
+    }
+}
+
+/// Path, action, cause and advice.
+impl Serialize for ReportedProblem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ReportedProblem", 4)?;
+        fields.serialize_field("path", &self.path)?;
+        fields.serialize_field("action", &self.problem.action)?;
+        fields.serialize_field("cause", &self.problem.cause)?;
+        fields.serialize_field("advice", &self.advice())?;
+        fields.end()
+    }
 }
 
 impl Report {
-    /// Puts all advice into words that are true at the end of a run.
+    /// No daemon goes on: all advice says what is true at the end of a run.
     pub fn ends_a_run(&mut self) {
         for problem in self.mirrors.iter_mut().flat_map(|mirror| &mut mirror.problems) {
-            problem.advice = where_nothing_goes_on(&problem.advice);
-            problem.cause = where_nothing_goes_on(&problem.cause);
+            problem.goes_on = GoesOn::NextRun;
         }
     }
 }
@@ -258,12 +286,12 @@ impl MirrorReport {
             failed: self.failed,
             api_requests: self.api_requests,
             bytes_uploaded: self.bytes_uploaded,
-            problems: whole.map(|problem| (problem.cause.clone(), problem.advice.clone())).collect(),
+            problems: whole.map(|problem| (problem.problem.cause.clone(), problem.advice())).collect(),
         }
     }
 
-    /// Counts a finished action by its name. `counted`: it is the first for a file that is on disk.
-    pub fn count(&mut self, action: &str, counted: bool) {
+    /// Counts a finished action. `counted`: it is the first for a file that is on disk.
+    pub fn count(&mut self, action: ActionKind, counted: bool) {
         self.counts.count(action);
         self.apart.actions += u64::from(!counted);
     }
@@ -283,20 +311,15 @@ impl MirrorReport {
         plan.map(|planned| planned.path.as_str()).collect::<std::collections::BTreeSet<_>>().len() as u64
     }
 
-    /// Adds a path that could not be mirrored.
-    pub fn fail(&mut self, path: &str, problem: &Problem) {
+    /// Adds a path that could not be mirrored, and when that is tried again.
+    pub fn fail(&mut self, path: &str, problem: &Problem, retry: RetryAt) {
         self.failed += 1;
-        self.problem(path, problem);
+        self.problems.push(ReportedProblem { retry, ..ReportedProblem::of(path, problem.clone()) });
     }
 
     /// Adds a problem.
     pub fn problem(&mut self, path: &str, problem: &Problem) {
-        self.problems.push(ReportedProblem {
-            path: path.to_owned(),
-            action: problem.action.clone(),
-            cause: problem.cause.clone(),
-            advice: problem.advice.clone(),
-        });
+        self.problems.push(ReportedProblem::of(path, problem.clone()));
     }
 
     /// What was done, in a few words.
@@ -324,11 +347,10 @@ impl MirrorReport {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
 
-    fn problem(path: &str, cause: &str) -> ReportedProblem {
-        ReportedProblem { path: path.into(), action: "delete".into(), cause: cause.into(), advice: "a".into() }
-    }
+    use super::*;
+    use crate::model::Advice;
 
     #[test]
     fn each_scanned_file_is_counted_once() {
@@ -341,16 +363,20 @@ mod tests {
             apart: Apart { actions: 0, failures: 3 },
             ..MirrorReport::default()
         };
-        for (action, counted) in
-            [("create", true), ("retag", false), ("replace", true), ("move", true), ("retag", false)]
-        {
+        for (action, counted) in [
+            (ActionKind::Create, true),
+            (ActionKind::Retag, false),
+            (ActionKind::Replace, true),
+            (ActionKind::Move, true),
+            (ActionKind::Retag, false),
+        ] {
             report.count(action, counted);
         }
         report.settle_unchanged();
         assert_eq!((report.counts.unchanged, report.counts.changed_paths()), (5, 5));
         let planned = |path: &str, on_disk| PlannedAction {
             path: path.into(),
-            action: "retag".into(),
+            action: ActionKind::Retag,
             why: String::new(),
             on_disk,
         };
@@ -366,28 +392,38 @@ mod tests {
 
     #[test]
     fn what_the_guard_withheld_is_one_matter_for_people() {
-        let mut problems = vec![problem("big.bin", "too large")];
-        problems.extend((1..6).map(|n| problem(&format!("{n}.png"), WITHHELD)));
+        // The same words of something else are not the guard's.
+        let other = Problem { kind: ProblemKind::Other, ..Problem::withheld() };
+        let mut problems = vec![ReportedProblem::of("big.bin", other)];
+        problems.extend((1..6).map(|n| ReportedProblem::of(format!("{n}.png"), Problem::withheld())));
         let shown = for_people(&problems);
         assert_eq!(shown.len(), 2, "{shown:#?}");
         assert_eq!(shown[1].path, "1.png, 2.png, 3.png and 2 more");
-        assert!(shown[1].cause.starts_with("these 5 files are gone"), "{shown:#?}");
+        assert!(shown[1].problem.cause.starts_with("these 5 files are gone"), "{shown:#?}");
         assert_eq!(for_people(&problems[..2]), problems[..2]);
     }
 
+    /// The fields of a problem in reports and on the status page are an interface.
     #[test]
-    fn nothing_is_promised_where_nothing_goes_on() {
-        for (text, expected) in [
-            ("check it; it is tried again", "check it; the next run tries it again"),
-            ("it is tried again; see who does it", "the next run tries it again; see who does it"),
-            (
-                "upgrade; it is tried again by itself, after an hour at most, and at once by `retry`",
-                "upgrade; the next run tries it again",
-            ),
-            ("it is tried again after ever longer pauses; tell them", "the next run tries it again; tell them"),
-            ("check its permissions", "check its permissions"),
+    fn a_problem_says_who_tries_again_what_failed() {
+        let advice = Advice::then_again("check the network");
+        let problem = Problem::new(ActionKind::Create, "no answer", advice);
+        for (retry, goes_on, said) in [
+            (RetryAt::Time(9), GoesOn::Daemon, "check the network; it is tried again"),
+            (RetryAt::NextPass, GoesOn::NextRun, "check the network; the next run tries it again"),
+            (RetryAt::AfterAChange, GoesOn::NextRun, "check the network"),
         ] {
-            assert_eq!(where_nothing_goes_on(text), expected);
+            let mut report = Report { mirrors: vec![MirrorReport::default()], duration_ms: 0 };
+            report.mirrors[0].fail("a.png", &problem, retry);
+            if goes_on == GoesOn::NextRun {
+                report.ends_a_run();
+            }
+            let json = serde_json::to_value(&report.mirrors[0].problems).unwrap();
+            assert_eq!(
+                json,
+                json!([{"path": "a.png", "action": "create", "cause": "no answer", "advice": said}]),
+                "{retry:?} {goes_on:?}"
+            );
         }
     }
 }

@@ -21,7 +21,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dato_mirror::index::Problem;
 use dato_mirror::index::files::FileCounts;
+use dato_mirror::model::ActionKind;
 use dato_mirror::report::ReportedProblem;
 use dato_mirror::runtime_state::{ApiView, Change, Phase, RuntimeState, Waiting, Watching};
 use dato_mirror::sandbox::{Fault, FaultKind, Settings};
@@ -189,12 +191,9 @@ async fn the_page_shows_several_mirrors_in_trouble_and_the_assets_of_a_project()
     let counts = FileCounts { files: 1_234_567, mirrored: 1_234_500, pending: 40, failed: 27, gone: 0 };
     live.set_counts("docs", counts);
     live.set_standing("docs", 40, 27);
-    let problem = |number| ReportedProblem {
-        path: format!("reports/{number}.pdf"),
-        action: "create".into(),
-        cause: "the file is larger than the plan allows".into(),
-        advice: "make it smaller, or change the plan".into(),
-    };
+    let cause = "the file is larger than the plan allows";
+    let larger = Problem::new(ActionKind::Create, cause, "make it smaller, or change the plan");
+    let problem = |number| ReportedProblem::of(format!("reports/{number}.pdf"), larger.clone());
     live.set_problems("docs", (0..3).map(problem));
     let change = |path: &str, url: Option<&str>, asset: Option<&str>| {
         let (url, asset) = (url.map(str::to_owned), asset.map(str::to_owned));

@@ -111,7 +111,7 @@ impl Stage {
         let OnceEnd { report, .. } = run_once(&self.config, &OnceOptions::default(), &CancellationToken::new()).await?;
         let mirror = report.mirrors.into_iter().next().unwrap_or_default();
         if let Some(problem) = mirror.problems.first() {
-            anyhow::bail!("{}: {}", problem.path, problem.cause);
+            anyhow::bail!("{}: {}", problem.path, problem.problem.cause);
         }
         Ok(mirror)
     }

@@ -15,7 +15,7 @@ use super::place::{places, working_directory};
 use super::run::shown_configuration;
 use super::show::{self, printable};
 use crate::error::{Exit, RunError};
-use crate::model::{FieldKey, RelPath};
+use crate::model::{ActionKind, FieldKey, RelPath};
 use crate::sync::explain::{Explanation, Slot, explain};
 
 /// Runs.
@@ -95,9 +95,9 @@ fn text(told: &Explanation) -> String {
     if !told.shared_with.is_empty() {
         line("shared", &told.shared_with.join(", "));
     }
-    let next = match told.action.as_deref() {
-        Some("nothing") => "nothing to do",
-        Some(action) => action,
+    let next = match told.action {
+        Some(ActionKind::Nothing) => "nothing to do",
+        Some(action) => action.as_str(),
         None if !told.selected => "nothing to do",
         None => "unknown",
     };

@@ -16,7 +16,7 @@ use super::show::{self, printable};
 use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::index::{Index, IndexError, files};
-use crate::model::{Asset, UploadId};
+use crate::model::{Asset, GoesOn, UploadId};
 use crate::remote::{self, ListFilter, ListQuery, Listed, Options, Order, PAGE_LIMIT, Remote, Walk};
 
 /// One asset in `--format json`. These names are an interface: add, do not rename.
@@ -55,7 +55,7 @@ pub async fn run(args: &Args, flags: &Ls) -> Exit {
     match list(&config, flags, args.global.format).await {
         Ok(exit) => exit,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", error.told(GoesOn::Nobody));
             error.exit()
         }
     }
@@ -67,7 +67,7 @@ async fn list(config: &Config, flags: &Ls, format: Format) -> Result<Exit, RunEr
         Err(IndexError::Missing { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let remote = Remote::new(Options {
+    let remote = Remote::stamped(Options {
         environment: config.api.environment.clone(),
         rate_share: config.api.rate_share,
         ..remote::options(&config.api.base_url, config.api.token.clone())

@@ -22,8 +22,8 @@ use crate::daemon::{self, DaemonContext, RetryHandle, RetryRequest};
 use crate::error::{Exit, RunError};
 use crate::index::Problem;
 use crate::index::overrides::Overrides;
-use crate::model::RelPath;
-use crate::report::{MirrorReport, Report, where_nothing_goes_on};
+use crate::model::{ActionKind, GoesOn, RelPath};
+use crate::report::{MirrorReport, Report};
 use crate::runtime_state::RuntimeState;
 use crate::service::{Service, Signals};
 use crate::status;
@@ -92,7 +92,7 @@ pub async fn run(args: &Args) -> Exit {
             if printed == Exit::Done { end.exit } else { printed }
         }
         Err(error) => {
-            tracing::error!("{}", where_nothing_goes_on(&error.to_string()));
+            tracing::error!("{}", error.told(GoesOn::NextRun));
             let Run { force, take_over, recreate, .. } = args.run;
             let asked = Overrides { force, take_over, recreate };
             if error.exit() == Exit::Locked && asked.any() && !args.run.dry_run {
@@ -110,11 +110,7 @@ pub async fn run(args: &Args) -> Exit {
 
 /// The report of a run that ended before it could do anything.
 fn unbegun(config: &Config, error: &RunError) -> Report {
-    let problem = Problem {
-        action: "start".into(),
-        cause: where_nothing_goes_on(&error.to_string()),
-        advice: "see the cause".into(),
-    };
+    let problem = Problem::new(ActionKind::Start, error.told(GoesOn::NextRun), "see the cause");
     let mirrors = config.mirrors.iter().map(|mirror| {
         let mut report = MirrorReport {
             name: mirror.name.clone(),

@@ -11,6 +11,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
 use super::args::Format;
 use crate::error::Exit;
+use crate::model::ActionKind;
 use crate::report::{LiveState, MirrorReport, PlannedAction, Report, ReportedProblem, for_people};
 
 /// A column of paths is not made wider than this, characters.
@@ -81,11 +82,14 @@ fn live(mirror: &MirrorReport) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn colour(action: &str) -> Style {
+/// What failed.
+const RED: Style = AnsiColor::Red.on_default();
+
+const fn colour(action: ActionKind) -> Style {
     match action {
-        "create" | "adopt" | "alias" => AnsiColor::Green.on_default(),
-        "delete" | "failed" => AnsiColor::Red.on_default(),
-        "report" => AnsiColor::Yellow.on_default(),
+        ActionKind::Create | ActionKind::Adopt | ActionKind::Alias => AnsiColor::Green.on_default(),
+        ActionKind::Delete => RED,
+        ActionKind::Report => AnsiColor::Yellow.on_default(),
         _ => AnsiColor::Cyan.on_default(),
     }
 }
@@ -107,7 +111,7 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
             // One long name must not push the reasons of all others off the screen.
             let width = paths.iter().map(|path| path.chars().count()).max().unwrap_or_default().min(WIDEST);
             for (PlannedAction { action, why, .. }, path) in plan.iter().zip(paths) {
-                let colour = colour(action);
+                let colour = colour(*action);
                 out.push_str(&format!("  {colour}{action:<8}{colour:#} {path:<width$}  {}\n", printable(why)));
             }
             out.push_str(&format!("{}; nothing was changed\n", planned(plan)));
@@ -127,11 +131,11 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
         }
     }
     if !mirror.problems.is_empty() {
-        let (red, problems) = (colour("failed"), for_people(&mirror.problems));
+        let (red, problems) = (RED, for_people(&mirror.problems));
         out.push_str(&format!("{red}{} to look at{red:#}\n", problems.len()));
         for problem in &problems {
             let place = if problem.path.is_empty() { "(the mirror)".to_owned() } else { printable(&problem.path) };
-            let (cause, advice) = (printable(&problem.cause), printable(&problem.advice));
+            let (cause, advice) = (printable(&problem.problem.cause), printable(&problem.advice()));
             out.push_str(&format!("  {bold}{place}{bold:#}: {cause}\n      → {advice}\n"));
         }
     }
@@ -172,7 +176,7 @@ fn markdown(mirror: &MirrorReport) -> String {
     if !mirror.problems.is_empty() {
         let row = |problem: &ReportedProblem| {
             let path = if problem.path.is_empty() { "(the mirror)".to_owned() } else { code(&problem.path) };
-            format!("| {path} | {} | {} |\n", cell(&problem.cause), cell(&problem.advice))
+            format!("| {path} | {} | {} |\n", cell(&problem.problem.cause), cell(&problem.advice()))
         };
         out.push('\n');
         rows(
@@ -248,6 +252,7 @@ const DIRECTIONS: [std::ops::RangeInclusive<char>; 4] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Problem;
     use crate::report::{Counts, PlannedAction, ReportedProblem};
 
     fn sample() -> Report {
@@ -257,12 +262,10 @@ mod tests {
                 root: "/srv/brand".into(),
                 counts: Counts { scanned: 12, unchanged: 9, created: 1, replaced: 1, ..Counts::default() },
                 failed: 1,
-                problems: vec![ReportedProblem {
-                    path: "a|b\n.png".into(),
-                    action: "create".into(),
-                    cause: "the file cannot be read".into(),
-                    advice: "check its permissions".into(),
-                }],
+                problems: vec![ReportedProblem::of(
+                    "a|b\n.png",
+                    Problem::new(ActionKind::Create, "the file cannot be read", "check its permissions"),
+                )],
                 api_requests: 7,
                 bytes_uploaded: 2_500_000,
                 ..MirrorReport::default()
@@ -289,7 +292,7 @@ mod tests {
         planned.mirrors[0].counts = Counts { scanned: 12, ..Counts::default() };
         planned.mirrors[0].plan = Some(vec![PlannedAction {
             path: "logo.svg".into(),
-            action: "replace".into(),
+            action: ActionKind::Replace,
             why: "the content changed".into(),
             on_disk: true,
         }]);

@@ -16,11 +16,12 @@ use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::features::budget::is_spread;
 use crate::index::daemon_notes;
-use crate::index::files::{FileCounts, RetryAt};
+use crate::index::files::{FileCounts, ProblemKind, RetryAt};
 use crate::index::status_notes;
-use crate::index::status_notes::{LastPass, Unread, Watching};
-use crate::index::{Index, InstanceLock, StoredProblem, files};
-use crate::report::{ReportedProblem, WITHHELD, for_people, where_nothing_goes_on};
+use crate::index::status_notes::{How, LastPass, Unread, Watching};
+use crate::index::{self, Index, InstanceLock, StoredProblem, files};
+use crate::model::{ActionKind, GoesOn};
+use crate::report::{ReportedProblem, for_people};
 use crate::runtime_state::forecast;
 use crate::sync::metadata_warnings;
 use crate::sync::session::this_month;
@@ -65,12 +66,11 @@ struct Mirror {
     problems: Vec<Problem>,
 }
 
+/// Its JSON is path, action, cause, advice and the time.
 #[derive(Debug, Clone, Serialize)]
 struct Problem {
-    path: String,
-    action: String,
-    cause: String,
-    advice: String,
+    #[serde(flatten)]
+    reported: ReportedProblem,
     retry_at: Option<Timestamp>,
 }
 
@@ -138,11 +138,10 @@ async fn gather(config: &Config) -> Result<Status, RunError> {
                     // A file that is mirrored can still have something in it that could not be read.
                     let mirrored = files::by_path(conn, row, &path)?.is_some_and(|row| row.present);
                     mirror.failed += u64::from(!mirrored);
-                    mirror.problems.push(Problem { path, action: "read".into(), cause, advice, retry_at: None });
+                    let problem = index::Problem::new(ActionKind::Read, cause, advice);
+                    mirror.problems.push(Problem::untimed(ReportedProblem::of(path, problem)));
                 }
-                for ReportedProblem { path, action, cause, advice } in metadata_warnings::told(conn, row, |_| true)? {
-                    mirror.problems.push(Problem { path, action, cause, advice, retry_at: None });
-                }
+                mirror.problems.extend(metadata_warnings::told(conn, row, |_| true)?.into_iter().map(Problem::untimed));
                 Ok(mirror)
             });
             Ok((calls, mirrors.collect::<rusqlite::Result<Vec<Mirror>>>()?))
@@ -170,24 +169,20 @@ impl Problem {
             RetryAt::Time(at) => Timestamp::from_millisecond(at).ok(),
             RetryAt::AfterAChange => None,
         };
-        Self { path, action: problem.action, cause: problem.cause, advice: problem.advice, retry_at }
+        Self { reported: ReportedProblem { retry, ..ReportedProblem::of(path, problem) }, retry_at }
     }
-}
 
-impl Problem {
+    /// One of which no time is known.
+    const fn untimed(reported: ReportedProblem) -> Self {
+        Self { reported, retry_at: None }
+    }
+
     /// What the deletion guard withheld is one matter.
     fn for_people(problems: &[Self]) -> Vec<Self> {
-        let reported = |problem: &Self| ReportedProblem {
-            path: problem.path.clone(),
-            action: problem.action.clone(),
-            cause: problem.cause.clone(),
-            advice: problem.advice.clone(),
-        };
         let (withheld, mut rest): (Vec<Self>, Vec<Self>) =
-            problems.iter().cloned().partition(|problem| problem.cause == WITHHELD);
-        let of = |ReportedProblem { path, action, cause, advice }| Self { path, action, cause, advice, retry_at: None };
-        let mut shown: Vec<Self> =
-            for_people(&withheld.iter().map(reported).collect::<Vec<_>>()).into_iter().map(of).collect();
+            problems.iter().cloned().partition(|one| one.reported.problem.kind == ProblemKind::Withheld);
+        let withheld: Vec<ReportedProblem> = withheld.into_iter().map(|one| one.reported).collect();
+        let mut shown: Vec<Self> = for_people(&withheld).into_iter().map(Self::untimed).collect();
         shown.append(&mut rest);
         shown
     }
@@ -215,9 +210,10 @@ async fn from_page(url: &str, status: &mut Status) {
         for problem in seen["problems"].as_array().into_iter().flatten() {
             let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
             let (path, cause) = (text("path"), text("cause"));
-            if !mirror.problems.iter().any(|known| known.path == path && known.cause == cause) {
-                let (action, advice) = (text("action"), text("advice"));
-                mirror.problems.push(Problem { path, action, cause, advice, retry_at: None });
+            let is_it = |known: &Problem| known.reported.path == path && known.reported.problem.cause == cause;
+            if !mirror.problems.iter().any(is_it) {
+                let problem = index::Problem::new(ActionKind::of(&text("action")), cause, text("advice"));
+                mirror.problems.push(Problem::untimed(ReportedProblem::of(path, problem)));
             }
         }
         let phase = &seen["phase"];
@@ -229,10 +225,10 @@ async fn from_page(url: &str, status: &mut Status) {
             (Some("waiting"), _) => Some("waits for the API's allowance".to_owned()),
             _ => None,
         };
-        let Some(how) = seen["watching"]["how"].as_str() else { continue };
+        let Ok(how) = serde_json::from_value(seen["watching"]["how"].clone()) else { continue };
         let texts = seen["degraded"].as_array().into_iter().flatten().filter_map(|text| text.as_str());
         mirror.watching = Some(Watching {
-            how: how.to_owned(),
+            how,
             reason: seen["watching"]["reason"].as_str().map(str::to_owned),
             degraded: texts.map(str::to_owned).collect(),
         });
@@ -283,11 +279,11 @@ fn mirror_text(mirror: &Mirror, running: bool, now: Timestamp, out: &mut String)
         ));
     }
     if let Some(watching) = &mirror.watching {
-        let how = match (watching.how.as_str(), &watching.reason) {
-            ("native", _) => "watched by file events".to_owned(),
-            ("polling", Some(reason)) => format!("polled: {reason}"),
-            ("polling", None) => "polled".to_owned(),
-            _ => "the watch is starting".to_owned(),
+        let how = match (watching.how, &watching.reason) {
+            (How::Native, _) => "watched by file events".to_owned(),
+            (How::Polling, Some(reason)) => format!("polled: {reason}"),
+            (How::Polling, None) => "polled".to_owned(),
+            (How::Starting, _) => "the watch is starting".to_owned(),
         };
         out.push_str(&format!("  {how}\n"));
         for reason in &watching.degraded {
@@ -323,8 +319,9 @@ fn mirror_text(mirror: &Mirror, running: bool, now: Timestamp, out: &mut String)
             Some(_) => " (tried again at the next pass)".to_owned(),
             None => String::new(),
         };
-        let path = painted(&printable(&problem.path), Some(AnsiColor::Red));
-        let advice = if running { problem.advice.clone() } else { where_nothing_goes_on(&problem.advice) };
+        let Problem { reported: ReportedProblem { path, problem, retry, .. }, .. } = problem;
+        let path = painted(&printable(path), Some(AnsiColor::Red));
+        let advice = retry.told(&problem.advice, if running { GoesOn::Daemon } else { GoesOn::NextRun });
         out.push_str(&format!("  {path}: {}{when}\n      → {advice}\n", problem.cause));
     }
     if problems.len() > SHOWN {
@@ -367,11 +364,9 @@ mod tests {
     #[test]
     fn a_status_reads_well() {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let larger = index::Problem::new(ActionKind::Create, "it is larger than 1 GB", "make it smaller");
         let problem = |path: &str, retry_at: Option<&str>| Problem {
-            path: path.into(),
-            action: "create".into(),
-            cause: "it is larger than 1 GB".into(),
-            advice: "make it smaller".into(),
+            reported: ReportedProblem::of(path, larger.clone()),
             retry_at: retry_at.map(|at| at.parse().unwrap()),
         };
         let brand = Mirror {
@@ -384,7 +379,7 @@ mod tests {
             failed: 2,
             counts: FileCounts { files: 120, mirrored: 117, pending: 1, failed: 2, gone: 0 },
             watching: Some(Watching {
-                how: "polling".into(),
+                how: How::Polling,
                 reason: Some("nfs4 does not tell of others' changes".into()),
                 degraded: vec!["the system is out of watches".into()],
             }),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::backoff::Backoff;
-use crate::remote::{ApiError, ApiErrorKind};
+use crate::remote::{ApiError, ApiErrorKind, advice};
 use crate::sync::session::{Session, reach};
 
 /// How often a spent budget is looked at again: a new month, or a new configuration.
@@ -87,7 +87,7 @@ impl ApiBackoff {
     fn begin(&self, error: &ApiError) -> Duration {
         let (is_new, pause) = self.state().failed(error.kind, Instant::now(), Timestamp::now());
         if is_new {
-            tracing::warn!("the API is in trouble: {error}; waiting until that is over. {}", error.advice());
+            tracing::warn!("the API is in trouble: {error}; waiting until that is over. {}", advice(error));
         } else {
             tracing::debug!("the API is still in trouble: {error}");
         }

@@ -84,6 +84,7 @@ impl RetryHandle {
 mod tests {
     use super::*;
     use crate::index::{Problem, files, settings};
+    use crate::model::ActionKind;
 
     #[tokio::test]
     async fn failed_files_become_due_and_the_workers_are_told() {
@@ -94,7 +95,7 @@ mod tests {
                 let mirror = settings::mirror(conn, name)?.id;
                 let sql = "INSERT INTO file (mirror, path, present, handled) VALUES (?1, ?2, 1, 1)";
                 conn.execute(sql, rusqlite::params![mirror, path])?;
-                let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
+                let problem = Problem::new(ActionKind::Create, "c", "a");
                 let row = files::by_path(conn, mirror, path)?.unwrap();
                 files::failed(conn, &row, &problem, files::RetryAt::AfterAChange, 0)?;
             }

@@ -13,7 +13,7 @@ use crate::config::policy::Collections;
 use crate::index::collections::{Known, known, remember, wanted};
 use crate::index::{Index, IndexError, Problem};
 use crate::metadata::desired::collection_of;
-use crate::model::{CollectionId, Site, UploadId};
+use crate::model::{ActionKind, CollectionId, Site, UploadId};
 use crate::remote::{ApiError, ApiErrorKind, Collection, Remote, Scope};
 
 /// Collections made at a time.
@@ -198,11 +198,8 @@ impl Resolver<'_> {
         } else {
             "make these collections by hand, or set collections = \"none\"; until then the files are mirrored without"
         };
-        Ok(Problem {
-            action: "report".into(),
-            cause: format!("the collections {}{more} are missing and cannot be made: {error}", some.join(", ")),
-            advice: advice.into(),
-        })
+        let cause = format!("the collections {}{more} are missing and cannot be made: {error}", some.join(", "));
+        Ok(Problem::new(ActionKind::Report, cause, advice))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::index::remote_files::{self, Held, ListedFile};
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::index::{Index, IndexError, Problem};
 use crate::metadata::remote_list::{RemoteFile, parse, url_digest, without_urls};
-use crate::model::{Md5, RelPath};
+use crate::model::{ActionKind, Md5, RelPath};
 use crate::report::Severity;
 
 pub use cache::Cache;
@@ -298,8 +298,8 @@ async fn drop_file(index: &Index, mirror: i64, folder: &Path, path: &str) -> Res
     Ok(())
 }
 
-fn problem(path: &str, cause: String, advice: &str) -> Option<(RelPath, Problem, Severity)> {
-    let problem = Problem { action: "read".into(), cause, advice: advice.into() };
+fn problem(path: &str, cause: String, advice: &'static str) -> Option<(RelPath, Problem, Severity)> {
+    let problem = Problem::new(ActionKind::Read, cause, advice);
     Some((RelPath::from_key(path).ok()?, problem, Severity::Failed))
 }
 
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     fn failed(path: &str, failures: u32, asked_at: i64) -> ListedFile {
-        let problem = Problem { action: "read".into(), cause: String::new(), advice: String::new() };
+        let problem = Problem::new(ActionKind::Read, String::new(), String::new());
         ListedFile {
             path: path.into(),
             list: "_remote.toml".into(),

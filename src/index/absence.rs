@@ -4,6 +4,7 @@
 //! Owns: the SQL for it. Never does: judging whether that is too much; that is `sync::absence` and the deletion
 //! guard.
 
+use crate::model::ActionKind;
 use rusqlite::{Connection, params};
 
 /// Deletions of this span, in ms, count together for the deletion guard: one `rm -r` may come in several batches, and
@@ -37,10 +38,10 @@ pub fn missing(conn: &Connection, mirror: i64) -> rusqlite::Result<(u64, u64, u6
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);
     conn.query_row(
         "SELECT count(*), count(*) FILTER (WHERE asset.id IS NULL
-            AND (problem IS NULL OR json_extract(problem, '$.action') <> 'report')), (SELECT count(*) FROM asset)
+            AND (problem IS NULL OR json_extract(problem, '$.action') <> ?2)), (SELECT count(*) FROM asset)
          FROM file LEFT JOIN asset ON asset.id = file.asset
          WHERE file.mirror = ?1 AND file.present = 1 AND file.asset IS NOT NULL",
-        [mirror],
+        params![mirror, ActionKind::Report.as_str()],
         |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)),
     )
 }

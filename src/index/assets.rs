@@ -382,6 +382,7 @@ mod tests {
     use super::*;
     use crate::index::files;
     use crate::index::files::samples::index;
+    use crate::model::ActionKind;
 
     #[test]
     fn counting_reads_the_small_index() {
@@ -429,7 +430,7 @@ mod tests {
             upsert(&conn, &Asset { antivirus: verdict, ..one }, None).unwrap();
             if fails {
                 let row = files::by_path(&conn, mirror, "a.png").unwrap().unwrap();
-                let problem = files::Problem { action: "report".into(), cause: "c".into(), advice: "a".into() };
+                let problem = files::Problem::new(ActionKind::Report, "c", "a");
                 files::failed(&conn, &row, &problem, files::RetryAt::AfterAChange, 0).unwrap();
             }
             let tally = files::tally(&conn, mirror).unwrap();

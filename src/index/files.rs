@@ -26,9 +26,9 @@ pub use dirty::{
 pub(super) use find::beside;
 pub use find::{any_below, any_present, below, by_path, can_go, mirror_of, owners, path_of, related, with_content};
 pub use known::{KnownFiles, Seen};
-pub use problems::{Problem, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
+pub use problems::{Problem, ProblemKind, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
 pub use respelt::{spelt_like, take_over};
-pub use retry::{LONGEST_WAIT_MS, RetryAt, promises};
+pub use retry::{DueBy, LONGEST_WAIT_MS, RetryAt};
 
 /// A path of a mirror as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -317,6 +317,7 @@ pub(super) mod samples;
 mod tests {
     use super::samples::{file, index};
     use super::*;
+    use crate::model::ActionKind;
 
     #[test]
     fn looking_for_a_content_does_not_go_through_the_whole_mirror() {
@@ -392,7 +393,7 @@ mod tests {
             }
             forget(&conn, &planned).unwrap();
             assert!(is_due(), "{what}: it is not forgotten either");
-            let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
+            let problem = Problem::new(ActionKind::Create, "c", "d");
             failed(&conn, &planned, &problem, RetryAt::AfterAChange, 60).unwrap();
             assert!(is_due(), "{what}: what failed for good is tried again when there is news");
             let now = by_path(&conn, mirror, "a").unwrap().unwrap();
@@ -419,7 +420,7 @@ mod tests {
         let (conn, mirror) = index();
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
-        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
+        let problem = Problem::new(ActionKind::Create, "c", "d");
         failed(&conn, &row, &problem, RetryAt::Time(50), 0).unwrap();
         assert!(dirty(&conn, mirror, true, "", 49, 10).unwrap().is_empty());
         assert_eq!(dirty(&conn, mirror, true, "", 50, 10).unwrap().len(), 1);
@@ -433,7 +434,7 @@ mod tests {
         let (conn, mirror) = index();
         found(&conn, mirror, &[file("a", "1")]).unwrap();
         let row = by_path(&conn, mirror, "a").unwrap().unwrap();
-        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "d".into() };
+        let problem = Problem::new(ActionKind::Create, "c", "d");
         let now = 1_700_000_000_000;
         let far = now + 364 * 86_400_000;
         for (retry, due) in [

@@ -5,6 +5,8 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
+use crate::model::ActionKind;
+
 /// Actions remembered for each path.
 const HISTORY: usize = 5;
 
@@ -13,8 +15,8 @@ const HISTORY: usize = 5;
 pub struct Done {
     /// Milliseconds since 1970.
     pub at_ms: i64,
-    /// Its name in reports.
-    pub action: String,
+    /// What was done.
+    pub action: ActionKind,
     /// Why it was taken.
     pub why: String,
 }
@@ -62,7 +64,7 @@ mod tests {
         let id = add(&conn, mirror, "a.png");
         assert!(history(&conn, id).unwrap().is_empty());
         for at_ms in 0..9 {
-            add_history(&conn, id, &Done { at_ms, action: "replace".into(), why: "w".into() }).unwrap();
+            add_history(&conn, id, &Done { at_ms, action: ActionKind::Replace, why: "w".into() }).unwrap();
         }
         let kept: Vec<i64> = history(&conn, id).unwrap().iter().map(|done| done.at_ms).collect();
         assert_eq!(kept, [4, 5, 6, 7, 8]);

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::files::{FileRow, bytes, digest};
-use crate::model::{Md5, MirrorStamp, UploadId};
+use crate::model::{ActionKind, Md5, MirrorStamp, UploadId};
 
 /// What was about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,18 @@ pub enum IntentKind {
 }
 
 impl IntentKind {
-    /// The action's name.
+    /// What was about to be done, in the words of reports.
+    #[must_use]
+    pub const fn action(self) -> ActionKind {
+        match self {
+            Self::Create => ActionKind::Create,
+            Self::Replace => ActionKind::Replace,
+            Self::Delete => ActionKind::Delete,
+            Self::Edit => ActionKind::Retag,
+        }
+    }
+
+    /// The word that is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::index::files::samples::index;
     use crate::index::{Problem, files};
+    use crate::model::ActionKind;
 
     fn add(conn: &Connection, mirror: i64, path: &str) -> i64 {
         conn.execute("INSERT INTO file (mirror, path, present, handled) VALUES (?1, ?2, 1, 1)", params![mirror, path])
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn a_retry_tells_once_which_contents_failed_where_it_is_about() {
         let (conn, mirror) = index();
-        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
+        let problem = Problem::new(ActionKind::Create, "c", "a");
         for path in ["a/1.bin", "b.bin", "fine.bin"] {
             let id = add(&conn, mirror, path);
             let content = Md5::of(path.as_bytes()).to_string();
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn a_retry_is_about_the_path_and_what_is_below_and_about_nothing_that_did_not_fail() {
         let (conn, mirror) = index();
-        let problem = Problem { action: "create".into(), cause: "c".into(), advice: "a".into() };
+        let problem = Problem::new(ActionKind::Create, "c", "a");
         for path in ["a/b.png", "a/c.png", "a.png", "ab/d.png", "fine.png"] {
             add(&conn, mirror, path);
             if path != "fine.png" {

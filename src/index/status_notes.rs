@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::settings;
-use crate::model::{MetadataShape, Site};
+use crate::model::{Advice, MetadataShape, Site};
 
 /// Files that could not be taken in, remembered for each mirror.
 const UNREAD: usize = 200;
@@ -46,14 +46,28 @@ pub struct Unread {
     /// The cause in plain words.
     pub cause: String,
     /// What to do.
-    pub advice: String,
+    #[serde(flatten)]
+    pub advice: Advice,
+}
+
+/// By which means a running daemon finds changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The system tells of each.
+    Native,
+    /// It looks at the folder now and then.
+    Polling,
+    /// That is not known yet.
+    #[serde(other)]
+    Starting,
 }
 
 /// How a running daemon finds changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watching {
-    /// `native`, `polling` or `starting`.
-    pub how: String,
+    /// By which means.
+    pub how: How,
     /// Why it polls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

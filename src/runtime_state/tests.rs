@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::index::Problem;
+use crate::model::ActionKind;
 use crate::report::Counts;
 
 fn at() -> Timestamp {
@@ -18,7 +20,7 @@ fn change(number: usize) -> Change {
 }
 
 fn problem(number: usize) -> ReportedProblem {
-    ReportedProblem { path: format!("{number}"), action: "create".into(), cause: "c".into(), advice: "a".into() }
+    ReportedProblem::of(format!("{number}"), Problem::new(ActionKind::Create, "c", "a"))
 }
 
 #[test]

@@ -261,7 +261,7 @@ impl Totals {
             self.last_full_pass = Some(at);
         }
         for (action, count) in report.counts.actions() {
-            *self.actions.entry(action).or_default() += count;
+            *self.actions.entry(action.as_str()).or_default() += count;
         }
     }
 }

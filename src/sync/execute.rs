@@ -29,8 +29,10 @@ use crate::disk::Ground;
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Index, IndexError, Problem, assets};
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, FieldKey, Fields, Md5, MirrorStamp, RelPath, Stamp, UploadId};
-use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange};
+use crate::model::{ActionKind, Asset, FieldKey, Fields, Md5, MirrorStamp, RelPath, Stamp, UploadId};
+use crate::remote::{
+    Accepted, ApiError, ApiErrorKind, Expect, Metadata, Remote, Scope as ErrorScope, UploadChange, advice,
+};
 
 use crate::sync::confirm::Confirmer;
 use crate::sync::last_look::LastLook;
@@ -46,7 +48,7 @@ use left_out::LeftOut;
 pub use after::changed_since;
 pub(crate) use look::Attempts;
 pub use rights::Rights;
-pub(crate) use rights::missing;
+pub(crate) use rights::{Right, missing};
 pub use sending::Sending;
 
 /// Why an action did not come to its end.
@@ -231,7 +233,7 @@ impl Executor {
     ) -> Result<Option<Box<Asset>>, Failure> {
         let permit = self.look(execution, intent).await?;
         self.still_gone([execution.planned()]).await?;
-        let name = execution.plan.action.name().unwrap_or("retag");
+        let name = execution.plan.action.name().unwrap_or(ActionKind::Retag);
         // What was due may be done, or may need an intent now.
         let Some(due) = Due::of(&execution.plan.action).filter(|due| intent.is_some() || !due.is_silent) else {
             return Ok(None);
@@ -258,7 +260,7 @@ impl Executor {
                     Ok(Some(asset)) => Ok(asset),
                     Ok(None) => match self.remote.find(&asset.id).await {
                         Ok(Some(asset)) => Ok(Box::new(asset)),
-                        Ok(None) => Err(lost()),
+                        Ok(None) => Err(outcome_unknown()),
                         Err(error) => Err(error),
                     },
                     Err(error) => Err(error),
@@ -293,16 +295,16 @@ impl Executor {
             Ok(asset) => Ok(Some(asset)),
             Err(error) => {
                 let is_move = edit.write.contains(&FieldKey::Collection) && edit.write.len() == 1;
-                let (name, asset) = (if is_move { "collect" } else { name }, asset.clone());
+                let (right, asset) = (if is_move { Right::Move } else { Right::of(name) }, asset.clone());
                 match self.leave_out(execution, left_out, error, intent).await? {
-                    Some(error) => self.refused(name, &asset, error).await,
+                    Some(error) => self.refused(name, right, &asset, error).await,
                     None => Ok(None),
                 }
             }
         }
     }
 
-    async fn refused<T>(&self, action: &str, asset: &Asset, error: ApiError) -> Result<T, Failure> {
+    async fn refused<T>(&self, action: ActionKind, right: Right, asset: &Asset, error: ApiError) -> Result<T, Failure> {
         let id = &asset.id;
         if error.is_not_found() {
             let id = id.clone();
@@ -311,7 +313,7 @@ impl Executor {
         }
         if error.kind == ApiErrorKind::Permission {
             let collection = collection_of(&asset.fields);
-            return Err(missing(action, &error, collection, &self.scope.desires));
+            return Err(missing(action, right, &error, collection, &self.scope.desires));
         }
         Err(failed(action, error))
     }
@@ -344,16 +346,16 @@ impl Executor {
 
 /// The answer was lost and the change does not show; what came in its place.
 #[derive(Debug)]
-struct Lost(Option<ApiError>);
+struct OutcomeUnknown(Option<ApiError>);
 
-impl Lost {
+impl OutcomeUnknown {
     /// For people: what answered in the API's place, when something did.
     fn told(self) -> ApiError {
-        self.0.filter(|error| error.kind == ApiErrorKind::Between).unwrap_or_else(lost)
+        self.0.filter(|error| error.kind == ApiErrorKind::Between).unwrap_or_else(outcome_unknown)
     }
 }
 
-fn lost() -> ApiError {
+fn outcome_unknown() -> ApiError {
     ApiError::new(ApiErrorKind::Network, "the answer was lost, and the change does not show; it is looked at again")
 }
 
@@ -377,7 +379,7 @@ fn collection_of(fields: &Fields) -> Option<&str> {
     fields.get(&FieldKey::Collection).and_then(serde_json::Value::as_str)
 }
 
-fn failed(action: &str, error: ApiError) -> Failure {
+fn failed(action: ActionKind, error: ApiError) -> Failure {
     if error.is_about_collection() {
         Failure::Collection
     } else if error.scope() == ErrorScope::All {
@@ -387,9 +389,6 @@ fn failed(action: &str, error: ApiError) -> Failure {
     }
 }
 
-fn path_problem(action: &str, error: &ApiError, retry: bool) -> Failure {
-    Failure::Path {
-        problem: Problem { action: action.into(), cause: error.to_string(), advice: error.advice().into() },
-        retry,
-    }
+fn path_problem(action: ActionKind, error: &ApiError, retry: bool) -> Failure {
+    Failure::Path { problem: Problem::new(action, error.to_string(), advice(error)), retry }
 }

@@ -23,7 +23,7 @@ use crate::index::history::Done;
 use crate::index::status_notes;
 use crate::index::{FileRow, Index, IndexError, StoredProblem, collections, files, sidecars};
 use crate::metadata::sidecar::names_for;
-use crate::model::{Asset, MirrorStamp, RelPath, SidecarKind, Site};
+use crate::model::{ActionKind, Asset, GoesOn, MirrorStamp, RelPath, SidecarKind, Site};
 
 use crate::sync::desired_state::Desires;
 use crate::sync::mirror::{embedded_of, policy_of};
@@ -59,7 +59,7 @@ pub struct Explanation {
     /// The asset.
     pub asset: Option<AssetView>,
     /// What the next pass would do: an action's name, or `nothing`; none where that cannot be told.
-    pub action: Option<String>,
+    pub action: Option<ActionKind>,
     /// Why.
     pub why: String,
     /// Why it is not mirrored.
@@ -108,7 +108,7 @@ pub struct AssetView {
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemView {
     /// What was tried.
-    pub action: String,
+    pub action: ActionKind,
     /// In plain words.
     pub cause: String,
     /// What to do.
@@ -276,7 +276,7 @@ fn fill(
     told.problem = files::problem_of(conn, row.id)?.map(|StoredProblem { problem, retry, .. }| ProblemView {
         action: problem.action,
         cause: problem.cause,
-        advice: problem.advice,
+        advice: retry.told(&problem.advice, GoesOn::Daemon),
         retry_at: retry
             .at(Timestamp::now().as_millisecond())
             .time()
@@ -290,14 +290,14 @@ fn fill(
     let (scope, broken) = scope_of(conn, config, mirror, site)?;
     if let Some(claim) = track_file(conn, &scope, row)? {
         let due = claim.due(policy.on_delete);
-        told.action = Some(due.name().unwrap_or("nothing").to_owned());
+        told.action = Some(due.name().unwrap_or(ActionKind::Nothing));
         told.why = claim.why(due);
         told.asset = claim.asset.as_ref().map(|asset| AssetView::of(asset, Some(&claim.entry)));
         return Ok(());
     }
     let seen = observe(conn, &scope, row)?;
     let plan = plan(&seen, &policy);
-    told.action = Some(plan.action.name().unwrap_or("nothing").to_owned());
+    told.action = Some(plan.action.name().unwrap_or(ActionKind::Nothing));
     told.why = plan.why;
     told.notes = seen.me.desired.problems.clone();
     // Those of other files say nothing about this one.

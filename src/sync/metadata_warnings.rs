@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::index::{FileRow, files, sidecars};
+use crate::index::{FileRow, Problem, files, sidecars};
+use crate::model::ActionKind;
 use crate::report::ReportedProblem;
 
 use crate::sync::observe::Looks;
@@ -51,11 +52,8 @@ pub fn told(conn: &Connection, mirror: i64, wanted: impl Fn(&str) -> bool) -> ru
     let mut told: Vec<_> = told.into_iter().map(|(line, (path, count))| (path, line, count)).collect();
     told.sort_unstable();
     let hidden = told.len().saturating_sub(MAX_TOLD);
-    let notice = |path: &str, cause: String, advice: &str| ReportedProblem {
-        path: path.to_owned(),
-        action: "read".into(),
-        cause,
-        advice: advice.to_owned(),
+    let notice = |path: &str, cause: String, advice: &'static str| {
+        ReportedProblem::of(path, Problem::new(ActionKind::Read, cause, advice))
     };
     let broken = sidecars::broken(conn, mirror)?;
     let mut problems: Vec<ReportedProblem> =

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::error::{Exit, RunError};
 use crate::index::{Index, Problem, files, status_notes};
-use crate::model::RelPath;
-use crate::remote::{ApiError, Retry, Usage};
+use crate::model::{ActionKind, RelPath};
+use crate::remote::{ApiError, Retry, Usage, advice};
 use crate::report::{MirrorReport, Report};
 
 use crate::error::ScanError;
@@ -362,10 +362,7 @@ impl Once<'_> {
                 self.refresh().await?;
                 continue;
             }
-            report.problem(
-                "",
-                &Problem { action: "connect".into(), cause: error.to_string(), advice: error.advice().into() },
-            );
+            report.problem("", &Problem::new(ActionKind::Connect, error.to_string(), advice(&error)));
             return Ok(Exit::Api);
         }
     }
@@ -389,7 +386,7 @@ impl Once<'_> {
 }
 
 fn guard_problem(cause: &str) -> Problem {
-    Problem { action: "guard".into(), cause: cause.to_owned(), advice: "see the cause; nothing was deleted".into() }
+    Problem::new(ActionKind::Guard, cause, "see the cause; nothing was deleted")
 }
 
 /// The exit code that tells most: a guard or the API before files that failed.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::MaxDelete;
 use crate::index::{FileRow, Index, IndexError, Problem, files, status_notes};
-use crate::model::{Md5, RelPath, UploadId};
+use crate::model::{ActionKind, Md5, RelPath, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 use crate::runtime_state::RuntimeState;
@@ -258,8 +258,9 @@ impl Pass<'_> {
 
     /// Says what is to be reported. True when others wait, perhaps for those.
     async fn give_up_what_is_reported(&mut self) -> Result<bool, PassError> {
-        let (waiting, reported): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(_, (_, problem))| problem.action == WAIT);
+        let (waiting, reported): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(_, (_, problem))| problem.action == ActionKind::Wait);
         self.waiting = reported;
         let any = !self.waiting.is_empty() && !waiting.is_empty();
         self.give_up().await?;
@@ -276,11 +277,11 @@ impl Pass<'_> {
         let mut failures = Vec::new();
         for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
             Arc::make_mut(&mut self.tried).insert(row.id);
-            if self.context.executor.is_none() && problem.action != WAIT {
-                self.tell(&row, &problem.action, &problem.cause);
+            if self.context.executor.is_none() && problem.action != ActionKind::Wait {
+                self.tell(&row, problem.action, &problem.cause);
                 self.report.apart.failures += u64::from(row.present);
             }
-            let retry_at = next_try(&row, problem.action == WAIT);
+            let retry_at = next_try(&row, problem.action == ActionKind::Wait);
             failures.push((row, problem, retry_at));
         }
         self.fail_all(failures).await
@@ -316,9 +317,8 @@ impl Pass<'_> {
     }
 
     /// Says in the report of a dry run what would be done.
-    fn tell(&mut self, row: &FileRow, action: &str, why: &str) {
-        let planned =
-            PlannedAction { path: row.path.key().into(), action: action.into(), why: why.into(), on_disk: row.present };
+    fn tell(&mut self, row: &FileRow, action: ActionKind, why: &str) {
+        let planned = PlannedAction { path: row.path.key().into(), action, why: why.into(), on_disk: row.present };
         self.report.plan.get_or_insert_default().push(planned);
     }
 
@@ -328,6 +328,3 @@ impl Pass<'_> {
         }
     }
 }
-
-/// The action in the problem of a path that waits.
-const WAIT: &str = "wait";

@@ -26,7 +26,7 @@ use crate::disk::{
 use crate::features::remote_files::{Asks, Compared};
 use crate::index::files::{KnownFiles, Problem};
 use crate::index::{Index, files};
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 
 use crate::error::ScanError;
 use crate::report::Severity;
@@ -313,8 +313,8 @@ impl Scan {
     /// is missing may be that file.
     fn sizes_unread(&self) -> Option<HashSet<u64>> {
         let problems = self.totals.problems.iter();
-        let refused =
-            problems.filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == "read");
+        let refused = problems
+            .filter(|(_, problem, severity)| *severity == Severity::Failed && problem.action == ActionKind::Read);
         let mut sizes: HashSet<u64> = self.looks.sizes().collect();
         for (path, ..) in refused {
             match self.root.metadata(path) {
@@ -326,8 +326,8 @@ impl Scan {
         Some(sizes)
     }
 
-    fn problem(&mut self, path: &RelPath, action: &str, cause: &str, advice: &str) {
-        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
+    fn problem(&mut self, path: &RelPath, action: ActionKind, cause: &str, advice: &'static str) {
+        let problem = Problem::new(action, cause, advice);
         self.totals.problems.push((path.clone(), problem, Severity::Failed));
     }
 
@@ -343,8 +343,8 @@ impl Scan {
     }
 
     fn skipped(&mut self, path: RelPath, why: SkipReason) {
-        let advice = "exclude it, or put a regular file there".into();
-        let problem = Problem { action: "skip".into(), cause: why.to_string(), advice };
+        let advice = "exclude it, or put a regular file there";
+        let problem = Problem::new(ActionKind::Skip, why.to_string(), advice);
         self.totals.problems.push((path, problem, Severity::Skipped));
     }
 }

@@ -119,7 +119,7 @@ impl Session {
         let now = Timestamp::now();
         let spent = index.call(move |conn| settings::count_calls(conn, &Month::name_of(now), 0)).await?;
         let calls = Arc::new(Calls::new(Budget::new(config.api.monthly_budget, waits.spreads_budget, spent, now)));
-        let remote = Remote::new(Options {
+        let remote = Remote::stamped(Options {
             environment: config.api.environment.clone(),
             rate_share: config.api.rate_share,
             upload_bandwidth: config.api.upload_bandwidth,
@@ -298,7 +298,7 @@ async fn bind(index: &Index, site: &Site, asked: Option<String>, answered: Optio
 /// # Errors
 /// The refusal.
 pub async fn admitted(config: &Config) -> Result<(), RunError> {
-    let remote = Remote::new(Options {
+    let remote = Remote::stamped(Options {
         environment: config.api.environment.clone(),
         ..remote::options(&config.api.base_url, config.api.token.clone())
     })?;

@@ -245,7 +245,7 @@ fn any_answer_is_understood_or_refused() {
         *answer.lock().unwrap() = (status, body.to_string());
         let mut options = Options::new(base.clone(), "sandbox".to_owned().into());
         (options.timeouts, options.rate_share) = (timeouts, 1.0);
-        let remote = Remote::new(options).unwrap();
+        let remote = Remote::stamped(options).unwrap();
         let asked =
             runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), ask_everything(&remote)).await });
         prop_assert!(asked.is_ok(), "a call hangs on {status} {body}");

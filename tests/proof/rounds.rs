@@ -50,8 +50,8 @@ async fn what_the_rounds_did_not_suffice_for_is_told_counted_as_waiting_and_done
         assert_eq!((end.exit, Exit::Incomplete as u8), (Exit::Incomplete, 1), "{report:?}");
         let [problem] = &report.problems[..] else { panic!("{report:?}") };
         let are = if left == 1 { "1 file is".to_owned() } else { format!("{left} files are") };
-        assert!(problem.cause.starts_with(&format!("{are} still to be looked at: ")), "{problem:?}");
-        assert!(problem.cause.contains(".txt") && problem.advice.starts_with("run again"), "{problem:?}");
+        assert!(problem.problem.cause.starts_with(&format!("{are} still to be looked at: ")), "{problem:?}");
+        assert!(problem.problem.cause.contains(".txt") && problem.advice().starts_with("run again"), "{problem:?}");
     }
     assert!(runs > 1, "one round was enough");
     assert_eq!(world.assets().len(), usize::try_from(COPIES).unwrap());

@@ -46,12 +46,22 @@ impl<S> fmt::Debug for Client<S> {
     }
 }
 
-impl<S: Stamp> Client<S> {
-    /// Sets the client up; sends nothing.
+impl Client {
+    /// Sets up a client for a program that leaves no note of its own on an upload; sends nothing.
     ///
     /// # Errors
     /// [`ApiErrorKind::Setup`] when base URL, token or environment cannot be used, or there is no certificate store.
     pub fn new(options: Options) -> Result<Self, ApiError> {
+        Self::stamped(options)
+    }
+}
+
+impl<S: Stamp> Client<S> {
+    /// Sets up a client for a program that leaves `S` on its uploads; sends nothing.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn stamped(options: Options) -> Result<Self, ApiError> {
         Ok(Self { transport: Arc::new(Transport::open(options)?), site: Arc::default(), stamp: PhantomData })
     }
 

@@ -6,9 +6,9 @@
 
 mod certificate;
 mod codes;
+mod envelope;
 mod kind;
 mod refused;
-mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub use kind::ApiErrorKind;
 
 use super::plan::PlanLimit;
 use codes::{Row, row_of};
-use told::Told;
+use envelope::ErrorEntry;
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +57,9 @@ pub struct ApiError {
     /// `x-request-id` of the answer: the service's support asks for it.
     pub request: Option<String>,
     /// All errors of the answer.
-    told: Vec<Told>,
+    entries: Vec<ErrorEntry>,
     too_large: bool,
-    unsure: bool,
+    outcome_unknown: bool,
     after: Option<Duration>,
 }
 
@@ -74,9 +74,9 @@ impl ApiError {
             details: Some(shorten(&details.into())),
             transient: false,
             request: None,
-            told: Vec::new(),
+            entries: Vec::new(),
             too_large: false,
-            unsure: false,
+            outcome_unknown: false,
             after: None,
         }
     }
@@ -85,23 +85,23 @@ impl ApiError {
     /// envelope is not the API's word, whatever its status; only a 429 says the same whoever says it: wait.
     #[must_use]
     pub fn from_answer(status: u16, body: Option<&Value>) -> Self {
-        let told = body.map(told::read).unwrap_or_default();
-        match told::main(&told) {
+        let entries = body.map(envelope::read).unwrap_or_default();
+        match envelope::main(&entries) {
             None if status == 429 => Self::of_status(status),
             None => Self::not_the_apis(status, "with something that is not the API's"),
-            Some(_) => Self::of_told(status, told),
+            Some(_) => Self::of_entries(status, entries),
         }
     }
 
     /// Reads what a job says that it failed with. That is the API's own word also where it is in no envelope.
     pub(super) fn of_job(status: u16, payload: &Value) -> Self {
-        let told = told::read(payload);
-        if told.is_empty() { Self::of_status(status) } else { Self::of_told(status, told) }
+        let entries = envelope::read(payload);
+        if entries.is_empty() { Self::of_status(status) } else { Self::of_entries(status, entries) }
     }
 
     /// Whether a document is an error in the API's own envelope.
     pub(super) fn is_envelope(document: &Value) -> bool {
-        !told::read(document).is_empty()
+        !envelope::read(document).is_empty()
     }
 
     /// Something answered in the API's place. `nature`: with what.
@@ -119,15 +119,15 @@ impl ApiError {
         Self { status: Some(status), details: None, ..Self::new(ApiErrorKind::of_status(status), "") }
     }
 
-    fn of_told(status: u16, told: Vec<Told>) -> Self {
-        let main = told::main(&told);
+    fn of_entries(status: u16, entries: Vec<ErrorEntry>) -> Self {
+        let main = envelope::main(&entries);
         Self {
-            kind: main.and_then(|told| row_of(&told.code)).map_or(ApiErrorKind::of_status(status), |row| row.kind),
-            code: main.map(|told| told.code.clone()),
-            details: told::details(&told),
+            kind: main.and_then(|entry| row_of(&entry.code)).map_or(ApiErrorKind::of_status(status), |row| row.kind),
+            code: main.map(|entry| entry.code.clone()),
+            details: envelope::details(&entries),
             // What passes does not help where something else does not.
-            transient: told.iter().all(|told| told.transient),
-            told,
+            transient: entries.iter().all(|entry| entry.transient),
+            entries,
             ..Self::of_status(status)
         }
     }
@@ -137,10 +137,10 @@ impl ApiError {
         self
     }
 
-    /// Takes a secret out of what is told.
+    /// Takes a secret out of all texts.
     pub(super) fn without(mut self, secret: &str) -> Self {
         if !secret.is_empty() {
-            let texts = self.told.iter_mut().flat_map(Told::texts);
+            let texts = self.entries.iter_mut().flat_map(ErrorEntry::texts);
             for text in texts.chain(self.details.as_mut()).chain(self.code.as_mut()).chain(self.request.as_mut()) {
                 *text = text.replace(secret, "…");
             }
@@ -149,7 +149,7 @@ impl ApiError {
     }
 
     pub(super) fn with_outcome_unknown(mut self) -> Self {
-        self.unsure = true;
+        self.outcome_unknown = true;
         self
     }
 
@@ -165,7 +165,11 @@ impl ApiError {
             return Retry::After(after);
         }
         let by_code = self.row().is_some_and(|row| row.later);
-        if self.transient || self.unsure || self.kind.passes() || by_code { Retry::Later } else { Retry::Never }
+        if self.transient || self.outcome_unknown || self.kind.passes() || by_code {
+            Retry::Later
+        } else {
+            Retry::Never
+        }
     }
 
     /// Whether trying the same file again can help: also where the call itself would fail again, but another look at the
@@ -192,20 +196,20 @@ impl ApiError {
         }
     }
 
-    /// What to do about it.
+    /// What to do about it, as far as the API is concerned. What a program does by itself, it has to add.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         if self.is_uniqueness_of_id() {
-            return "the id is taken: the mirror looks at what has it, and adopts it or takes the next id";
+            return "the id is taken: look at what has it, or take another id";
         }
         if self.refuses_the_upload() {
-            return "the service does not take the uploaded file; it is uploaded again";
+            return "the service does not take the uploaded file: upload it again";
         }
         if let Some(row) = self.row() {
             return row.advice;
         }
         if self.kind == ApiErrorKind::Between && self.status == Some(407) {
-            return "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); it is tried again";
+            return "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host)";
         }
         let details = self.details.as_deref().filter(|_| self.kind == ApiErrorKind::Network);
         details.and_then(certificate::advice).unwrap_or_else(|| self.kind.advice())
@@ -214,13 +218,13 @@ impl ApiError {
     /// True when the call may or may not have changed the remote: look at the remote before sending it again.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {
-        self.unsure
+        self.outcome_unknown
     }
 
     /// The limit of the plan that is reached, when it is one; of several, the one that stops most.
     #[must_use]
     pub fn plan_limit(&self) -> Option<PlanLimit> {
-        let limits = || self.told.iter().map(|told| PlanLimit::of(told.limit.as_deref()));
+        let limits = || self.entries.iter().map(|entry| PlanLimit::of(entry.limit.as_deref()));
         (self.kind == ApiErrorKind::Plan).then(|| limits().min().unwrap_or(PlanLimit::Other))
     }
 
@@ -229,9 +233,9 @@ impl ApiError {
     pub fn is_about_collection(&self) -> bool {
         self.kind == ApiErrorKind::Invalid
             && self
-                .told
+                .entries
                 .iter()
-                .any(|told| told.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
+                .any(|entry| entry.field.as_deref().is_some_and(|field| field.contains("upload_collection")))
     }
 
     /// The same upload request without a collection's name may be taken.
@@ -241,18 +245,18 @@ impl ApiError {
 
     /// The fields that the service refuses.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
-        self.told.iter().filter_map(|told| told.field.as_deref())
+        self.entries.iter().filter_map(|entry| entry.field.as_deref())
     }
 
     /// All codes of the answer: of errors, and of what is wrong with fields.
     pub(super) fn codes(&self) -> impl Iterator<Item = &str> {
-        self.told.iter().flat_map(|told| [Some(told.code.as_str()), told.reason.as_deref()]).flatten()
+        self.entries.iter().flat_map(|entry| [Some(entry.code.as_str()), entry.reason.as_deref()]).flatten()
     }
 
     /// More in one call than the service takes: fewer may do.
     #[must_use]
     pub fn is_too_many(&self) -> bool {
-        self.told.iter().any(|told| told.code == "TOO_MANY_OPERATIONS")
+        self.entries.iter().any(|entry| entry.code == "TOO_MANY_OPERATIONS")
     }
 
     /// The URL is longer than the service, or something before it, takes.
@@ -308,9 +312,9 @@ impl ApiError {
 
     /// The metadata may have been sent in the shape that this environment does not take.
     pub(super) fn is_shape_refusal(&self) -> bool {
-        self.told.iter().any(|told| match told.code.as_str() {
+        self.entries.iter().any(|entry| match entry.code.as_str() {
             "INVALID_FORMAT" => true,
-            "INVALID_FIELD" => told.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata")),
+            "INVALID_FIELD" => entry.field.as_deref().is_some_and(|field| field.starts_with("default_field_metadata")),
             _ => false,
         })
     }
@@ -328,7 +332,7 @@ impl fmt::Display for ApiError {
         }
         let status = self.status.map(|status| format!("HTTP {status}"));
         let request = self.request.as_ref().map(|id| format!("{REQUEST}{id}"));
-        let parts: Vec<String> = [status, told::codes(&self.told), request].into_iter().flatten().collect();
+        let parts: Vec<String> = [status, envelope::codes(&self.entries), request].into_iter().flatten().collect();
         if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
     }
 }
@@ -417,9 +421,9 @@ mod tests {
         }
     }
 
-    /// "… again" is said only of what is tried again: the advice follows from the rule.
+    /// The client does not know who calls it: it promises nothing in its caller's name, and names none of its settings.
     #[test]
-    fn an_advice_promises_only_what_is_done() {
+    fn the_advice_speaks_of_the_api_only() {
         use ApiErrorKind as K;
         let kinds = [
             K::Setup,
@@ -444,19 +448,26 @@ mod tests {
             K::Network,
             K::Job,
         ];
-        let said =
-            ["is tried again", "is sent again", "is uploaded again", "is looked at again", "looks again", "it passes"];
-        let promises = |error: &ApiError| said.iter().any(|said| error.advice().contains(said));
-        for code in TABLE.iter().map(|row| row.code) {
-            let error = answer(422, code, &json!({}));
-            assert!(error.heals() || !promises(&error), "{code}: {}", error.advice());
-        }
-        for kind in kinds {
-            let error = ApiError::new(kind, "x");
-            assert!(error.heals() || !promises(&error), "{kind:?}: {}", error.advice());
-        }
         let path = answer(422, "INVALID_FIELD", &json!({"field": "path", "code": "INVALID_FORMAT"}));
-        assert!(promises(&path) && path.heals(), "{path:?}");
+        let id = answer(422, "INVALID_FIELD", &json!({"field": "id", "code": "VALIDATION_UNIQUENESS"}));
+        let codes = TABLE.iter().map(|row| answer(422, row.code, &json!({})));
+        let all = codes.chain(kinds.map(|kind| ApiError::new(kind, "x"))).chain([
+            path.clone(),
+            id,
+            ApiError::from_answer(407, None),
+            ApiError::new(K::Network, "invalid peer certificate: UnknownIssuer"),
+        ]);
+        for error in all {
+            let advice = error.advice();
+            for word in ["mirror", "sidecar", "on_change", "monthly_budget", "configuration", "run again"] {
+                assert!(!advice.contains(word), "{word:?} is a caller's word: {advice}");
+            }
+            for promise in ["is tried", "is sent again", "is uploaded", "is looked at", "looks again"] {
+                assert!(!advice.contains(promise), "nobody here does that: {advice}");
+            }
+            assert!(error.heals() || !advice.contains("it passes"), "{error:?}: {advice}");
+        }
+        assert!(path.heals(), "{path:?}");
         let title = answer(422, "INVALID_FIELD", &json!({"field": "default_field_metadata"}));
         assert!(!title.heals(), "{title:?}");
     }

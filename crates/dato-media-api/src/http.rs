@@ -193,7 +193,7 @@ impl Transport {
             };
             let exhausted = match retry::classify(failure, call.effect) {
                 Verdict::Fail => return Err(error),
-                Verdict::FailOutcomeUnknown => return Err(error.with_outcome_unknown()),
+                Verdict::OutcomeUnknown => return Err(error.with_outcome_unknown()),
                 Verdict::AgainPaced => {
                     refusals += 1;
                     refusals >= retry::MAX_REFUSALS
@@ -228,7 +228,7 @@ impl Transport {
         };
         Err(match retry::classify(failure, call.effect) {
             Verdict::Fail => NotDone::Final(error),
-            Verdict::FailOutcomeUnknown => NotDone::Final(error.with_outcome_unknown()),
+            Verdict::OutcomeUnknown => NotDone::Final(error.with_outcome_unknown()),
             Verdict::AgainPaced => NotDone::Again { paced: again(true), error },
             Verdict::Again => NotDone::Again { paced: again(false), error },
         })

@@ -27,7 +27,7 @@ pub(super) enum Failure {
     /// No connection: the API never saw the call.
     NotSent,
     /// Sent, at least in part, and no whole answer came.
-    Lost,
+    NoAnswer,
     /// An answer that is not the API's, whatever its status: what became of the call is not known.
     NotTheApis,
     /// A good answer that is larger than any of the API's: it would be again.
@@ -53,23 +53,23 @@ pub(super) enum Verdict {
     /// Tell the caller.
     Fail,
     /// Tell the caller, who must look at the remote first.
-    FailOutcomeUnknown,
+    OutcomeUnknown,
 }
 
 /// Judges one failed attempt.
 pub(super) const fn classify(failure: Failure, effect: Effect) -> Verdict {
     let perhaps_done = match effect {
         Effect::Idempotent => Verdict::Again,
-        Effect::NonIdempotent => Verdict::FailOutcomeUnknown,
+        Effect::NonIdempotent => Verdict::OutcomeUnknown,
     };
     match failure {
         Failure::NotSent => Verdict::Again,
         Failure::TooMany => Verdict::AgainPaced,
         Failure::Refused { transient: true, .. } => Verdict::Again,
-        Failure::Lost | Failure::NotTheApis | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
+        Failure::NoAnswer | Failure::NotTheApis | Failure::Refused { status: 500.. | 408, .. } => perhaps_done,
         Failure::TooLarge => match effect {
             Effect::Idempotent => Verdict::Fail,
-            Effect::NonIdempotent => Verdict::FailOutcomeUnknown,
+            Effect::NonIdempotent => Verdict::OutcomeUnknown,
         },
         // The API's own refusal: it did not act on it.
         Failure::Refused { .. } => Verdict::Fail,
@@ -87,20 +87,20 @@ mod tests {
 
     #[test]
     fn a_call_that_may_have_been_executed_is_not_sent_twice() {
-        use Verdict::{Again, AgainPaced, Fail, FailOutcomeUnknown};
+        use Verdict::{Again, AgainPaced, Fail, OutcomeUnknown};
         let refused = |status, transient| Failure::Refused { status, transient };
         let cases = [
             (Failure::NotSent, Again, Again),
-            (Failure::Lost, Again, FailOutcomeUnknown),
-            (Failure::NotTheApis, Again, FailOutcomeUnknown),
-            (Failure::TooLarge, Fail, FailOutcomeUnknown),
+            (Failure::NoAnswer, Again, OutcomeUnknown),
+            (Failure::NotTheApis, Again, OutcomeUnknown),
+            (Failure::TooLarge, Fail, OutcomeUnknown),
             (Failure::TooMany, AgainPaced, AgainPaced),
-            (refused(500, false), Again, FailOutcomeUnknown),
-            (refused(502, false), Again, FailOutcomeUnknown),
+            (refused(500, false), Again, OutcomeUnknown),
+            (refused(502, false), Again, OutcomeUnknown),
             (refused(503, true), Again, Again),
             (refused(422, true), Again, Again),
             (refused(422, false), Fail, Fail),
-            (refused(408, false), Again, FailOutcomeUnknown),
+            (refused(408, false), Again, OutcomeUnknown),
             (refused(404, false), Fail, Fail),
             (refused(401, false), Fail, Fail),
             (refused(302, false), Fail, Fail),

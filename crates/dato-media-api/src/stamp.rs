@@ -37,7 +37,7 @@ use crate::Md5;
 ///     }
 /// }
 ///
-/// type MyClient = Client<Source>;
+/// type MyClient = Client<Source>; // MyClient::stamped(options)
 /// type MyUpload = Upload<Source>;
 /// ```
 pub trait Stamp: Clone + Debug + Default + PartialEq + Send + Sync + 'static {

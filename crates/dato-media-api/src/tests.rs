@@ -171,7 +171,7 @@ async fn every_call_carries_its_headers() {
     let stub = Stub::start(|number, _| ok(&if number == 0 { site_body(false) } else { upload_body("abc") })).await;
     let mut options = stub.options();
     options.environment = Some("sandbox-env".into());
-    let remote = Client::<()>::new(options).unwrap();
+    let remote = Client::new(options).unwrap();
     assert_eq!(remote.site().await.unwrap().locales, ["en", "it"]);
     let accepted = remote.create(&new_upload()).await.unwrap();
     assert!(matches!(accepted, Accepted::Done(asset) if asset.path == "/1/a.png"));
@@ -255,7 +255,7 @@ async fn a_refused_connection_is_no_doubt_even_for_a_change() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let ledger = FewCalls::of(100);
-    let remote = Client::<()>::new(Options { ledger: Some(ledger.clone()), ..options(&address) }).unwrap();
+    let remote = Client::new(Options { ledger: Some(ledger.clone()), ..options(&address) }).unwrap();
     let error = remote.destroy(&UploadId::new("abc")).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Network);
     assert!(!error.outcome_unknown() && error.is_unreachable());
@@ -470,7 +470,7 @@ async fn an_update_that_names_no_stamp_keeps_the_stored_one() {
     };
     let change =
         UploadChange { metadata: Some(metadata), strategy: Some(ReplaceStrategy::KeepUrl), ..Default::default() };
-    let client: Client<Note> = Client::new(stub.options()).unwrap();
+    let client = Client::<Note>::stamped(stub.options()).unwrap();
     client.update(&UploadId::new("abc"), &change).await.unwrap();
     let seen = stub.seen();
     assert_eq!(seen[2].line, "PUT /uploads/abc?replace_strategy=keep_url HTTP/1.1");
@@ -511,7 +511,7 @@ impl Ledger for FewCalls {
 async fn the_owners_budget_is_asked_before_every_call() {
     let stub = Stub::start(|_, _| ok(&site_body(false))).await;
     let ledger = FewCalls::of(2);
-    let remote = Client::<()>::new(Options { ledger: Some(ledger.clone()), ..stub.options() }).unwrap();
+    let remote = Client::new(Options { ledger: Some(ledger.clone()), ..stub.options() }).unwrap();
     remote.site().await.unwrap();
     remote.site().await.unwrap();
     let error = remote.site().await.unwrap_err();
@@ -522,7 +522,7 @@ async fn the_owners_budget_is_asked_before_every_call() {
 #[tokio::test]
 async fn a_setup_that_cannot_work_is_refused_in_plain_words() {
     for (url, token) in [("nonsense", "t"), ("http://example.com", "t"), ("https://example.com", "a\nb")] {
-        let error = Client::<()>::new(Options::new(url, token.to_owned().into())).unwrap_err();
+        let error = Client::new(Options::new(url, token.to_owned().into())).unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Setup, "{url}");
     }
 }
@@ -530,7 +530,7 @@ async fn a_setup_that_cannot_work_is_refused_in_plain_words() {
 #[test]
 fn calls_can_be_spawned_and_nothing_prints_a_secret() {
     fn sendable<T: Send>(_: &T) {}
-    let remote = Client::<()>::new(options("http://127.0.0.1:1")).unwrap();
+    let remote = Client::new(options("http://127.0.0.1:1")).unwrap();
     let ticket = ticket("http://127.0.0.1:1", &[]);
     let cancel = CancellationToken::new();
     let file = FileToSend { open: opening("x".as_ref()), size: 1, mime: None };
@@ -590,7 +590,7 @@ async fn put(address: &str, path: &std::path::Path, size: usize) -> Result<Sent,
 }
 
 async fn put_by(options: Options, address: &str, path: &std::path::Path, size: usize) -> Result<Sent, SendError> {
-    let remote = Client::<()>::new(options).unwrap();
+    let remote = Client::new(options).unwrap();
     let file = FileToSend { open: opening(path), size: size as u64, mime: Some("image/png") };
     let outcome = remote.put_file(&ticket(address, &[]), file, &CancellationToken::new()).await;
     if let Err(error) = &outcome {
@@ -787,7 +787,7 @@ async fn a_cancelled_upload_hangs_up() {
         some.len() + drain(&mut stream, Duration::ZERO).await
     })
     .await;
-    let remote = Client::<()>::new(options(&address)).unwrap();
+    let remote = Client::new(options(&address)).unwrap();
     let to_send = FileToSend { open: opening(file.path()), size: SIZE as u64, mime: None };
     let error = remote.put_file(&ticket(&address, &[]), to_send, &cancel).await.unwrap_err();
     assert!(matches!(error, SendError::Cancelled), "{error:?}");
@@ -802,7 +802,7 @@ async fn the_bandwidth_cap_is_shared_by_all_uploads() {
     options.upload_bandwidth = Some(200_000);
     // Shorter than the uploads take: waiting for the cap is no stall.
     options.timeouts.stall = Duration::from_millis(300);
-    let remote = Client::<()>::new(options).unwrap();
+    let remote = Client::new(options).unwrap();
     let file = file_of(&vec![1; 100_000]);
     let start = Instant::now();
     let uploads = (0..2).map(|_| {
@@ -825,7 +825,7 @@ async fn waiting_for_the_cap_is_no_stall() {
     let mut options = stub.options();
     options.upload_bandwidth = Some(600);
     options.timeouts.stall = Duration::from_millis(1200);
-    let remote = Client::<()>::new(options).unwrap();
+    let remote = Client::new(options).unwrap();
     let file = file_of(&[1; 2000]);
     let start = Instant::now();
     let to_send = FileToSend { open: opening(file.path()), size: 2000, mime: None };

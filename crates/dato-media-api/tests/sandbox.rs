@@ -38,7 +38,7 @@ impl Stamp for Source {
 }
 
 fn client<S: Stamp>(sandbox: &Sandbox) -> Client<S> {
-    Client::new(Options::new(sandbox.base_url(), "sandbox".to_owned().into())).unwrap()
+    Client::stamped(Options::new(sandbox.base_url(), "sandbox".to_owned().into())).unwrap()
 }
 
 /// What people and programs wrote; the service adds the creator by itself.

@@ -7,8 +7,10 @@ use crate::cli::calls;
 use crate::config::layer::Layer;
 use crate::config::policy::{Collections, OnChange, OnDelete};
 use crate::config::{Config, Mirror};
-use crate::model::Site;
-use crate::remote::{self, ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit};
+use crate::model::{GoesOn, Site};
+use crate::remote::{
+    self, ACTIONS, Allowed, ApiError, Environment, Extent, Options, Remote, Role, SubscriptionLimit, advice,
+};
 
 /// Clocks that differ by more make "changed since" unreliable to a person; the mirror itself goes by the service's.
 const SKEW_SECONDS: u64 = 60;
@@ -21,7 +23,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         rate_share: config.api.rate_share,
         ..remote::options(&config.api.base_url, config.api.token.clone())
     };
-    let remote = match Remote::new(options) {
+    let remote = match Remote::stamped(options) {
         Ok(remote) => remote,
         Err(error) => return vec![refused("token", &error)],
     };
@@ -56,21 +58,25 @@ async fn ask(config: &Config, remote: &Remote) -> Vec<Check> {
             let fix = "compare the role in the CMS with the list in the README";
             checks.push(Check::warn("permissions", "the service does not tell what the token may do", fix));
         }
-        Err(error) => checks.push(Check::warn("permissions", error.to_string(), error.advice())),
+        Err(error) => checks.push(Check::warn("permissions", error.to_string(), advice(&error).told(GoesOn::Nobody))),
     }
     checks.extend(config.mirrors.iter().map(|mirror| locales(mirror, &site)));
     checks.extend(config.mirrors.iter().filter_map(|mirror| storage(mirror, &site)));
     checks.push(rate(remote.usage().rate_limit, config.api.rate_share));
     match remote.subscription_limits().await {
         Ok(limits) => checks.extend(plan(&limits)),
-        Err(error) => checks.push(Check::warn("plan", format!("its limits are not told: {error}"), error.advice())),
+        Err(error) => checks.push(Check::warn(
+            "plan",
+            format!("its limits are not told: {error}"),
+            advice(&error).told(GoesOn::Nobody),
+        )),
     }
     checks.push(clock(remote.clock_ahead()));
     checks
 }
 
 fn refused(check: &str, error: &ApiError) -> Check {
-    Check { access: true, ..Check::fail(check, error.to_string(), error.advice()) }
+    Check { access: true, ..Check::fail(check, error.to_string(), advice(error).told(GoesOn::Nobody)) }
 }
 
 fn environment(wanted: Option<&str>, known: Result<&[Environment], &ApiError>) -> Check {

@@ -44,7 +44,7 @@ impl MirrorHealth {
         }
         for (path, Problem { cause, advice, .. }, severity) in new.iter().take(LINES) {
             match severity {
-                Severity::Failed => tracing::warn!(mirror, %path, cause, advice, "not mirrored"),
+                Severity::Failed => tracing::warn!(mirror, %path, cause, advice = advice.to_string(), "not mirrored"),
                 Severity::Skipped => tracing::info!(mirror, %path, cause, "skipped"),
             }
         }
@@ -90,10 +90,10 @@ impl MirrorHealth {
     /// The problems for people; failures first.
     pub fn problems(&self) -> Vec<ReportedProblem> {
         let of = |wanted| {
-            self.problems.iter().filter(move |(_, (_, severity))| *severity == wanted).map(|(path, (problem, _))| {
-                let Problem { action, cause, advice } = problem.clone();
-                ReportedProblem { path: path.clone(), action, cause, advice }
-            })
+            self.problems
+                .iter()
+                .filter(move |(_, (_, severity))| *severity == wanted)
+                .map(|(path, (problem, _))| ReportedProblem::of(path.clone(), problem.clone()))
         };
         of(Severity::Failed).chain(of(Severity::Skipped)).collect()
     }
@@ -107,20 +107,21 @@ impl MirrorHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ActionKind;
     use crate::sync::scan::Waited;
 
     #[test]
     fn a_look_at_a_place_replaces_what_was_known_of_it_and_nothing_else() {
         let path = |key| RelPath::from_key(key).unwrap();
         let problem = |key, cause: &str| {
-            let problem = Problem { action: "read".into(), cause: cause.into(), advice: String::new() };
+            let problem = Problem::new(ActionKind::Read, cause, "");
             (path(key), problem, Severity::Failed)
         };
         let shown = |health: &MirrorHealth| {
             health
                 .problems()
                 .into_iter()
-                .map(|problem| format!("{} {}", problem.path, problem.cause))
+                .map(|problem| format!("{} {}", problem.path, problem.problem.cause))
                 .collect::<Vec<_>>()
         };
         let mut health = MirrorHealth::default();

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use super::MirrorWorker;
 use crate::daemon::watch::{WatchState, Watched, Watching};
 use crate::error::RunError;
+use crate::index::files::ProblemKind;
 use crate::index::status_notes::Unread;
-use crate::index::{Problem, files, settings, status_notes};
+use crate::index::{files, settings, status_notes};
 use crate::report::{MirrorReport, ReportedProblem};
 use crate::runtime_state::{Phase, Watching as Shown};
 use crate::sync::metadata_warnings;
@@ -54,11 +55,11 @@ impl MirrorWorker {
         self.published.watching = Some(state.clone());
         let WatchState { how, degraded } = state;
         let (how, reason) = match how {
-            Watched::Starting => ("starting", None),
-            Watched::Native => ("native", None),
-            Watched::Polling { reason } => ("polling", Some(reason)),
+            Watched::Starting => (status_notes::How::Starting, None),
+            Watched::Native => (status_notes::How::Native, None),
+            Watched::Polling { reason } => (status_notes::How::Polling, Some(reason)),
         };
-        let noted = status_notes::Watching { how: how.into(), reason, degraded: degraded.into_iter().collect() };
+        let noted = status_notes::Watching { how, reason, degraded: degraded.into_iter().collect() };
         let name = self.config.name.clone();
         Ok(self.session.index.call(move |conn| status_notes::set_watching(conn, &name, &noted)).await?)
     }
@@ -131,7 +132,7 @@ impl MirrorWorker {
                 ))
             })
             .await?;
-        if !problems.iter().any(|stored| stored.problem.action == "delete") {
+        if !problems.iter().any(|stored| stored.problem.kind == ProblemKind::Withheld) {
             self.health.guard = None;
         }
         let on_disk = self.health.problems();
@@ -141,10 +142,9 @@ impl MirrorWorker {
         self.live.set_counts(&name, counts);
         self.live.set_standing(&name, tally.dirty.saturating_sub(tally.failed), tally.failed + self.health.failed());
         self.live.set_degraded(&name, self.health.degraded());
-        let stored = problems.into_iter().map(|stored| {
-            let Problem { action, cause, advice } = stored.problem;
-            ReportedProblem { path: stored.path, action, cause, advice }
-        });
+        let stored = problems
+            .into_iter()
+            .map(|stored| ReportedProblem { retry: stored.retry, ..ReportedProblem::of(stored.path, stored.problem) });
         self.live.set_problems(&name, stored.chain(on_disk).chain(notices));
         if !self.schedule.is_paused() {
             self.live.set_phase(&name, Phase::Idle);

@@ -18,7 +18,7 @@ use crate::fetch::{FetchError, Fetched, Fetcher, Validators};
 use crate::index::remote_files::{self, ListedFile};
 use crate::index::{FoundFile, Index, IndexError, Problem};
 use crate::metadata::remote_list::url_digest;
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 
 use crate::metadata::ReadEmbedded;
 use crate::remote::MAX_FILE_BYTES;
@@ -132,7 +132,7 @@ impl FetchJob {
 
     async fn failed(&self, ask: &Ask, error: &FetchError) -> Result<Problem, IndexError> {
         let kept = if ask.validators.is_some() { "; what was fetched before stays" } else { "" };
-        let problem = Problem { action: "read".into(), cause: format!("{error}{kept}"), advice: error.advice().into() };
+        let problem = Problem::new(ActionKind::Read, format!("{error}{kept}"), error.advice());
         let asked = listed_as(ask, ask.validators.clone().unwrap_or_default(), Some(problem.clone()));
         let mirror = self.mirror;
         self.index.call(move |conn| remote_files::asked(conn, mirror, &asked)).await?;

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::{COLUMNS, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
+use super::retry::NEVER_BY_ITSELF;
+use super::{COLUMNS, DueBy, FileRow, LONGEST_WAIT_MS, Outcome, Problem, RetryAt, bytes, rows};
 use crate::index::retry_requests;
 use crate::model::{Md5, UploadId};
 
@@ -22,7 +23,7 @@ pub fn dirty(
     mirror: i64,
     present: bool,
     after: &str,
-    now_ms: i64,
+    due: impl Into<DueBy>,
     limit: u32,
 ) -> rusqlite::Result<Vec<FileRow>> {
     rows(
@@ -32,7 +33,7 @@ pub fn dirty(
              AND {} ORDER BY path LIMIT ?5",
             is_time("?4")
         ),
-        params![mirror, after, present, now_ms, limit],
+        params![mirror, after, present, due.into().compared(), limit],
     )
 }
 
@@ -51,20 +52,21 @@ pub fn is_due(conn: &Connection, mirror: i64, now_ms: i64) -> rusqlite::Result<b
 /// SQL: a row's time to be tried again has come at `now`, a parameter with milliseconds since 1970. A time further ahead
 /// than the longest wait was stored by a clock that was wrong; see [`RetryAt::at`].
 fn is_time(now: &str) -> String {
-    let never = RetryAt::AfterAChange.stored().unwrap_or(i64::MAX);
-    format!("(retry_at IS NULL OR retry_at <= {now} OR retry_at > {now} + {LONGEST_WAIT_MS} AND retry_at < {never})")
+    format!(
+        "(retry_at IS NULL OR retry_at <= {now} OR retry_at > {now} + {LONGEST_WAIT_MS} AND retry_at < {NEVER_BY_ITSELF})"
+    )
 }
 
 /// The rows of a mirror that have this asset and whose time has come.
 ///
 /// # Errors
 /// SQLite's.
-pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
+pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, due: DueBy) -> rusqlite::Result<HashSet<i64>> {
     conn.prepare_cached(&format!(
         "SELECT id FROM file WHERE asset = ?1 AND +mirror = ?2 AND dirty = 1 AND {}",
         is_time("?3")
     ))?
-    .query_map(params![asset.as_str(), mirror, now_ms], |row| row.get(0))?
+    .query_map(params![asset.as_str(), mirror, due.compared()], |row| row.get(0))?
     .collect()
 }
 
@@ -72,12 +74,12 @@ pub fn due_of_asset(conn: &Connection, mirror: i64, asset: &UploadId, now_ms: i6
 ///
 /// # Errors
 /// SQLite's.
-pub fn due_of_content(conn: &Connection, mirror: i64, md5: Md5, now_ms: i64) -> rusqlite::Result<HashSet<i64>> {
+pub fn due_of_content(conn: &Connection, mirror: i64, md5: Md5, due: DueBy) -> rusqlite::Result<HashSet<i64>> {
     conn.prepare_cached(&format!(
         "SELECT id FROM file WHERE md5 = ?1 AND +mirror = ?2 AND present = 1 AND dirty = 1 AND {}",
         is_time("?3")
     ))?
-    .query_map(params![bytes(Some(&md5)), mirror, now_ms], |row| row.get(0))?
+    .query_map(params![bytes(Some(&md5)), mirror, due.compared()], |row| row.get(0))?
     .collect()
 }
 

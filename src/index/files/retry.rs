@@ -1,18 +1,21 @@
 //! When a path that failed is tried again.
 //!
-//! Owns: the rule as one value, how it is stored, how far it may lie ahead, and that what is said to people follows from it.
-//! Never does: clocks. The time is a parameter, in milliseconds since 1970 by the wall clock.
+//! Owns: the rule as one value, how it is stored, how far it may lie ahead, that what is said to people follows from it, and
+//! which rows a question is about. Never does: clocks. The time is a parameter, in milliseconds since 1970 by the wall clock.
+
+use crate::model::{Advice, GoesOn};
 
 /// The longest a path waits to be tried again by itself, in milliseconds. A stored time that lies further ahead was stored
 /// by a clock that was wrong, and counts as due.
 pub const LONGEST_WAIT_MS: i64 = 3_600_000;
 /// How [`RetryAt::AfterAChange`] is stored.
-const NEVER_BY_ITSELF: i64 = i64::MAX;
+pub(super) const NEVER_BY_ITSELF: i64 = i64::MAX;
 
 /// When a path that failed is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryAt {
     /// At the next pass.
+    #[default]
     NextPass,
     /// By itself, at this time in milliseconds since 1970.
     Time(i64),
@@ -20,9 +23,36 @@ pub enum RetryAt {
     AfterAChange,
 }
 
-/// What an advice says of a path that is tried again by itself.
-const PROMISES: &[&str] =
-    &["is tried again", "is sent again", "is uploaded again", "is looked at again", "looks again"];
+/// Up to when rows count as due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueBy {
+    /// Up to this time, in milliseconds since 1970.
+    Time(i64),
+    /// Without an end: somebody asked for them, and does not wait.
+    All,
+}
+
+impl Default for DueBy {
+    fn default() -> Self {
+        Self::Time(0)
+    }
+}
+
+impl From<i64> for DueBy {
+    fn from(now_ms: i64) -> Self {
+        Self::Time(now_ms)
+    }
+}
+
+impl DueBy {
+    /// The time to compare stored times with: no stored one is later than that of [`DueBy::All`].
+    pub(super) const fn compared(self) -> i64 {
+        match self {
+            Self::Time(now_ms) => now_ms,
+            Self::All => NEVER_BY_ITSELF,
+        }
+    }
+}
 
 impl RetryAt {
     /// The time after a wait of `wait_ms`.
@@ -69,17 +99,11 @@ impl RetryAt {
         }
     }
 
-    /// Whether this advice says nothing that is not done: only what is tried again by itself may be said to be.
+    /// The advice as it is true: that it is tried again is said only of what is, and by whom `goes_on`.
     #[must_use]
-    pub fn keeps(self, advice: &str) -> bool {
-        self != Self::AfterAChange || !promises(advice)
+    pub fn told(self, advice: &Advice, goes_on: GoesOn) -> String {
+        advice.told(if self == Self::AfterAChange { GoesOn::Nobody } else { goes_on })
     }
-}
-
-/// Whether this advice says that something is tried again by itself.
-#[must_use]
-pub fn promises(advice: &str) -> bool {
-    PROMISES.iter().any(|promise| advice.contains(promise))
 }
 
 #[cfg(test)]
@@ -111,11 +135,16 @@ mod tests {
 
     #[test]
     fn nothing_is_promised_that_is_not_done() {
-        let promise = "check the network; it is tried again";
-        assert!(RetryAt::NextPass.keeps(promise) && RetryAt::Time(5).keeps(promise));
-        assert!(!RetryAt::AfterAChange.keeps(promise));
-        assert!(
-            RetryAt::AfterAChange.keeps("remove the file, or set on_remote_delete = \"recreate\" to upload it again")
-        );
+        let advice = Advice::then_again("check the network");
+        for (retry, goes_on, said) in [
+            (RetryAt::NextPass, GoesOn::Daemon, "check the network; it is tried again"),
+            (RetryAt::Time(5), GoesOn::Daemon, "check the network; it is tried again"),
+            (RetryAt::Time(5), GoesOn::NextRun, "check the network; the next run tries it again"),
+            (RetryAt::AfterAChange, GoesOn::Daemon, "check the network"),
+            (RetryAt::AfterAChange, GoesOn::NextRun, "check the network"),
+        ] {
+            assert_eq!(retry.told(&advice, goes_on), said, "{retry:?} {goes_on:?}");
+        }
+        assert_eq!(RetryAt::AfterAChange.told(&Advice::new("wait"), GoesOn::Daemon), "wait");
     }
 }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{FileRow, IndexError, Problem, assets};
-use crate::model::{Asset, MirrorStamp, UploadId};
-use crate::remote::{ApiError, ApiErrorKind, BulkOutcome, CallPermit, ListQuery, NotDone, Scope};
+use crate::model::{ActionKind, Advice, Asset, MirrorStamp, UploadId};
+use crate::remote::{ApiError, ApiErrorKind, BulkOutcome, CallPermit, ListQuery, NotDone, Scope, advice};
 
 use crate::sync::execute::{Attempts, Executed, Execution, Executor, Failure};
 use crate::sync::plan::Plan;
@@ -200,10 +200,10 @@ fn became(
         (Some(asset), _) if change.shows(asset) => Ok(Some(Box::new(asset.clone()))),
         (_, Err(error)) if error.is_about_collection() => Err(Failure::Collection),
         (_, Err(error)) if error.scope() == Scope::All => Err(Failure::All(error.clone())),
-        (_, Err(error)) => Err(problem(error.to_string(), error.advice(), error.heals())),
+        (_, Err(error)) => Err(problem(error.to_string(), advice(error), error.heals())),
         (_, Ok(_)) => Err(problem(
             "the service did not make the change to this asset".into(),
-            "it is tried again; see whether the token may change it",
+            Advice::again_then("see whether the token may change it"),
             true,
         )),
     }
@@ -234,6 +234,6 @@ async fn read_back(executor: &Executor, ids: &[UploadId]) -> Result<HashMap<Uplo
     Ok(found)
 }
 
-fn problem(cause: String, advice: &str, retry: bool) -> Failure {
-    Failure::Path { problem: Problem { action: "retag".into(), cause, advice: advice.into() }, retry }
+fn problem(cause: String, advice: Advice, retry: bool) -> Failure {
+    Failure::Path { problem: Problem::new(ActionKind::Retag, cause, advice), retry }
 }

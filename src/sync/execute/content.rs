@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::left_out::LeftOut;
 use super::look::{ATTEMPTS, Attempts};
-use super::{Execution, Executor, Failure, Lost, collection_of, failed, missing, path_problem};
+use super::{Execution, Executor, Failure, OutcomeUnknown, Right, collection_of, failed, missing, path_problem};
 use crate::index::intents::{self, IntentKind};
 use crate::index::{FileRow, Problem, assets, contact, hearsay};
-use crate::model::{Asset, Md5, MirrorStamp, UploadId};
+use crate::model::{ActionKind, Asset, Md5, MirrorStamp, UploadId};
 use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
 use crate::sync::plan::{Action, KeepUrl};
 
@@ -63,7 +63,7 @@ impl Executor {
         let (id, md5) = (id.clone(), *md5);
         let collection = collection_of(&edit.fields);
         if let Some(error) = self.rights.refused(collection, Instant::now()) {
-            return Err(missing("create", &error, collection, &self.scope.desires));
+            return Err(missing(ActionKind::Create, Right::Create, &error, collection, &self.scope.desires));
         }
         let content = Content { row: &execution.row, md5, permit, cancel };
         let Sent { path, intent, permit } =
@@ -73,13 +73,13 @@ impl Executor {
         match made? {
             Ok(made) => {
                 self.room.taken(md5).await;
-                self.verified(made, md5, "create").await
+                self.verified(made, md5, ActionKind::Create).await
             }
             // Whatever it says: the service may have made the asset before, and its word for that is not known.
             Err(error) if error.may_be_of_the_id() => self.refused_create(&execution.row, &id, md5, error).await,
             Err(error) => {
                 let collection = execution.plan.action.edit().and_then(|edit| collection_of(&edit.fields));
-                Err(self.not_taken("create", error, md5, size_of(&execution.row), collection).await)
+                Err(self.not_taken(ActionKind::Create, error, md5, size_of(&execution.row), collection).await)
             }
         }
     }
@@ -127,8 +127,8 @@ impl Executor {
             let created = self.outcome(accepted, id, intent, expect.clone()).await;
             let again = match &created {
                 Ok(_) => false,
-                Err(Lost(Some(error))) if error.is_blocked() => self.once_more(&mut attempts).await,
-                Err(Lost(_)) => !repeated,
+                Err(OutcomeUnknown(Some(error))) if error.is_blocked() => self.once_more(&mut attempts).await,
+                Err(OutcomeUnknown(_)) => !repeated,
             };
             if !again {
                 break created;
@@ -140,16 +140,16 @@ impl Executor {
         let may_come = match &created {
             Ok(Ok(_)) => false,
             Ok(Err(error)) => error.kind == ApiErrorKind::Job,
-            Err(Lost(_)) => true,
+            Err(OutcomeUnknown(_)) => true,
         };
         if may_come || repeated {
             let tried = id.clone();
             self.index.call(move |conn| contact::tried(conn, &tried, md5)).await?;
         }
-        created.map_err(|lost| match lost.told() {
+        created.map_err(|unknown| match unknown.told() {
             // What answers every call so stops all, as where the bytes are asked a place for.
-            error if error.kind == ApiErrorKind::Between => failed("create", error),
-            error => path_problem("create", &error, true),
+            error if error.kind == ApiErrorKind::Between => failed(ActionKind::Create, error),
+            error => path_problem(ActionKind::Create, &error, true),
         })
     }
 
@@ -169,8 +169,8 @@ impl Executor {
             Ok(None) if error.is_uniqueness_of_id() => self.shows(id, Expect::Any, self.waits.unsure).await.ok(),
             // The path had an asset of this id, and somebody deleted it: whatever the words, the id may be what is refused.
             Ok(None) if row.asset.as_ref() == Some(id) => None,
-            Ok(None) => return Err(failed("create", error)),
-            Err(error) => return Err(failed("create", error)),
+            Ok(None) => return Err(failed(ActionKind::Create, error)),
+            Err(error) => return Err(failed(ActionKind::Create, error)),
         };
         match found {
             Some(asset) => self.taken_by(row, asset, content).await,
@@ -251,35 +251,35 @@ impl Executor {
                 },
             };
             let replaced = self.outcome(accepted, &asset.id, intent, expect).await;
-            if let Err(Lost(Some(error))) = &replaced
+            if let Err(OutcomeUnknown(Some(error))) = &replaced
                 && error.is_blocked()
                 && self.once_more(&mut attempts).await
             {
                 continue;
             }
-            return match replaced.unwrap_or_else(|lost| Err(lost.told())) {
+            return match replaced.unwrap_or_else(|unknown| Err(unknown.told())) {
                 Ok(made) if is_moved(*keep_url, asset, &made.asset, *content) => Err(Failure::Path {
-                    problem: Problem {
-                        action: "replace".into(),
-                        cause: format!(
+                    problem: Problem::new(
+                        ActionKind::Replace,
+                        format!(
                             "the service gave the asset a new URL although it was told to keep it: {} became {}",
                             asset.url, made.asset.url
                         ),
-                        advice: "update what links to the old URL; check the project's storage settings".into(),
-                    },
+                        "update what links to the old URL; check the project's storage settings",
+                    ),
                     retry: false,
                 }),
                 Ok(made) => {
                     self.room.taken(*content).await;
-                    self.verified(made, *content, "replace").await
+                    self.verified(made, *content, ActionKind::Replace).await
                 }
                 Err(error) if error.plan_limit().is_some() => {
-                    Err(self.not_taken("replace", error, *content, size_of(&execution.row), None).await)
+                    Err(self.not_taken(ActionKind::Replace, error, *content, size_of(&execution.row), None).await)
                 }
                 Err(error) => {
                     let asset = asset.clone();
                     match self.leave_out(execution, &mut left_out, error, Some(intent)).await? {
-                        Some(error) => self.refused("replace", &asset, error).await,
+                        Some(error) => self.refused(ActionKind::Replace, Right::Replace, &asset, error).await,
                         None => continue,
                     }
                 }
@@ -297,7 +297,7 @@ impl Executor {
         collection: Option<&str>,
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
-        let path = self.send(row, md5, kind.as_str(), collection, cancel).await?;
+        let path = self.send(row, md5, kind.action(), collection, cancel).await?;
         let intent = match kind {
             IntentKind::Create => self.begin_creation(row, asset, md5, entry).await?,
             _ => self.begin(row, asset, kind, Some(md5), Some(entry)).await?,
@@ -324,21 +324,21 @@ impl Executor {
         })
     }
 
-    /// What became of a call; `Lost` when its answer was lost and its effect does not show.
+    /// What became of a call; [`OutcomeUnknown`] when its answer was lost and its effect does not show.
     async fn outcome(
         &self,
         accepted: Result<Accepted, ApiError>,
         asset: &UploadId,
         intent: i64,
         expect: Expect,
-    ) -> Result<Result<Made, ApiError>, Lost> {
+    ) -> Result<Result<Made, ApiError>, OutcomeUnknown> {
         let job = match accepted {
             Ok(Accepted::Done(asset)) => return Ok(Ok(Made { asset, witness: Witness::OwnAnswer })),
             Ok(Accepted::Job(job)) => job,
             Err(error) if error.outcome_unknown() => {
                 // Blocked calls are tried more often, and all the looks for one take no longer together.
                 let wait = if error.is_blocked() { self.waits.unsure / ATTEMPTS } else { self.waits.unsure };
-                let shown = self.shows(asset, expect, wait).await.map_err(|_| Lost(Some(error)))?;
+                let shown = self.shows(asset, expect, wait).await.map_err(|_| OutcomeUnknown(Some(error)))?;
                 return Ok(Ok(Made { asset: shown, witness: Witness::Nobody }));
             }
             Err(error) => return Ok(Err(error)),
@@ -346,17 +346,17 @@ impl Executor {
         self.note_job(intent, job.as_str()).await;
         match self.confirmer.wait(asset.clone(), Some(job.clone()), expect).await {
             Ok(Some(asset)) => Ok(Ok(Made { asset, witness: Witness::Job(job) })),
-            Ok(None) => Err(Lost(None)),
+            Ok(None) => Err(OutcomeUnknown(None)),
             Err(error) => Ok(Err(error)),
         }
     }
 
     /// Waits a while for a change to show whose answer was lost.
-    async fn shows(&self, id: &UploadId, expect: Expect, most: Duration) -> Result<Box<Asset>, Lost> {
+    async fn shows(&self, id: &UploadId, expect: Expect, most: Duration) -> Result<Box<Asset>, OutcomeUnknown> {
         let wait = self.confirmer.wait(id.clone(), None, expect);
         match tokio::time::timeout(most, wait).await {
             Ok(Ok(Some(asset))) => Ok(asset),
-            _ => Err(Lost(None)),
+            _ => Err(OutcomeUnknown(None)),
         }
     }
 
@@ -364,7 +364,7 @@ impl Executor {
     /// again; or it arrived, and an editor has replaced its file since. The call's own answer or its job's result tells
     /// which; where neither can, the bucket's word that the bytes arrived counts: an editor's file is not overwritten on a
     /// doubt.
-    async fn verified(&self, made: Made, content: Md5, action: &str) -> Result<Box<Asset>, Failure> {
+    async fn verified(&self, made: Made, content: Md5, action: ActionKind) -> Result<Box<Asset>, Failure> {
         let Made { asset, witness } = made;
         let Some(md5) = asset.md5.filter(|md5| *md5 != content) else { return Ok(asset) };
         let left_by_us = match witness {
@@ -375,11 +375,8 @@ impl Executor {
         if left_by_us != Some(md5) {
             return Ok(asset);
         }
-        let problem = Problem {
-            action: action.into(),
-            cause: format!("the service stored other bytes than were sent (md5 {md5} instead of {content})"),
-            advice: "it is sent again; if it lasts, tell DatoCMS".into(),
-        };
+        let cause = format!("the service stored other bytes than were sent (md5 {md5} instead of {content})");
+        let problem = Problem::new(action, cause, "it is sent again; if it lasts, tell DatoCMS");
         Err(Failure::Damaged { asset, problem })
     }
 

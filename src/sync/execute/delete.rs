@@ -4,10 +4,10 @@
 //! Chooses nothing.
 
 use super::look::Attempts;
-use super::{Execution, Executor, Failure, failed};
+use super::{Execution, Executor, Failure, Right, failed};
 use crate::index::intents::IntentKind;
 use crate::index::{Problem, assets};
-use crate::model::Asset;
+use crate::model::{ActionKind, Asset};
 use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, ListQuery};
 use crate::sync::last_look::Purpose;
 
@@ -29,7 +29,8 @@ impl Executor {
         loop {
             let Some(asset) = execution.plan.action.before().cloned() else { return Err(Failure::Replan) };
             self.still_gone([execution.planned()]).await?;
-            let seen = self.last_look.at(&asset, Purpose::Delete).await.map_err(|error| failed("delete", error))?;
+            let seen =
+                self.last_look.at(&asset, Purpose::Delete).await.map_err(|error| failed(ActionKind::Delete, error))?;
             let Some(now) = seen.asset else { return self.delete_what_does_not_show(execution, asset, intent).await };
             self.plan_deletion_again(execution, &asset, *now).await?;
             self.still_gone([execution.planned()]).await?;
@@ -70,7 +71,7 @@ impl Executor {
         intent: i64,
     ) -> Result<(), Failure> {
         self.not_referenced(&asset).await?;
-        let failed = |error| failed("delete", error);
+        let failed = |error| failed(ActionKind::Delete, error);
         let listed = self.remote.list(&ListQuery::ids(vec![asset.id.clone()])).await.map_err(failed)?;
         let lags = listed.assets.first().is_none_or(|listed| listed.updated_at < asset.updated_at);
         let Some(now) = self.remote.find(&asset.id).await.map_err(failed)? else {
@@ -93,7 +94,7 @@ impl Executor {
     async fn not_referenced(&self, asset: &Asset) -> Result<(), Failure> {
         let references = match self.remote.references(&asset.id).await {
             Ok(references) => references,
-            Err(error) => return self.refused("delete", asset, error).await,
+            Err(error) => return self.refused(ActionKind::Delete, Right::Delete, asset, error).await,
         };
         if references.is_empty() {
             return Ok(());
@@ -127,19 +128,21 @@ impl Executor {
             self.room.freed().await;
         }
         match deleted {
-            Err(error) if error.kind == ApiErrorKind::Permission => self.refused("delete", asset, error).await,
-            deleted => deleted.map_err(|error| failed("delete", error)),
+            Err(error) if error.kind == ApiErrorKind::Permission => {
+                self.refused(ActionKind::Delete, Right::Delete, asset, error).await
+            }
+            deleted => deleted.map_err(|error| failed(ActionKind::Delete, error)),
         }
     }
 }
 
-fn in_use(asset: &Asset, how: &str, advice: &str) -> Failure {
+fn in_use(asset: &Asset, how: &str, advice: &'static str) -> Failure {
     Failure::Path {
-        problem: Problem {
-            action: "delete".into(),
-            cause: format!("the file is gone, but its asset {} is {how}: it is not deleted", asset.url),
-            advice: advice.into(),
-        },
+        problem: Problem::new(
+            ActionKind::Delete,
+            format!("the file is gone, but its asset {} is {how}: it is not deleted", asset.url),
+            advice,
+        ),
         retry: true,
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::look::Attempts;
 use super::{Executed, Execution, Executor, Failure, failed};
 use crate::index::intents::IntentKind;
-use crate::model::UploadId;
+use crate::model::{ActionKind, UploadId};
 use crate::remote::{ApiErrorKind, BulkOutcome, ListQuery, NotDone};
 use crate::sync::execute::bulk::{AT_ONCE, BulkItem};
 
@@ -109,7 +109,7 @@ impl Executor {
             Ok(looked) => looked,
             Err(error) => {
                 for deletion in due.drain(..) {
-                    self.close(deletion, Err(failed("delete", error.clone())), ended).await;
+                    self.close(deletion, Err(failed(ActionKind::Delete, error.clone())), ended).await;
                 }
                 return Sent::Done;
             }
@@ -180,7 +180,7 @@ impl Executor {
             Ok(page) => page,
             Err(error) => {
                 for deletion in due.drain(..) {
-                    self.close(deletion, Err(failed("delete", error.clone())), ended).await;
+                    self.close(deletion, Err(failed(ActionKind::Delete, error.clone())), ended).await;
                 }
                 return;
             }

@@ -5,7 +5,7 @@
 
 use super::{Execution, Executor, Failure, failed};
 use crate::index::{assets, files, intents};
-use crate::model::Asset;
+use crate::model::{ActionKind, Asset};
 use crate::remote::{ApiError, CallPermit, NotDone};
 use crate::sync::last_look::Purpose;
 use crate::sync::metadata_warnings;
@@ -57,7 +57,7 @@ impl Executor {
     pub(super) async fn look(&self, execution: &mut Execution, intent: Option<i64>) -> Result<CallPermit, Failure> {
         let action = &execution.plan.action;
         let Some(planned) = action.before() else { return Err(Failure::Replan) };
-        let name = action.name().unwrap_or("retag");
+        let name = action.name().unwrap_or(ActionKind::Retag);
         let seen = self.last_look.at(planned, Purpose::Write).await.map_err(|error| failed(name, error))?;
         let Some(now) = seen.asset else {
             let id = planned.id.clone();

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::index::Problem;
-use crate::model::CollectionId;
+use crate::model::{ActionKind, CollectionId};
 use crate::remote::{ApiError, ApiErrorKind};
 use crate::sync::desired_state::Desires;
 
@@ -44,27 +44,64 @@ impl Rights {
     }
 }
 
+/// A right of the token's role, in the service's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// To make assets.
+    Create,
+    /// To replace the files of assets.
+    Replace,
+    /// To change their metadata.
+    Update,
+    /// To put them into another collection.
+    Move,
+    /// To delete them.
+    Delete,
+}
+
+impl Right {
+    /// What an action needs, where it does not only put the asset into another collection.
+    pub(super) const fn of(action: ActionKind) -> Self {
+        match action {
+            ActionKind::Create => Self::Create,
+            ActionKind::Replace => Self::Replace,
+            ActionKind::Delete => Self::Delete,
+            _ => Self::Update,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace_asset",
+            Self::Update => "update",
+            Self::Move => "move",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// A refusal that concerns one file: with the missing right. It is not tried again by itself: nothing changes by that.
-pub(crate) fn missing(action: &str, error: &ApiError, collection: Option<&str>, desires: &Desires) -> Failure {
-    let right = match action {
-        "create" => "create",
-        "replace" => "replace_asset",
-        "delete" => "delete",
-        "collect" => "move",
-        _ => "update",
-    };
+pub(crate) fn missing(
+    action: ActionKind,
+    right: Right,
+    error: &ApiError,
+    collection: Option<&str>,
+    desires: &Desires,
+) -> Failure {
     let place = match collection {
         Some(id) => format!(" in the collection {}", desires.collection_labels(id).unwrap_or(id)),
-        None if right == "create" => " outside of any collection".into(),
+        None if right == Right::Create => " outside of any collection".into(),
         None => String::new(),
     };
-    let problem = Problem {
-        action: if action == "collect" { "retag" } else { action }.into(),
-        cause: format!("the token lacks the right \"{right}\" for this asset{place}: {error}"),
-        advice: format!(
+    let right = right.as_str();
+    let problem = Problem::new(
+        action,
+        format!("the token lacks the right \"{right}\" for this asset{place}: {error}"),
+        format!(
             "give the token's role the right \"{right}\"{place}, or exclude the file; then run `dato-mirror retry`"
         ),
-    };
+    );
     Failure::Path { problem, retry: false }
 }
 

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Failure, failed, missing};
+use super::{Executor, Failure, Right, failed, missing};
 use crate::disk::{OpenError, RootDir, SkipReason};
 use crate::features::remote_files::cached_name;
-use crate::index::intents::IntentKind;
 use crate::index::{FileRow, Problem};
-use crate::model::{Md5, RelPath};
-use crate::remote::{ApiError, ApiErrorKind, FileToSend, OpenFile, PlanLimit, SendError};
+use crate::model::{ActionKind, Md5, RelPath};
+use crate::remote::{ApiError, ApiErrorKind, FileToSend, OpenFile, PlanLimit, SendError, advice_on_sending};
 use crate::sync::plan_limits::NoRoom;
 
 /// A file is sent this often, each time with a new ticket, before the next pass has to try.
@@ -86,7 +85,7 @@ impl Executor {
         &self,
         row: &FileRow,
         content: Md5,
-        action: &str,
+        action: ActionKind,
         collection: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
@@ -126,8 +125,7 @@ impl Executor {
             }
             attempt += 1;
             if !error.retry_with_new_ticket() || attempt >= SEND_ATTEMPTS {
-                let problem =
-                    Problem { action: action.into(), cause: error.to_string(), advice: error.advice().into() };
+                let problem = Problem::new(action, error.to_string(), advice_on_sending(&error));
                 return Err(Failure::Path { problem, retry: error.heals() });
             }
             tracing::debug!(path = %row.path, %error, attempt, "sending again with a new ticket");
@@ -143,17 +141,17 @@ impl Executor {
     /// hear the same. `collection`: the one that the file is to lie in.
     pub(crate) async fn not_taken(
         &self,
-        action: &str,
+        action: ActionKind,
         error: ApiError,
         content: Md5,
         size: u64,
         collection: Option<&str>,
     ) -> Failure {
         if error.kind == ApiErrorKind::Permission {
-            if action == IntentKind::Create.as_str() {
+            if action == ActionKind::Create {
                 self.rights.refuse(collection, &error, Instant::now());
             }
-            return missing(action, &error, collection, &self.scope.desires);
+            return missing(action, Right::of(action), &error, collection, &self.scope.desires);
         }
         match self.room.refused(&error, content, size).await {
             Some(why) => no_room(why, action, size),
@@ -162,7 +160,7 @@ impl Executor {
     }
 }
 
-fn no_room(why: NoRoom, action: &str, size: u64) -> Failure {
+fn no_room(why: NoRoom, action: ActionKind, size: u64) -> Failure {
     // Nothing is sent to see whether it still holds.
     Failure::Path { problem: why.problem(action, size), retry: true }
 }

@@ -11,8 +11,9 @@ use super::tell::{is_told, tell_collections, tell_left};
 use super::{MirrorRun, RunRequest};
 use crate::error::RunError;
 use crate::features::collections::{ResolveError, Resolved, Resolver};
+use crate::index::files::RetryAt;
 use crate::index::{IndexError, Problem, contact, settings};
-use crate::model::RelPath;
+use crate::model::{ActionKind, Advice, RelPath};
 use crate::report::MirrorReport;
 use crate::sync::list_remote::RefreshError;
 use crate::sync::metadata_warnings;
@@ -75,12 +76,12 @@ impl MirrorRun {
                 continue;
             }
             for path in uncollected {
-                let problem = Problem {
-                    action: "report".into(),
-                    cause: "the service refuses the collection that the file is to lie in".into(),
-                    advice: "it is tried again; see whether another program changes the collections".into(),
-                };
-                report.fail(&path, &problem);
+                let problem = Problem::new(
+                    ActionKind::Report,
+                    "the service refuses the collection that the file is to lie in",
+                    Advice::again_then("see whether another program changes the collections"),
+                );
+                report.fail(&path, &problem, RetryAt::NextPass);
             }
             if request.only.is_none() && end.fatal.is_none() && !stop.is_cancelled() {
                 index.call(move |conn| contact::settle(conn, row)).await?;
@@ -120,12 +121,12 @@ impl MirrorRun {
                 for path in untold {
                     report.fail(
                         &path,
-                        &Problem {
-                            action: "upload".into(),
-                            cause: "the file changed each time it was being sent".into(),
-                            advice: "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`"
-                                .into(),
-                        },
+                        &Problem::new(
+                            ActionKind::Upload,
+                            "the file changed each time it was being sent",
+                            "it is mirrored when it has been quiet for `settle`; run again, or raise `settle`",
+                        ),
+                        RetryAt::NextPass,
                     );
                 }
                 return Ok(end);

@@ -11,6 +11,7 @@ use crate::features::collections::Resolved;
 use crate::features::manifest;
 use crate::index::status_notes;
 use crate::index::{Index, IndexError, Problem, sidecars};
+use crate::model::ActionKind;
 use crate::report::{MirrorReport, PlannedAction};
 use crate::sync::metadata_warnings::BROKEN_ADVICE;
 
@@ -34,8 +35,8 @@ impl MirrorRun {
             Err(error @ manifest::ManifestError::Write { .. }) => {
                 fine = false;
                 tracing::warn!(mirror = self.config.name, "{error}");
-                let advice = "correct `manifest` or the folder's permissions; it is written at the next pass".into();
-                report.problem("", &Problem { action: "manifest".into(), cause: error.to_string(), advice });
+                let advice = "correct `manifest` or the folder's permissions; it is written at the next pass";
+                report.problem("", &Problem::new(ActionKind::Manifest, error.to_string(), advice));
             }
         }
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -79,7 +80,7 @@ pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
     if let Some(plan) = &mut report.plan {
         plan.extend(resolved.would_make.iter().map(|labels| PlannedAction {
             path: String::new(),
-            action: "report".into(),
+            action: ActionKind::Report,
             why: format!("would create the collection {labels}"),
             on_disk: false,
         }));
@@ -92,11 +93,11 @@ pub(super) fn tell_left(left: &[String], report: &mut MirrorReport) {
     let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
     report.waiting += left.len() as u64;
     let are = if rest.is_empty() { "1 file is".to_owned() } else { format!("{} files are", left.len()) };
-    let problem = Problem {
-        action: "report".into(),
-        cause: format!("{are} still to be looked at: {first}{more}"),
-        advice: "run again: it goes on where this run ended; please report it when that lasts".into(),
-    };
+    let problem = Problem::new(
+        ActionKind::Report,
+        format!("{are} still to be looked at: {first}{more}"),
+        "run again: it goes on where this run ended; please report it when that lasts",
+    );
     report.problem("", &problem);
 }
 

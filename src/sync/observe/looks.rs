@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::{Scope, base_of};
+use crate::index::files::DueBy;
 use crate::index::{FileRow, assets, files};
 use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
@@ -33,15 +34,15 @@ pub struct Company {
     pub only: Option<Arc<PathFilter>>,
     /// Only these rows may join a plan; `None`: all.
     pub taking: Option<HashSet<i64>>,
-    /// What is to be tried again at this time, in milliseconds since 1970, or before, may join.
-    pub now_ms: i64,
+    /// What is to be tried again up to then may join.
+    pub due: DueBy,
 }
 
 impl Company {
     /// For planning again what spoke for these rows: nobody else joins.
     #[must_use]
     pub fn taking(rows: impl IntoIterator<Item = i64>) -> Self {
-        Self { taking: Some(rows.into_iter().collect()), now_ms: i64::MAX, ..Self::default() }
+        Self { taking: Some(rows.into_iter().collect()), due: DueBy::All, ..Self::default() }
     }
 }
 
@@ -175,7 +176,7 @@ impl<'a> Looks<'a> {
         }
         let mut owners = Owners { rows: files::owners(self.conn, id)?, ..Owners::default() };
         if !owners.rows.is_empty() {
-            owners.due = files::due_of_asset(self.conn, self.scope.mirror, id, self.company.now_ms)?;
+            owners.due = files::due_of_asset(self.conn, self.scope.mirror, id, self.company.due)?;
         }
         for md5 in owners.rows.iter().filter(|(_, row)| row.present).filter_map(|(_, row)| row.md5) {
             *owners.present.entry(md5).or_default() += 1;
@@ -200,7 +201,7 @@ impl<'a> Looks<'a> {
                 }
             }
         }
-        found.due = files::due_of_content(self.conn, self.scope.mirror, content, self.company.now_ms)?;
+        found.due = files::due_of_content(self.conn, self.scope.mirror, content, self.company.due)?;
         let found = Rc::new(found);
         self.contents.insert(content, found.clone());
         Ok(found)

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::error::RunError;
 use crate::features::remote_files::{FetchEnd, FetchJob};
 use crate::index::Problem;
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 use crate::report::Severity;
 use crate::sync::scan::{Scanned, take_scan_problems};
 
@@ -50,7 +50,7 @@ impl Once<'_> {
         let minutes = self.options.waits.fetches.as_secs() / 60;
         let left = end.left.into_iter().map(|path| {
             let cause = format!("it was not fetched within {minutes} min after all else was mirrored");
-            let problem = Problem { action: "read".into(), cause, advice: "the next run goes on with it".into() };
+            let problem = Problem::new(ActionKind::Read, cause, "the next run goes on with it");
             (path, problem, Severity::Failed)
         });
         let problems: Vec<_> = end.problems.into_iter().chain(left).collect();

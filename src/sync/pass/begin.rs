@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Pass, PassError};
 use crate::index::{FileRow, Problem};
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, FieldKey};
+use crate::model::{ActionKind, Asset, FieldKey};
 use crate::sync::desired_state::Desires;
 use crate::sync::execute::Executed;
 use crate::sync::execute::bulk::{self, BulkItem, send_bulk};
@@ -126,7 +126,7 @@ pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Proble
         id.and_then(|id| desires.collection_labels(id)).map_or_else(|| value.to_string(), str::to_owned)
     };
     Problem {
-        action: "report".into(),
+        action: ActionKind::Report,
         cause: format!(
             "{} was changed both here (to {}) and in the CMS (to {}): the CMS's value stays",
             conflict.key,
@@ -134,5 +134,6 @@ pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Proble
             shown(&conflict.remote)
         ),
         advice: "agree on one value; this is said once".into(),
+        ..Problem::default()
     }
 }

@@ -15,8 +15,7 @@ use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
 use crate::index::history;
 use crate::index::history::Done;
 use crate::index::{FileRow, Problem, absence, assets, companions, files};
-use crate::model::{Asset, Md5, MirrorStamp, UploadId};
-use crate::report::where_nothing_goes_on;
+use crate::model::{ActionKind, Advice, Asset, GoesOn, Md5, MirrorStamp, UploadId};
 use crate::runtime_state::Change;
 use crate::sync::execute::{Executed, Failure, changed_since};
 use crate::sync::plan::{Action, Plan};
@@ -79,9 +78,10 @@ impl Pass<'_> {
                     return Ok(());
                 }
                 let problem = Problem {
-                    action: plan.action.name().unwrap_or_default().into(),
+                    action: plan.action.name().unwrap_or_default(),
                     cause: "the media area changed each time this file was to be mirrored".into(),
-                    advice: "it is tried again; see whether another program works on the same assets".into(),
+                    advice: Advice::again_then("see whether another program works on the same assets"),
+                    ..Problem::default()
                 };
                 self.fail_together(&row, &plan, &problem, true).await
             }
@@ -167,7 +167,7 @@ impl Pass<'_> {
                 let asked = action.name().map(|action| (&row, action, &plan.why));
                 let joined = plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?, &one.why)));
                 for (row, action, why) in asked.into_iter().chain(joined) {
-                    let done = Done { at_ms: now, action: action.into(), why: why.clone() };
+                    let done = Done { at_ms: now, action, why: why.clone() };
                     history::add_history(conn, row.id, &done)?;
                 }
                 Ok(())
@@ -186,7 +186,7 @@ impl Pass<'_> {
         if !self.unfinished.contains(&row.id) {
             self.report.count(action, self.is_first(row));
         }
-        tracing::debug!(path = %row.path, action, why = %plan.why, "done");
+        tracing::debug!(path = %row.path, %action, why = %plan.why, "done");
         self.show(row, action, asset, plan.action.asset());
         let Some(live) = &self.context.live else {
             for (member, name) in plan.members.iter().filter_map(|one| Some((&one.row, one.part.name()?))) {
@@ -210,11 +210,11 @@ impl Pass<'_> {
     }
 
     /// Shows what was changed in the media area, and under which URL it is seen.
-    pub(super) fn show(&self, row: &FileRow, action: &str, seen: Option<&Asset>, asset: Option<&UploadId>) {
+    pub(super) fn show(&self, row: &FileRow, action: ActionKind, seen: Option<&Asset>, asset: Option<&UploadId>) {
         let Some(live) = &self.context.live else { return };
         let change = Change {
             path: row.path.key().to_owned(),
-            action: action.to_owned(),
+            action: action.to_string(),
             at: Timestamp::now(),
             url: seen.map(|asset| asset.url.clone()),
             asset: asset.map(|id| id.as_str().to_owned()),
@@ -312,9 +312,9 @@ impl Pass<'_> {
 
     /// These rows could not be mirrored: each with why, and when it is tried again.
     pub(super) async fn fail_all(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
-        for (row, Problem { action, cause, advice }, _) in &failures {
-            let advice = if self.context.live.is_some() { advice.clone() } else { where_nothing_goes_on(advice) };
-            tracing::warn!(path = %row.path, action, cause, advice, "not mirrored");
+        for (row, Problem { action, cause, advice, .. }, retry) in &failures {
+            let advice = retry.told(advice, if self.context.live.is_some() { GoesOn::Daemon } else { GoesOn::NextRun });
+            tracing::warn!(path = %row.path, action = action.as_str(), cause, advice, "not mirrored");
         }
         self.fail_untold(failures).await
     }
@@ -322,10 +322,9 @@ impl Pass<'_> {
     /// As [`Pass::fail_all`], where the log has been told, or will be, in one line for all.
     pub(super) async fn fail_untold(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
         for (row, problem, retry) in &failures {
-            debug_assert!(retry.keeps(&problem.advice), "what is told is not done: {retry:?} {problem:?}");
             Arc::make_mut(&mut self.failed).insert(row.id);
             self.context.progress.failed();
-            self.report.fail(row.path.key(), problem);
+            self.report.fail(row.path.key(), problem, *retry);
             self.report.apart.failures += u64::from(!row.present);
         }
         if failures.is_empty() {

@@ -11,7 +11,7 @@ use super::finish::next_try;
 use super::{Pass, PassError};
 use crate::config::policy::OnDelete;
 use crate::index::{Problem, absence, files};
-use crate::report::WITHHELD;
+use crate::model::ActionKind;
 use crate::sync::absence::holds_a_file;
 use crate::sync::plan::Action;
 use crate::sync::video_lookup::VideoLookup;
@@ -80,13 +80,9 @@ impl Pass<'_> {
         let mut failures = Vec::new();
         for row in doomed {
             if self.context.executor.is_none() {
-                self.tell(&row, "report", "its asset is withheld by the deletion guard");
+                self.tell(&row, ActionKind::Report, "its asset is withheld by the deletion guard");
             }
-            let problem = Problem {
-                action: "delete".into(),
-                cause: WITHHELD.into(),
-                advice: "put the files back, or run once with --force (beside a daemon: `retry --force`)".into(),
-            };
+            let problem = Problem::withheld();
             let retry = next_try(&row, false);
             failures.push((row, problem, retry));
         }

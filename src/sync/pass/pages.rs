@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Pass, PassError};
+use crate::index::files::DueBy;
 use crate::index::{FileRow, assets, contact, files, sidecars};
 use crate::sync::metadata_warnings;
 use crate::sync::observe::{Company, Looks};
@@ -47,7 +48,7 @@ impl Pass<'_> {
             }
             let mut looks = Looks::new(conn, &scope, &company);
             let mut page = Page::default();
-            for row in files::dirty(conn, scope.mirror, present, &after, company.now_ms, PAGE)? {
+            for row in files::dirty(conn, scope.mirror, present, &after, company.due, PAGE)? {
                 page.last = Some(row.path.key().to_owned());
                 page.add(&mut looks, &policy, row)?;
             }
@@ -97,7 +98,7 @@ impl Pass<'_> {
             spoken: self.spoken.clone(),
             only: self.context.only.clone(),
             taking: None,
-            now_ms: if self.context.impatient { i64::MAX } else { Timestamp::now().as_millisecond() },
+            due: if self.context.impatient { DueBy::All } else { DueBy::Time(Timestamp::now().as_millisecond()) },
         }
     }
 

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::busy::Busy;
-use super::{Pass, PassError, WAIT};
+use super::{Pass, PassError};
 use crate::index::Problem;
+use crate::model::ActionKind;
 use crate::sync::plan::{Action, Plan};
 
 impl Pass<'_> {
@@ -81,13 +82,12 @@ impl Pass<'_> {
 fn held_up(plan: &Plan) -> Option<Problem> {
     match &plan.action {
         Action::Wait => Some(Problem {
-            action: WAIT.into(),
+            action: ActionKind::Wait,
             cause: plan.why.clone(),
             advice: "nothing: it is looked at again by itself".into(),
+            ..Problem::default()
         }),
-        Action::Report { cause, advice } => {
-            Some(Problem { action: "report".into(), cause: cause.clone(), advice: advice.clone() })
-        }
+        Action::Report { cause, advice } => Some(Problem::new(ActionKind::Report, cause.clone(), advice.clone())),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use crate::index::files::Outcome;
 use crate::index::history;
 use crate::index::history::Done;
 use crate::index::{FileRow, Problem, absence, assets, files};
-use crate::model::UploadId;
+use crate::model::{ActionKind, UploadId};
 use crate::sync::execute::Failure;
 use crate::sync::simulate::is_imagined;
 use crate::sync::track_file::{TrackFile, track_file};
@@ -61,9 +61,10 @@ impl Pass<'_> {
                 (_, Due::Nothing) => self.track_done(&claim, due).await?,
                 (_, Due::Wait) | (None, _) => {
                     let problem = Problem {
-                        action: "create".into(),
+                        action: ActionKind::Create,
                         cause: claim.why(Due::Wait),
                         advice: "see what is told of the video; the track follows it".into(),
+                        ..Problem::default()
                     };
                     self.fail(&claim.row, &problem, next_try(&claim.row, true)).await?;
                 }
@@ -147,9 +148,7 @@ impl Pass<'_> {
                     files::clean(conn, &row)?;
                 }
                 match due.name() {
-                    Some(action) => {
-                        history::add_history(conn, row.id, &Done { at_ms: now, action: action.into(), why })
-                    }
+                    Some(action) => history::add_history(conn, row.id, &Done { at_ms: now, action, why }),
                     None => Ok(()),
                 }
             })
@@ -170,7 +169,7 @@ impl Pass<'_> {
             {
                 self.plan_track(&claim, due);
                 if let Some(problem) = problem {
-                    self.tell(&claim.row, &problem.action, &problem.cause);
+                    self.tell(&claim.row, problem.action, &problem.cause);
                     self.fail(&claim.row, &problem, next_try(&claim.row, false)).await?;
                 }
             }
@@ -209,9 +208,10 @@ impl Pass<'_> {
         });
         if let Some(asset) = asset.await? {
             let problem = Problem {
-                action: "report".into(),
+                action: ActionKind::Report,
                 cause: format!("it is a track of {} now; the asset it was before, {}, stays", claim.video, asset.url),
                 advice: "delete that asset in the CMS if nothing uses it; this is said once".into(),
+                ..Problem::default()
             };
             self.report.problem(claim.row.path.key(), &problem);
         }

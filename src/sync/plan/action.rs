@@ -4,7 +4,7 @@
 
 use crate::index::FileRow;
 use crate::metadata::merge::Conflict;
-use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
+use crate::model::{ActionKind, Asset, Md5, MirrorStamp, RelPath, UploadId};
 use crate::sync::plan::edit::{Edit, FileIs};
 
 /// How a replacement treats the URL.
@@ -114,17 +114,17 @@ pub enum Action {
 impl Action {
     /// The name in reports; `None` for what a plan leaves out.
     #[must_use]
-    pub const fn name(&self) -> Option<&'static str> {
+    pub const fn name(&self) -> Option<ActionKind> {
         match self {
             Self::Nothing | Self::Record { .. } | Self::Accept { .. } | Self::Forget | Self::Wait => None,
-            Self::Create { .. } => Some("create"),
-            Self::Adopt { .. } => Some("adopt"),
-            Self::Alias { .. } => Some("alias"),
-            Self::Move { .. } => Some("move"),
-            Self::Replace { .. } => Some("replace"),
-            Self::Retag { .. } => Some("retag"),
-            Self::Delete { .. } => Some("delete"),
-            Self::Report { .. } => Some("report"),
+            Self::Create { .. } => Some(ActionKind::Create),
+            Self::Adopt { .. } => Some(ActionKind::Adopt),
+            Self::Alias { .. } => Some(ActionKind::Alias),
+            Self::Move { .. } => Some(ActionKind::Move),
+            Self::Replace { .. } => Some(ActionKind::Replace),
+            Self::Retag { .. } => Some(ActionKind::Retag),
+            Self::Delete { .. } => Some(ActionKind::Delete),
+            Self::Report { .. } => Some(ActionKind::Report),
         }
     }
 
@@ -249,11 +249,11 @@ pub enum Part {
 impl Part {
     /// The name in reports; `None` where nothing is told.
     #[must_use]
-    pub const fn name(&self) -> Option<&'static str> {
+    pub const fn name(&self) -> Option<ActionKind> {
         match self {
             Self::Same => None,
-            Self::Alias => Some("alias"),
-            Self::Move { .. } => Some("move"),
+            Self::Alias => Some(ActionKind::Alias),
+            Self::Move { .. } => Some(ActionKind::Move),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::index::Problem;
-use crate::model::Md5;
+use crate::model::{ActionKind, Advice, Md5, Promise};
 use crate::remote::{PlanLimit, Storage};
 
 /// What the service told of the plan holds so long, ms.
@@ -37,12 +37,13 @@ pub enum NoRoom {
 impl NoRoom {
     /// For people.
     #[must_use]
-    pub fn problem(self, action: &str, size: u64) -> Problem {
-        let (cause, advice) = match self {
+    pub fn problem(self, action: ActionKind, size: u64) -> Problem {
+        let (cause, advice): (String, Advice) = match self {
             Self::TooLarge(largest) => (
                 format!("the file has {size} bytes, and the project's plan takes {largest} bytes in one file at most"),
                 "make the file smaller, exclude it, or upgrade the plan and run `dato-mirror retry`; the limit is also \
-                 asked for again at each start and about once an hour",
+                 asked for again at each start and about once an hour"
+                    .into(),
             ),
             Self::RefusedBefore => (
                 format!(
@@ -50,16 +51,16 @@ impl NoRoom {
                      (maximum_single_upload_bytes): it is not sent"
                 ),
                 "make the file smaller, exclude it, or upgrade the plan and run `dato-mirror retry`, which sends it once \
-                 more; by itself it is sent again only when the service tells another limit than before",
+                 more; by itself it is sent again only when the service tells another limit than before"
+                    .into(),
             ),
             Self::Full => (
                 "the project's plan has no room for more files (uploadable_bytes): nothing is sent until there is"
                     .into(),
-                "delete assets that nobody needs, or upgrade the plan; it is tried again by itself, after an hour at most, and at \
-                 once by `dato-mirror retry`",
+                Advice::around("delete assets that nobody needs, or upgrade the plan", Promise::WithinTheHour, ""),
             ),
         };
-        Problem { action: action.into(), cause, advice: advice.into() }
+        Problem::new(action, cause, advice)
     }
 }
 
@@ -338,7 +339,7 @@ mod tests {
             (NoRoom::RefusedBefore, ["dato-mirror retry", "only when the service tells another limit"]),
             (NoRoom::Full, ["dato-mirror retry", "by itself"]),
         ] {
-            let advice = why.problem("create", 9).advice;
+            let advice = why.problem(ActionKind::Create, 9).advice.to_string();
             assert!(words.iter().all(|word| advice.contains(word)), "{why:?}: {advice}");
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::index::Problem;
 use crate::index::status_notes::Unread;
+use crate::model::ActionKind;
 use crate::report::{MirrorReport, PlannedAction, Severity};
 
 use super::Scanned;
@@ -33,7 +34,7 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
     if let Some(plan) = &mut report.plan {
         plan.extend(scanned.would_fetch.iter().map(|path| PlannedAction {
             path: path.key().to_owned(),
-            action: "create".into(),
+            action: ActionKind::Create,
             why: "a list names it; it would be fetched from its URL".into(),
             on_disk: false,
         }));

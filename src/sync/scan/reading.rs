@@ -12,7 +12,7 @@ use super::{Scan, ScanError, lock, now_ns, taken};
 use crate::disk::{DigestError, Digested, Fingerprint, Job, digest_all};
 use crate::index::files::{FoundFile, Problem};
 use crate::index::{IndexError, files};
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 use crate::report::Severity;
 
 /// Files written to the index at once.
@@ -135,8 +135,8 @@ impl<'a> Reading<'a> {
         Ok(Read { files: read.into_inner(), bytes: bytes.into_inner(), looks: taken(looks), problems: taken(problems) })
     }
 
-    fn note(&self, path: RelPath, severity: Severity, cause: &str, advice: &str) {
-        let problem = Problem { action: "read".into(), cause: cause.into(), advice: advice.into() };
+    fn note(&self, path: RelPath, severity: Severity, cause: &str, advice: &'static str) {
+        let problem = Problem::new(ActionKind::Read, cause, advice);
         lock(&self.problems).push((path, problem, severity));
     }
 }

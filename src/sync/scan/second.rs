@@ -14,6 +14,7 @@ use super::reading::Reading;
 use super::{Scan, ScanError, Unsettled};
 use crate::disk::{Fingerprint, Job, SkipReason};
 use crate::index::files;
+use crate::model::ActionKind;
 
 /// More files than this are not left to the caller, who would look at each on its own: the scan looks again at all of them.
 const LEFT_TO_THE_CALLER: usize = 1000;
@@ -131,7 +132,7 @@ impl Scan {
         for look in self.totals.unsettled.clone() {
             self.problem(
                 &look.path,
-                "read",
+                ActionKind::Read,
                 "the file is still being written",
                 "it is mirrored when it has been quiet for `settle`; run again, or exclude it if it never is",
             );

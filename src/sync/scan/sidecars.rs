@@ -11,7 +11,7 @@ use crate::disk::{OpenError, Walked, read_as};
 use crate::index::remote_files;
 use crate::index::sidecars::{self, StoredSidecar};
 use crate::metadata::remote_list::{LIST_NAME, is_list, without_urls};
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 
 impl Scan {
     /// Remembers metadata files; the files they tell about are looked at again when one changed.
@@ -95,7 +95,12 @@ impl Scan {
                 // The walk that the next scan begins with tells what became of it.
                 Err(OpenError::Gone) => continue,
                 Err(OpenError::TooLarge { .. }) => {
-                    self.problem(&path, "read", "a metadata file of more than 1 MiB is not read", "make it smaller");
+                    self.problem(
+                        &path,
+                        ActionKind::Read,
+                        "a metadata file of more than 1 MiB is not read",
+                        "make it smaller",
+                    );
                     Vec::new()
                 }
                 Err(error) => {
@@ -104,7 +109,7 @@ impl Scan {
                         OpenError::Refused(_) => "check its permissions",
                         _ => "put a regular file there; until then what it said before stays in force",
                     };
-                    self.problem(&path, "read", &cause, advice);
+                    self.problem(&path, ActionKind::Read, &cause, advice);
                     continue;
                 }
             };

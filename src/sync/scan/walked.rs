@@ -13,7 +13,7 @@ use super::{Scan, lock, now_ns};
 use crate::disk::{Found, Job, SkipReason};
 use crate::index::IndexError;
 use crate::index::files::{KnownFiles, Problem, Seen};
-use crate::model::RelPath;
+use crate::model::{ActionKind, RelPath};
 use crate::remote::MAX_FILE_BYTES;
 use crate::report::Severity;
 
@@ -75,7 +75,7 @@ impl Shared<'_> {
                         self.note(
                             path,
                             Severity::Failed,
-                            "read",
+                            ActionKind::Read,
                             "it is larger than 1 GB, the service's limit",
                             "make it smaller, or exclude it",
                         );
@@ -96,12 +96,12 @@ impl Shared<'_> {
                         SkipReason::Folder { .. } => "rename it if it is to be mirrored, or exclude it",
                         _ => "exclude it, or put a regular file there",
                     };
-                    self.note(path, Severity::Skipped, "skip", &why.to_string(), advice);
+                    self.note(path, Severity::Skipped, ActionKind::Skip, &why.to_string(), advice);
                 }
                 Found::Unreadable { path, cause } => {
                     let cause = format!("it cannot be read: {cause}");
                     let advice = "check its permissions and the disk; until it can be read, no file of the mirror counts as deleted";
-                    self.note(path, Severity::Failed, "read", &cause, advice);
+                    self.note(path, Severity::Failed, ActionKind::Read, &cause, advice);
                 }
             }
         }
@@ -112,8 +112,8 @@ impl Shared<'_> {
         if self.scan.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn note(&self, path: RelPath, severity: Severity, action: &str, cause: &str, advice: &str) {
-        let problem = Problem { action: action.into(), cause: cause.into(), advice: advice.into() };
+    fn note(&self, path: RelPath, severity: Severity, action: ActionKind, cause: &str, advice: &'static str) {
+        let problem = Problem::new(action, cause, advice);
         lock(&self.problems).push((path, problem, severity));
     }
 }

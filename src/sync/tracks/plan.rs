@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::policy::OnDelete;
-use crate::model::{MirrorStamp, TrackStamp};
+use crate::model::{ActionKind, MirrorStamp, TrackStamp};
 use crate::remote::Track;
 use crate::sync::track_file::TrackFile;
 
@@ -31,12 +31,12 @@ pub enum Due {
 impl Due {
     /// The action's name of the report.
     #[must_use]
-    pub const fn name(self) -> Option<&'static str> {
+    pub const fn name(self) -> Option<ActionKind> {
         match self {
             Self::Nothing | Self::Check | Self::Wait => None,
-            Self::Create => Some("create"),
-            Self::Replace => Some("replace"),
-            Self::Delete => Some("delete"),
+            Self::Create => Some(ActionKind::Create),
+            Self::Replace => Some(ActionKind::Replace),
+            Self::Delete => Some(ActionKind::Delete),
         }
     }
 }

@@ -4,7 +4,8 @@
 
 use super::plan::{Refusal, Whose};
 use crate::index::Problem;
-use crate::remote::{ApiError, ApiErrorKind, Scope};
+use crate::model::{ActionKind, Advice};
+use crate::remote::{ApiError, ApiErrorKind, Scope, advice};
 use crate::sync::execute::Failure;
 use crate::sync::track_file::TrackFile;
 
@@ -32,41 +33,43 @@ pub(super) fn refused(claim: &TrackFile, refusal: &Refusal) -> Problem {
             "correct the file; the track is made anew when it changes",
         ),
     };
-    Problem { action: "report".into(), cause, advice: advice.into() }
+    Problem::new(ActionKind::Report, cause, advice)
 }
 
-pub(super) fn lost(action: &str, error: &ApiError) -> Failure {
+pub(super) fn outcome_unknown(action: ActionKind, error: &ApiError) -> Failure {
     if error.kind == ApiErrorKind::Between && error.scope() == Scope::All {
         // It answers every call so.
         return Failure::All(error.clone());
     }
     Failure::Path {
-        problem: Problem {
-            action: action.into(),
-            cause: format!("the answer was lost, and the track does not show: {error}"),
-            advice: "it is looked at again before anything is sent again".into(),
-        },
+        problem: Problem::new(
+            action,
+            format!("the answer was lost, and the track does not show: {error}"),
+            "it is looked at again before anything is sent again",
+        ),
         retry: true,
     }
 }
 
 /// A refusal is the companion's trouble alone: the video and all other files go on.
-pub(super) fn failed(action: &str, error: ApiError) -> Failure {
+pub(super) fn failed(action: ActionKind, error: ApiError) -> Failure {
     if error.scope() == Scope::All {
         return Failure::All(error);
     }
-    let (advice, retry) = match error.kind {
-        ApiErrorKind::Permission => ("give the token's role the permission to change the video's asset", false),
-        ApiErrorKind::Plan => ("the project's plan has no room for this track; the video itself is mirrored", false),
-        ApiErrorKind::NotFound => {
-            ("the video's asset is gone, or the service has no tracks here; it is tried again", true)
+    let (advice, retry): (Advice, bool) = match error.kind {
+        ApiErrorKind::Permission => ("give the token's role the permission to change the video's asset".into(), false),
+        ApiErrorKind::Plan => {
+            ("the project's plan has no room for this track; the video itself is mirrored".into(), false)
         }
-        ApiErrorKind::Invalid if error.refuses_tracks_for_good() => (error.advice(), false),
+        ApiErrorKind::NotFound => {
+            (Advice::then_again("the video's asset is gone, or the service has no tracks here"), true)
+        }
+        ApiErrorKind::Invalid if error.refuses_tracks_for_good() => (advice(&error), false),
         // A video takes tracks only once it has been processed, which can take as long as it plays.
         ApiErrorKind::Invalid => {
-            ("correct the file; if the video is still being processed, wait: it is tried again", true)
+            (Advice::then_again("correct the file, or wait if the video is still being processed"), true)
         }
-        _ => (error.advice(), true),
+        _ => (advice(&error), true),
     };
-    Failure::Path { problem: Problem { action: action.into(), cause: error.to_string(), advice: advice.into() }, retry }
+    Failure::Path { problem: Problem::new(action, error.to_string(), advice), retry }
 }

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Due;
 use super::plan::{Look, Refusal, Step, kept, outcome, pause, plan, plan_all};
-use super::trouble::{failed, lost, refused};
+use super::trouble::{failed, outcome_unknown, refused};
 use crate::config::policy::OnRemoteDelete;
 use crate::index::{Index, IndexError, Problem, assets, files};
-use crate::model::{Asset, MirrorStamp, TrackStamp, UploadId};
+use crate::model::{ActionKind, Asset, MirrorStamp, TrackStamp, UploadId};
 use crate::remote::{ApiError, PlanLimit, Remote, Track};
 use crate::sync::execute::{Attempts, Executor, Failure};
 use crate::sync::plan::Policy;
@@ -69,7 +69,8 @@ impl Work {
         let listed = match executor.remote.tracks(&self.asset.id).await {
             Ok(listed) => listed,
             Err(error) => {
-                let failed = |claim| Done { claim, result: Err(failed("create", error.clone())), preparing: false };
+                let failed =
+                    |claim| Done { claim, result: Err(failed(ActionKind::Create, error.clone())), preparing: false };
                 return Ok(self.claims.into_iter().map(failed).collect());
             }
         };
@@ -186,7 +187,7 @@ impl AssetTracks<'_> {
             && self.look.is_listed(id)
         {
             let deleted = self.executor.remote.delete_track(self.id, id).await;
-            deleted.map_err(|error| failed("delete", error))?;
+            deleted.map_err(|error| failed(ActionKind::Delete, error))?;
         }
         self.look.took(claim, step);
         if matches!(step, Step::Keep(_) | Step::Forget(_)) {
@@ -202,7 +203,7 @@ impl AssetTracks<'_> {
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let Some(content) = claim.row.md5 else { return Err(Failure::Changed) };
-        let action = if old.is_some() { "replace" } else { "create" };
+        let action = if old.is_some() { ActionKind::Replace } else { ActionKind::Create };
         let path = self.executor.send(&claim.row, content, action, None, cancel).await?;
         let intent = TrackStamp::unknown(content.to_string(), old.clone());
         self.look.entry.tracks.insert(claim.name.clone(), intent);
@@ -221,7 +222,7 @@ impl AssetTracks<'_> {
                     continue;
                 }
                 // The intent stays: the next pass looks again.
-                return Err(lost(action, error));
+                return Err(outcome_unknown(action, error));
             }
             let Some(pause) = created.as_ref().err().and_then(|error| self.pause(claim, error)) else { break created };
             tokio::select! {

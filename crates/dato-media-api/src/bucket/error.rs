@@ -82,33 +82,29 @@ impl SendError {
         self.retry_with_new_ticket() || matches!(self, Self::Unreadable(_))
     }
 
-    /// What to do about it.
+    /// What to do about it, as far as the sending is concerned. What a program does by itself, it has to add.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::Refused { .. } => {
-                "it is sent again with a new upload URL; if it lasts, check the clock and any proxy"
-            }
+            Self::Refused { .. } => "ask for a new upload URL; if it lasts, check the clock and any proxy",
             Self::Between { status: 407 } => {
-                "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host); the file is sent again"
+                "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host)"
             }
             Self::Between { status: 413 } => {
                 "a proxy on the way to the bucket takes no file of this size: raise its limit, or let uploads go around it \
-                 (NO_PROXY); the file is sent again"
+                 (NO_PROXY)"
             }
-            Self::Between { .. } => {
-                "see what answers instead of the bucket: a proxy, a login page, a dead gateway; the file is sent again"
-            }
-            Self::Changed(_) => "it is taken up again when it has settled",
+            Self::Between { .. } => "see what answers instead of the bucket: a proxy, a login page, a dead gateway",
+            Self::Changed(_) => "send it when nobody writes it any more",
             Self::Unreadable(_) => "check the file's permissions and the disk",
-            Self::Mismatch { .. } => "it is sent again; if it lasts, something on the way alters uploads",
-            Self::Throttled { .. } => "it is sent again later",
-            Self::Network(_) => "check the network and the proxy; it is sent again",
+            Self::Mismatch { .. } => "send it anew; if it lasts, something on the way alters uploads",
+            Self::Throttled { .. } => "send it later",
+            Self::Network(_) => "check the network and the proxy",
             Self::Ticket(_) => {
-                "the service is asked for another address, and the file is sent again; if it lasts, something between here \
-                 and the API alters its answers: check base_url and any proxy"
+                "ask for another upload URL; if it lasts, something between here and the API alters its answers: check \
+                 base_url and any proxy"
             }
-            Self::Cancelled => "it is taken up again on the next run",
+            Self::Cancelled => "nothing: whoever sent it gave it up",
         }
     }
 }

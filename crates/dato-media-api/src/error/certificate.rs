@@ -11,27 +11,25 @@ pub(super) fn advice(details: &str) -> Option<&'static str> {
     } else if says(&["expired", "not valid yet", "notvalidyet"]) {
         Some(
             "look at this machine's clock first; if it is right, the certificate of the service, or of what stands between, \
-             has run out; it is tried again",
+             has run out",
         )
     } else if says(&["causedasendentity"]) {
         Some(
             "the server shows the certificate of an authority as its own (CA:TRUE), which is taken for no server's: issue one \
              for the host with CA:FALSE, signed by that authority, give it to the server, and name the authority's with \
-             SSL_CERT_FILE here; it is tried again",
+             SSL_CERT_FILE here",
         )
     } else if says(&["unknownissuer", "unknown issuer", "self-signed", "self signed"]) {
         Some(
             "this machine does not know who signed the certificate: where your network has an authority of its own, name \
-             its certificate with SSL_CERT_FILE; it is tried again",
+             its certificate with SSL_CERT_FILE",
         )
     } else if says(&["notvalidforname", "not valid for name"]) {
-        Some(
-            "the certificate is another host's: check base_url, and what stands between here and the API; it is tried again",
-        )
+        Some("the certificate is another host's: check base_url, and what stands between here and the API")
     } else {
         Some(
             "check the certificate: an authority of your own network is named with SSL_CERT_FILE, and the clock has to be \
-             right; it is tried again",
+             right",
         )
     }
 }

@@ -32,8 +32,7 @@ pub(super) const TABLE: &[Row] = &[
         ApiErrorKind::Permission,
         false,
         Scope::File,
-        "give the token's role the upload actions it lacks (read, create, update, replace_asset, move, delete), and \
-         collections if they are mirrored",
+        "give the token's role the upload actions it lacks (read, create, update, replace_asset, move, delete)",
     ),
     row(
         "INVALID_ENVIRONMENT",
@@ -119,13 +118,7 @@ pub(super) const TABLE: &[Row] = &[
         Scope::File,
         "too many operations run at once or in one call; it passes",
     ),
-    row(
-        "INVALID_FIELD",
-        ApiErrorKind::Invalid,
-        false,
-        Scope::File,
-        "correct the value named here, in the configuration or in the file's sidecar",
-    ),
+    row("INVALID_FIELD", ApiErrorKind::Invalid, false, Scope::File, "correct the value named here"),
     row(
         "INVALID_FORMAT",
         ApiErrorKind::Invalid,
@@ -147,19 +140,13 @@ pub(super) const TABLE: &[Row] = &[
         Scope::All,
         "the service does not know a filter: check it, or report a bug if it is not yours",
     ),
-    row(
-        "NOT_FOUND",
-        ApiErrorKind::NotFound,
-        false,
-        Scope::File,
-        "it was deleted meanwhile; the media area is looked at again",
-    ),
+    row("NOT_FOUND", ApiErrorKind::NotFound, false, Scope::File, "it was deleted meanwhile"),
     row(
         "MISSING_UPLOAD_IDS",
         ApiErrorKind::NotFound,
         false,
         Scope::File,
-        "some of these assets were deleted meanwhile; the media area is looked at again",
+        "some of these assets were deleted meanwhile",
     ),
     row(
         "UPLOAD_IS_CURRENTLY_IN_USE",
@@ -195,22 +182,21 @@ pub(super) const TABLE: &[Row] = &[
         ApiErrorKind::Storage,
         false,
         Scope::File,
-        "the project keeps its files in a storage of its own, which cannot keep the URL: set on_change = \"new_url\"",
+        "the project keeps its files in a storage of its own, which cannot keep the URL: let the file have a new one",
     ),
     row(
         "NOT_A_VIDEO",
         ApiErrorKind::Invalid,
         false,
         Scope::File,
-        "the service does not take the asset for a video, and only videos have tracks: rename the file to mirror it as an \
-         asset",
+        "the service does not take the asset for a video, and only videos have tracks",
     ),
     row(
         "IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT",
         ApiErrorKind::Invalid,
         false,
         Scope::File,
-        "the service changes tracks in the primary environment only: mirror into that one, or exclude the file",
+        "the service changes tracks in the primary environment only",
     ),
     row(
         "INVALID_UPLOAD_STORAGE_SETTINGS",

@@ -142,26 +142,26 @@ impl ApiErrorKind {
             Self::Setup => "check base_url and the token; in a container install the ca-certificates package",
             Self::Token => "check the API token: it is wrong, revoked or of another project",
             Self::Environment => "check `environment`",
-            Self::Promoted => "run again: the media area of the new one is looked at anew",
+            Self::Promoted => "another environment is the primary one: a new client works on that one",
             Self::Permission => "give the token's role the permissions it lacks",
             Self::Project => "look at the project's plan and billing",
-            Self::Maintenance | Self::Service => "the service is in trouble; it is tried again",
+            Self::Maintenance | Self::Service => "the service is in trouble",
             Self::Plan => "a limit of the project's plan is reached",
             Self::Throttled => "the rate limit is used up; it passes",
-            Self::Budget => "monthly_budget is spent: raise it, or wait for the next month",
+            Self::Budget => "the budget of calls is spent: raise it, or wait for the next month",
             Self::Concurrent => "another change is running; it passes",
             Self::Invalid => "correct the value named here",
-            Self::NotFound => "it was deleted meanwhile; the media area is looked at again",
+            Self::NotFound => "it was deleted meanwhile",
             Self::InUse => "take the asset out of the records that use it first",
             Self::Validation => "change the file, or the validations of the records that use it",
             Self::Storage => "look at the project's storage settings",
-            Self::Garbled => "the API answers with something unexpected; it is tried again; if it lasts, report a bug",
+            Self::Garbled => "the API answers with something unexpected: if it lasts, report a bug",
             Self::Between => {
                 "a proxy, a firewall or a login page answers in the API's place, or the API is in trouble: see what stands \
-                 between here and the API; it is tried again"
+                 between here and the API"
             }
-            Self::Network => "check the network, the proxy and base_url; it is tried again",
-            Self::Job => "the service did not finish in time; what became of it is looked at again",
+            Self::Network => "check the network, the proxy and base_url",
+            Self::Job => "the service did not finish in time: look what became of it",
         }
     }
 }

@@ -9,7 +9,7 @@ impl ApiError {
     /// The service does not take the path of an uploaded file.
     #[must_use]
     pub fn refuses_the_upload(&self) -> bool {
-        self.told.iter().any(|told| told.code == "INVALID_FIELD" && told.field.as_deref() == Some("path"))
+        self.entries.iter().any(|entry| entry.code == "INVALID_FIELD" && entry.field.as_deref() == Some("path"))
     }
 
     /// The client-made id is taken already. The service's code for that is unconfirmed: whatever is wrong with the field
@@ -18,10 +18,10 @@ impl ApiError {
     pub fn is_uniqueness_of_id(&self) -> bool {
         let says = |text: &str| ["UNIQ", "TAKEN", "DUPLICATE", "ALREADY"].iter().any(|word| text.contains(word));
         let is_form = |reason: &str| reason.contains("FORMAT") || reason.contains("INVALID");
-        self.told.iter().any(|told| match told.field.as_deref() {
-            Some("id") => told.reason.as_deref().is_some_and(|reason| says(reason) || !is_form(reason)),
+        self.entries.iter().any(|entry| match entry.field.as_deref() {
+            Some("id") => entry.reason.as_deref().is_some_and(|reason| says(reason) || !is_form(reason)),
             Some(_) => false,
-            None => row_of(&told.code).is_none() && says(&told.code),
+            None => row_of(&entry.code).is_none() && says(&entry.code),
         })
     }
 
@@ -33,7 +33,27 @@ impl ApiError {
             None if self.status.is_some_and(|status| (400..500).contains(&status)) => ApiErrorKind::Invalid,
             None => self.kind,
         };
-        !self.unsure && matches!(kind, ApiErrorKind::Invalid | ApiErrorKind::Concurrent) && !self.told.is_empty()
+        !self.outcome_unknown
+            && matches!(kind, ApiErrorKind::Invalid | ApiErrorKind::Concurrent)
+            && !self.entries.is_empty()
+    }
+
+    /// One value of the request is refused, and the answer names it.
+    #[must_use]
+    pub fn is_about_a_value(&self) -> bool {
+        self.code.as_deref() == Some("INVALID_FIELD")
+    }
+
+    /// The asset is no video, so it can have no tracks.
+    #[must_use]
+    pub fn is_not_a_video(&self) -> bool {
+        self.code.as_deref() == Some("NOT_A_VIDEO")
+    }
+
+    /// Tracks can be changed in the primary environment only, and this is another one.
+    #[must_use]
+    pub fn is_for_the_primary_environment(&self) -> bool {
+        self.code.as_deref() == Some("IMMUTABLE_UPLOAD_TRACKS_IN_SANDBOX_ENVIRONMENT")
     }
 
     /// Something else has the name or place that was asked for.
@@ -44,7 +64,7 @@ impl ApiError {
             ["unique", "already", "taken", "duplicate"].iter().any(|word| details.contains(word))
         };
         self.kind == ApiErrorKind::Invalid
-            && (self.told.iter().any(|told| told.reason.as_deref() == Some("VALIDATION_UNIQUENESS"))
+            && (self.entries.iter().any(|entry| entry.reason.as_deref() == Some("VALIDATION_UNIQUENESS"))
                 || self.details.as_ref().is_some_and(says))
     }
 
@@ -52,6 +72,6 @@ impl ApiError {
     #[must_use]
     pub fn may_be_of_a_value(&self) -> bool {
         let is_of_another = self.is_uniqueness_of_id() || self.is_about_collection() || self.refuses_the_upload();
-        self.kind == ApiErrorKind::Invalid && !self.unsure && !is_of_another
+        self.kind == ApiErrorKind::Invalid && !self.outcome_unknown && !is_of_another
     }
 }

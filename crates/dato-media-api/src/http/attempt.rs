@@ -59,7 +59,7 @@ impl Transport {
             Err(error) => {
                 tracing::trace!(method = %call.method, path = call.path.join("/"), ms = millis(start), "no answer of the API");
                 if !(error.is_connect() || error.is_builder()) {
-                    return failed(Failure::Lost, network_error(error));
+                    return failed(Failure::NoAnswer, network_error(error));
                 }
                 // A dead line must not eat up the month.
                 self.requests.fetch_sub(1, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Transport {
             Ok(body) => body,
             // That says all by itself.
             Err(_) if status == 429 => Body::Whole(Vec::new()),
-            Err(error) => return failed(Failure::Lost, error.of_request(request)),
+            Err(error) => return failed(Failure::NoAnswer, error.of_request(request)),
         };
         if good {
             return match &body {

@@ -18,12 +18,12 @@ impl Transport {
     pub(super) async fn follow(&self, job: &JobId, effect: Effect) -> Result<Value, ApiError> {
         let start = Instant::now();
         // What the service took on may still happen when we stop looking.
-        let unsure =
+        let outcome_unknown =
             |error: ApiError| if effect == Effect::NonIdempotent { error.with_outcome_unknown() } else { error };
         for asked in 0.. {
             let wait = self.latency().wait(asked, start.elapsed());
             tokio::time::sleep(wait).await;
-            match self.job_payload(job).await.map_err(unsure)? {
+            match self.job_payload(job).await.map_err(outcome_unknown)? {
                 Some(Ok(payload)) => {
                     self.latency().learn(start.elapsed(), wait);
                     return Ok(payload);
@@ -34,7 +34,7 @@ impl Transport {
             }
         }
         let text = format!("still running after {} s", self.timeouts.job.as_secs());
-        Err(unsure(ApiError::new(ApiErrorKind::Job, text)))
+        Err(outcome_unknown(ApiError::new(ApiErrorKind::Job, text)))
     }
 
     /// Asks once for a job's result: nothing while it runs, then the payload or the job's own error.

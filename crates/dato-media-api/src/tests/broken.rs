@@ -36,7 +36,7 @@ async fn an_answer_that_is_not_the_apis_is_never_taken_for_its_word() {
             assert!(!error.is_access() && error.is_unreachable() && error.heals(), "{code} {body:?}: {error:?}");
             assert!(!error.is_not_found() && !error.is_uniqueness_of_id(), "{error:?}");
             assert!(error.to_string().starts_with("something between us and the API answers"), "{error}");
-            assert!(error.advice().contains("tried again"), "{}", error.advice());
+            assert_eq!(error.retry(), Retry::Later, "{error:?}");
             // Whether a change was made nobody knows: it is not sent blindly again, and not given up.
             let stub = Stub::start(move |_, _| answer(code, body)).await;
             let error = stub.remote().destroy(&UploadId::new("abc")).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn an_answer_without_end_is_cut() {
     ];
     for (head, most) in heads {
         let (address, taken) = endless(head, vec![b'x'; 64 * 1024]).await;
-        let error = Client::<()>::new(options(&address)).unwrap().site().await.unwrap_err();
+        let error = Client::new(options(&address)).unwrap().site().await.unwrap_err();
         assert!(error.is_unreachable() && error.heals(), "{head}: {error:?}");
         let taken = taken.load(Ordering::SeqCst);
         assert!(taken < 5 * most + IN_SOCKETS, "{head}: {taken} bytes");
@@ -306,7 +306,7 @@ async fn a_wait_that_is_odd_is_bounded_by_a_minute() {
 }
 
 #[tokio::test]
-async fn a_limit_of_nothing_does_not_stop_the_mirror() {
+async fn a_limit_of_nothing_does_not_stop_the_client() {
     let stub = Stub::start(|_, _| {
         let told = vec![("X-RateLimit-Limit", "0".to_owned()), ("X-RateLimit-Remaining", "0".to_owned())];
         Reaction::Answer(200, told, site_body(false).to_string())
@@ -420,7 +420,7 @@ async fn a_ticket_leads_to_https_only_or_to_this_machine_when_the_api_is_here() 
     let file = file_of(b"abc");
     let to_send = || FileToSend { open: opening(file.path()), size: 3, mime: None };
     let stub = Stub::start(|_, _| Reaction::Answer(200, Vec::new(), String::new())).await;
-    let far = Client::<()>::new(options("https://api.example")).unwrap();
+    let far = Client::new(options("https://api.example")).unwrap();
     let near = stub.remote();
     for (remote, url, headers, word) in [
         (&far, stub.address.as_str(), &[][..], "not https"),

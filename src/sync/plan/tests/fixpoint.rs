@@ -16,7 +16,7 @@ use crate::config::policy::MaxDelete;
 use crate::config::template::Template;
 use crate::disk::Fingerprint;
 use crate::index::{FoundFile, Index, assets, files, settings};
-use crate::model::{MetadataShape, Site};
+use crate::model::{ActionKind, MetadataShape, Site};
 use crate::remote::{Options, Remote};
 use crate::report::MirrorReport;
 use crate::sync::desired_state::Desires;
@@ -25,7 +25,7 @@ use crate::sync::scope::Scope;
 
 /// Never called: a dry pass asks nothing.
 static REMOTE: LazyLock<Remote> =
-    LazyLock::new(|| Remote::new(Options::new("http://127.0.0.1:1", "sandbox".to_owned().into())).unwrap());
+    LazyLock::new(|| Remote::stamped(Options::new("http://127.0.0.1:1", "sandbox".to_owned().into())).unwrap());
 
 const PATHS: [&str; 6] = ["a.png", "b.png", "d/a.png", "d/c.png", "e/c.jpg", "e/f/a.png"];
 const CONTENTS: [&str; 4] = ["1", "2", "3", "4"];
@@ -230,7 +230,7 @@ impl World {
         let mut report = MirrorReport { plan: Some(Vec::new()), ..MirrorReport::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(pass::run(&context, &mut report)).unwrap();
-        let done = report.plan.unwrap_or_default().into_iter().filter(|one| one.action != "report");
+        let done = report.plan.unwrap_or_default().into_iter().filter(|one| one.action != ActionKind::Report);
         done.map(|one| format!("{} {}: {}", one.action, one.path, one.why)).collect()
     }
 

@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::codes::row_of;
 use super::{ApiErrorKind, Scope, shorten};
 
-/// Errors that are told to people, of one answer.
-const TOLD: usize = 4;
+/// Errors of one answer that are shown to people.
+const SHOWN: usize = 4;
 /// Characters of a code; the service's are shorter.
 const LONGEST_CODE: usize = 80;
 
 /// One error of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ErrorEntry {
     pub(super) code: String,
     /// `details.field`.
     pub(super) field: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Told {
     details: Option<String>,
 }
 
-impl Told {
+impl ErrorEntry {
     /// Everything in it that the service wrote.
     pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let rest = [&mut self.field, &mut self.limit, &mut self.reason, &mut self.details];
@@ -37,13 +37,13 @@ impl Told {
 }
 
 /// The errors of a document; none when it is not the service's envelope.
-pub(super) fn read(document: &Value) -> Vec<Told> {
+pub(super) fn read(document: &Value) -> Vec<ErrorEntry> {
     let one = |error: &Value| {
         let attributes = error.get("attributes")?;
         let code = attributes.get("code")?.as_str()?;
         let details = attributes.get("details").filter(|details| !is_empty(details));
         let text = |key: &str| details?.get(key)?.as_str().map(str::to_owned);
-        Some(Told {
+        Some(ErrorEntry {
             code: code.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect(),
             field: text("field"),
             limit: text("limit"),
@@ -61,11 +61,11 @@ pub(super) fn read(document: &Value) -> Vec<Told> {
 
 /// The one that speaks for all: what stops everything for good, then a limit of the plan, then what does not pass by
 /// itself, then what stops everything for a while, then the first. Nobody waits for what will be refused all the same.
-pub(super) fn main(told: &[Told]) -> Option<&Told> {
-    told.iter().min_by_key(|told| {
-        let row = row_of(&told.code);
+pub(super) fn main(entries: &[ErrorEntry]) -> Option<&ErrorEntry> {
+    entries.iter().min_by_key(|entry| {
+        let row = row_of(&entry.code);
         let stops_all = row.is_some_and(|row| row.scope == Scope::All);
-        let passes = told.transient || row.is_some_and(|row| row.later);
+        let passes = entry.transient || row.is_some_and(|row| row.later);
         let is_plan = row.is_some_and(|row| row.kind == ApiErrorKind::Plan);
         match (stops_all, passes) {
             (true, false) => 0,
@@ -78,24 +78,24 @@ pub(super) fn main(told: &[Told]) -> Option<&Told> {
 }
 
 /// What the errors say, each once.
-pub(super) fn details(told: &[Told]) -> Option<String> {
+pub(super) fn details(entries: &[ErrorEntry]) -> Option<String> {
     let mut texts: Vec<&str> = Vec::new();
-    for text in told.iter().filter_map(|told| told.details.as_deref()) {
-        if !texts.contains(&text) && texts.len() <= TOLD {
+    for text in entries.iter().filter_map(|entry| entry.details.as_deref()) {
+        if !texts.contains(&text) && texts.len() <= SHOWN {
             texts.push(text);
         }
     }
-    let more = if texts.len() > TOLD { "; and more" } else { "" };
-    texts.truncate(TOLD);
+    let more = if texts.len() > SHOWN { "; and more" } else { "" };
+    texts.truncate(SHOWN);
     (!texts.is_empty()).then(|| format!("{}{more}", texts.join("; ")))
 }
 
 /// Their codes, each once.
-pub(super) fn codes(told: &[Told]) -> Option<String> {
+pub(super) fn codes(entries: &[ErrorEntry]) -> Option<String> {
     let mut codes: Vec<&str> = Vec::new();
-    for told in told {
-        if !codes.contains(&told.code.as_str()) && codes.len() < TOLD {
-            codes.push(&told.code);
+    for entry in entries {
+        if !codes.contains(&entry.code.as_str()) && codes.len() < SHOWN {
+            codes.push(&entry.code);
         }
     }
     (!codes.is_empty()).then(|| codes.join(", "))
