@@ -99,6 +99,8 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
         "pipeline/plan",
         "pipeline/edit",
         "pipeline/settle",
+        "pipeline/row_state",
+        "pipeline/pass/scheduler",
         "fetch/speed",
         "metadata/merge",
         "metadata/desired",
