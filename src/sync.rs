@@ -29,6 +29,7 @@ pub mod plan;
 pub mod plan_limits;
 pub mod progress;
 pub mod record;
+pub mod row_state;
 pub mod scan;
 pub mod scope;
 pub mod session;

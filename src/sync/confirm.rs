@@ -1,7 +1,7 @@
 //! Waits until the service has done what it accepted.
 //!
-//! Owns: the one task that asks the remote about all outstanding changes, many at a time. When to ask what is
-//! [`JobFollower`]'s; this is its skin of clock and calls.
+//! This module owns the one task that asks the remote about all outstanding changes, many at a time: the skin of clock and calls
+//! around [`JobFollower`], which decides when to ask what.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Confirmer {
 
     /// Says whether there is other work for the API meanwhile: with none, confirm as soon as likely done.
     pub fn set_flush(&self, flush: bool) {
-        self.flush.send_replace(flush);
+        self.flush.send_if_modified(|now| std::mem::replace(now, flush) != flush);
     }
 
     /// Waits until the change of `id` shows.

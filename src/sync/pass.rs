@@ -1,20 +1,20 @@
 //! One pass over everything in a mirror that has something to look at: observe, plan, execute, record.
 //!
-//! Owns: the order of the stages, and what a pass knows while it runs; its parts lie in `pass/`. Decides nothing about
-//! a path: that is `plan`.
+//! This module is the driver: it reads pages of rows from the index, has them planned, starts what the scheduler says, and
+//! records what came of it; its parts lie in `pass/`. It never decides what is done about a path (that is `plan`), nor when
+//! (that is `pass/scheduler.rs`). `--sync-once`, `--dry-run` and the daemon all run the same pass.
 
 mod back_again;
 mod begin;
-mod busy;
 mod finish;
 mod guard;
 mod pages;
 mod priority_paths;
-mod round;
+mod scheduler;
 mod stale_stamps;
 mod tracks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,27 +23,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::policy::MaxDelete;
-use crate::index::{FileRow, Index, IndexError, Problem, files, status_notes};
-use crate::model::{ActionKind, Md5, RelPath, UploadId};
+use crate::index::{FileRow, Index, IndexError, files, status_notes};
+use crate::model::{ActionKind, RelPath, UploadId};
 use crate::remote::{ApiError, Remote};
 use crate::report::{MirrorReport, PlannedAction};
 use crate::runtime_state::RuntimeState;
 
 use crate::features::cdn_check::Verifier;
-use crate::sync::execute::bulk::BulkItem;
 use crate::sync::execute::{Executed, Executor};
 use crate::sync::path_filter::PathFilter;
 use crate::sync::plan::Policy;
-use crate::sync::plan::edit::BulkChange;
 use crate::sync::progress::Progress;
 use crate::sync::scope::Scope;
-use busy::Busy;
-use finish::next_try;
+use scheduler::{GivenUp, Next, Rules, Scheduler, WaitFor};
 
 pub use priority_paths::PriorityPaths;
-
-/// Rounds of a phase at most that begin nothing.
-const IDLE_ROUNDS: u32 = 20;
 
 /// What a pass is made of.
 #[derive(Debug, Clone)]
@@ -62,7 +56,7 @@ pub struct PassContext {
     pub max_delete: MaxDelete,
     /// Let this pass through the guard.
     pub force: bool,
-    /// Rounds a phase takes at most; each settles what waited for the one before.
+    /// Rounds a stage takes at most; each settles what waited for the one before.
     pub rounds: u32,
     /// Only these paths; `None`: all.
     pub only: Option<Arc<PathFilter>>,
@@ -112,68 +106,22 @@ pub enum PassError {
 /// # Errors
 /// When the index fails.
 pub async fn run(context: &PassContext, report: &mut MirrorReport) -> Result<PassEnd, PassError> {
+    let rules =
+        Rules { rounds: context.rounds, makes_calls: context.executor.is_some(), is_impatient: context.impatient };
     let mut pass = Pass {
         context,
         report,
         end: PassEnd::default(),
-        tried: Arc::default(),
-        under_way: Arc::default(),
-        spoken: Arc::default(),
-        unfinished: HashSet::new(),
-        failed: Arc::default(),
-        refused: HashMap::new(),
-        replans: HashMap::new(),
-        turns: HashMap::new(),
-        concluded: Vec::new(),
-        departures: Vec::new(),
-        thought_gone: Vec::new(),
-        begun: 0,
-        busy: Busy::default(),
+        scheduler: Scheduler::new(rules),
         flight: JoinSet::new(),
-        bulk: BTreeMap::new(),
-        deletions: Vec::new(),
-        refreshed: false,
-        sent: HashSet::new(),
-        waiting: BTreeMap::new(),
-        counted: HashSet::new(),
-        companions: BTreeMap::new(),
+        notes: Notes::default(),
     };
-    pass.set_flush(false);
     if context.progress.is_shown() {
         let mirror = context.scope.mirror;
         let (files, bytes) = context.index.call(move |conn| status_notes::waiting(conn, mirror)).await?;
         context.progress.begins(files, bytes);
     }
-    pass.phase(true).await?;
-    pass.tracks(true).await?;
-    if pass.goes_on() && pass.guard().await? {
-        pass.phase(false).await?;
-        pass.tracks(false).await?;
-        pass.give_up().await?;
-    }
-    // A path that goes leaves those that shared its asset with less to say about it.
-    pass.phase(true).await?;
-    if pass.companions.values().any(|row| row.present) {
-        // Their video changed only now.
-        pass.tracks(true).await?;
-        pass.phase(true).await?;
-    }
-    if pass.goes_on() && pass.correct_stale_stamps().await? {
-        pass.phase(true).await?;
-    }
-    if pass.give_up_what_is_reported().await? {
-        // Who waited for them need not any more.
-        pass.phase(true).await?;
-    }
-    if pass.goes_on() && pass.gone_are_due().await? && pass.guard().await? {
-        // They share an asset with one that got news since their turn.
-        pass.phase(false).await?;
-        pass.give_up().await?;
-        pass.phase(true).await?;
-    }
-    pass.give_up().await?;
-    pass.look_for_files_that_are_back().await?;
-    pass.left_due().await?;
+    while pass.step().await? {}
     Ok(pass.end)
 }
 
@@ -181,115 +129,100 @@ struct Pass<'a> {
     context: &'a PassContext,
     report: &'a mut MirrorReport,
     end: PassEnd,
-    /// Rows under way, and rows this pass is done with although they are dirty.
-    tried: Arc<HashSet<i64>>,
-    /// Rows under way.
-    under_way: Arc<HashSet<i64>>,
-    /// Rows that another row's plan of this round speaks for.
-    spoken: Arc<HashSet<i64>>,
-    /// Rows whose new asset needs a second call; it counts as one action.
-    unfinished: HashSet<i64>,
-    /// Rows nobody should wait for.
-    failed: Arc<HashSet<i64>>,
-    /// Paths that could not send a content, by the content.
-    refused: HashMap<Md5, u32>,
-    replans: HashMap<i64, u32>,
-    /// Actions done for each row.
-    turns: HashMap<i64, u32>,
+    /// Says what is next.
+    scheduler: Scheduler,
+    /// What is under way.
+    flight: JoinSet<Vec<Executed>>,
+    notes: Notes,
+}
+
+/// What later stages have to know of what was done.
+#[derive(Debug, Default)]
+struct Notes {
     /// Rows on disk that turned out to be in step.
     concluded: Vec<i64>,
     /// Assets that paths left to others, each with the path.
     departures: Vec<(UploadId, RelPath)>,
     /// Paths whose assets were deleted or tagged because their files were gone.
     thought_gone: Vec<RelPath>,
-    /// Actions begun.
-    begun: u64,
-    /// Assets being worked on.
-    busy: Busy,
-    flight: JoinSet<Vec<Executed>>,
-    /// What is the same for several assets, and for which.
-    bulk: BTreeMap<BulkChange, Vec<BulkItem>>,
-    /// What is to be deleted together.
-    deletions: Vec<BulkItem>,
-    /// Something was learnt in this round that the plans of its rows do not know.
-    refreshed: bool,
     /// Assets that this pass sent a file for.
     sent: HashSet<UploadId>,
-    /// Rows, by path, that wait or are to be reported, as of this round: what others do may change that.
-    waiting: BTreeMap<String, (FileRow, Problem)>,
-    /// Gone rows that the deletion guard has seen; one that goes later is for the next pass, and its guard.
-    counted: HashSet<i64>,
-    /// Rows that are tracks of a video, by their ids: their turn comes after the videos'.
-    companions: BTreeMap<i64, FileRow>,
 }
 
 impl Pass<'_> {
+    /// Does the next thing. False when the pass is done.
+    async fn step(&mut self) -> Result<bool, PassError> {
+        if !self.goes_on() {
+            self.scheduler.halt();
+        }
+        let next = self.scheduler.next(now_ms(), self.context.urgent.is_waiting());
+        match &next {
+            Next::Read { .. } => self.set_flush(false),
+            Next::Start(_) | Next::Wait(WaitFor::Slot) => {}
+            // Nothing else is to be sent meanwhile.
+            _ => self.set_flush(true),
+        }
+        match next {
+            Next::Read { rows, due } => {
+                if let Some(offer) = self.read(rows, due).await? {
+                    self.scheduler.offer(offer);
+                }
+                self.tick();
+            }
+            Next::Start(start) => self.start(start).await?,
+            Next::Wait(_) => match self.flight.join_next().await {
+                Some(finished) => self.take(finished).await?,
+                // There is nothing to wait for.
+                None => self.scheduler.slot_is_free(),
+            },
+            Next::Tracks(rows) => self.tracks(rows).await?,
+            Next::AskGuard => {
+                let passes = self.guard().await?;
+                self.scheduler.answer(passes);
+            }
+            Next::AskGone => {
+                let are_due = self.gone_are_due().await?;
+                self.scheduler.answer(are_due);
+            }
+            Next::CorrectStamps => {
+                let again = self.correct_stale_stamps().await?;
+                self.scheduler.answer(again);
+            }
+            Next::GiveUp(rows) => self.give_up(rows).await?,
+            Next::LookForFilesBack => self.look_for_files_that_are_back().await?,
+            Next::TellLeft => self.left_due().await?,
+            Next::Done => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn goes_on(&self) -> bool {
         self.end.fatal.is_none() && !self.end.outdated && !self.context.stop.is_cancelled()
     }
 
+    /// Says whether more is about to be sent: with nothing more to come, what was sent is confirmed as soon as likely done.
     fn set_flush(&self, flush: bool) {
         if let Some(executor) = &self.context.executor {
             executor.confirmer.set_flush(flush);
         }
     }
 
-    /// All rows on disk, or all that are gone, in rounds until a round has nothing left to do.
-    async fn phase(&mut self, present: bool) -> Result<(), PassError> {
-        let mut idle = 0;
-        for _ in 0..self.context.rounds {
-            self.refreshed = false;
-            self.waiting.clear();
-            let before = self.begun;
-            self.set_flush(false);
-            self.round(present).await?;
-            self.flush_bulk();
-            self.set_flush(true);
-            while let Some(finished) = self.flight.join_next().await {
-                self.take(finished).await?;
-            }
-            idle += u32::from(self.begun == before);
-            if !self.goes_on() || (self.begun == before && !self.refreshed) || idle >= IDLE_ROUNDS {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Says what is to be reported. True when others wait, perhaps for those.
-    async fn give_up_what_is_reported(&mut self) -> Result<bool, PassError> {
-        let (waiting, reported): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|(_, (_, problem))| problem.action == ActionKind::Wait);
-        self.waiting = reported;
-        let any = !self.waiting.is_empty() && !waiting.is_empty();
-        self.give_up().await?;
-        self.waiting = waiting;
-        Ok(any)
-    }
-
-    /// What still waits, or is to be reported, when all else is done: say so.
-    async fn give_up(&mut self) -> Result<(), PassError> {
-        if !self.goes_on() {
-            // Cut short: what they wait for may well come in the next pass.
-            return Ok(());
-        }
+    /// Nothing comes of these rows in this pass: says why.
+    async fn give_up(&mut self, rows: Vec<GivenUp>) -> Result<(), PassError> {
         let mut failures = Vec::new();
-        for (row, problem) in std::mem::take(&mut self.waiting).into_values() {
-            Arc::make_mut(&mut self.tried).insert(row.id);
-            if self.context.executor.is_none() && problem.action != ActionKind::Wait {
+        for GivenUp { row, problem, waited, retry } in rows {
+            if self.context.executor.is_none() && !waited {
                 self.tell(&row, problem.action, &problem.cause);
                 self.report.apart.failures += u64::from(row.present);
             }
-            let retry_at = next_try(&row, problem.action == ActionKind::Wait);
-            failures.push((row, problem, retry_at));
+            failures.push((row, problem, retry));
         }
         self.fail_all(failures).await
     }
 
     /// Whether any row that is gone is still to be looked at.
     async fn gone_are_due(&self) -> Result<bool, PassError> {
-        let (mirror, now) = (self.context.scope.mirror, Timestamp::now().as_millisecond());
+        let (mirror, now) = (self.context.scope.mirror, now_ms());
         let due = self.context.index.call(move |conn| files::dirty(conn, mirror, false, "", now, 1)).await?;
         Ok(!due.is_empty())
     }
@@ -299,11 +232,11 @@ impl Pass<'_> {
         if !self.goes_on() || self.end.guard.is_some() {
             return Ok(());
         }
-        let (mirror, now) = (self.context.scope.mirror, Timestamp::now().as_millisecond());
+        let (mirror, now) = (self.context.scope.mirror, now_ms());
         let due = self.context.index.call(move |conn| files::left_due(conn, mirror, now)).await?;
         let is_left = |(id, path): &(i64, String)| {
-            !self.failed.contains(id)
-                && !self.companions.contains_key(id)
+            !self.scheduler.rows().of(*id).has_failed()
+                && !self.scheduler.tracks().contains_key(id)
                 && !self.end.changed.contains(path)
                 && !self.end.uncollected.contains(path)
                 && self.context.only.as_ref().is_none_or(|only| only.contains(path))
@@ -327,4 +260,9 @@ impl Pass<'_> {
             live.progress(Instant::now());
         }
     }
+}
+
+/// The time, in milliseconds since 1970.
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
 }

@@ -1,7 +1,8 @@
 //! What to do about one path: the decision table of the mirror.
 //!
-//! Owns: every decision. `plan` is a pure function of an [`Observation`] and a [`Policy`]: no clock, no I/O, no log. An
-//! [`Action`] is complete: whoever executes it chooses nothing. Plan, execute, plan again gives nothing to do.
+//! Owns: every decision. `plan` is a pure function of an [`Observation`] and a [`Policy`]: no clock, no I/O, no log.
+//! An [`Action`] is complete: whoever executes it chooses nothing. Plan, execute, plan again gives nothing to do.
+//! The pass asks it for the daemon, for `--sync-once` and for `--dry-run` alike.
 
 mod action;
 pub mod edit;
@@ -14,10 +15,10 @@ use crate::index::FileRow;
 use crate::model::{Asset, Md5, MirrorStamp, RelPath, UploadId};
 
 use crate::sync::plan::edit::{Edit, EditInput, FileIs, edit};
-use action::decide;
 use gone::{gone, not_gone};
 use infected::{infected, never_sent_again};
 
+pub(crate) use action::decide;
 pub use action::{Action, KeepUrl, Member, Part, Plan};
 pub use observation::{Candidate, Follower, GoneTwin, Known, LiveTwin, Observation, Origin, Policy, Sharer};
 

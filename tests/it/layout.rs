@@ -156,6 +156,8 @@ fn what_is_pure_has_no_clock_no_log_and_no_runtime() {
         "daemon/listing_schedule",
         "daemon/settle",
         "daemon/worker/schedule",
+        "sync/row_state",
+        "sync/pass/scheduler",
         "fetch/speed",
         "metadata/merge",
         "metadata/desired",

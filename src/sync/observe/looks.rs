@@ -1,7 +1,7 @@
 //! What several rows of one page have in common, read once.
 //!
-//! Owns: the rows of a content, the owners of an asset and the assets, as they are in one transaction of the index; and
-//! who may be taken along by another row's plan. Decides nothing.
+//! This module owns the rows of a content, the owners of an asset and the assets, as they are in one transaction of the index;
+//! and who may be taken along by another row's plan. It never decides what is done. The pass makes one [`Looks`] a page.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -17,19 +17,17 @@ use crate::metadata::desired::Desired;
 use crate::model::{Asset, Md5, MirrorStamp, UploadId};
 use crate::sync::absence::Absence;
 use crate::sync::path_filter::PathFilter;
+use crate::sync::row_state::RowStates;
 use crate::sync::track_file::track_file;
 
 /// Who is under way, and who may join a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Company {
-    /// Rows that could not be mirrored in this pass: nobody waits for them.
-    pub failed: Arc<HashSet<i64>>,
-    /// Rows that an action is under way for: whoever has their content waits for them.
-    pub under_way: Arc<HashSet<i64>>,
-    /// Rows that this pass is done with.
-    pub tried: Arc<HashSet<i64>>,
-    /// Rows that a plan of this round speaks for: no other plan does.
-    pub spoken: Arc<HashSet<i64>>,
+    /// Where each row stands in the pass: nobody waits for one that failed, and whoever has the content of one that is under
+    /// way waits for that one.
+    pub rows: Arc<RowStates>,
+    /// Rows that changed since the pass was done with them: they are open again.
+    pub changed: HashSet<i64>,
     /// Only these paths; `None`: all.
     pub only: Option<Arc<PathFilter>>,
     /// Only these rows may join a plan; `None`: all.
@@ -120,10 +118,20 @@ impl<'a> Looks<'a> {
         self.company.only.as_ref().is_none_or(|only| only.contains(row.path.key()))
     }
 
-    /// Whether this pass is done with the row.
+    /// Whether the pass may start an action for the row.
     #[must_use]
-    pub fn is_tried(&self, row: i64) -> bool {
-        self.company.tried.contains(&row)
+    pub fn is_open(&self, row: i64) -> bool {
+        self.company.changed.contains(&row) || self.company.rows.of(row).is_open()
+    }
+
+    /// Whether the row could not be mirrored in this pass.
+    pub(super) fn has_failed(&self, row: i64) -> bool {
+        self.company.rows.of(row).has_failed()
+    }
+
+    /// Whether an action for the row is under way.
+    pub(super) fn is_under_way(&self, row: i64) -> bool {
+        self.company.rows.of(row).is_under_way()
     }
 
     /// A plan speaks for these rows.
@@ -134,7 +142,7 @@ impl<'a> Looks<'a> {
     /// Whether a plan of this page, or of this round, speaks for the row already, or an action for it is under way.
     #[must_use]
     pub fn is_spoken_for(&self, row: i64) -> bool {
-        self.spoken.contains(&row) || self.company.spoken.contains(&row) || self.company.under_way.contains(&row)
+        self.spoken.contains(&row) || self.company.rows.is_spoken_for(row) || self.is_under_way(row)
     }
 
     /// What of the metadata of a row that was seen beside others could not be used, a line each.
@@ -154,8 +162,8 @@ impl<'a> Looks<'a> {
         let company = self.company;
         !self.is_spoken_for(row.id)
             && company.taking.as_ref().is_none_or(|rows| rows.contains(&row.id))
-            && !company.tried.contains(&row.id)
-            && !company.failed.contains(&row.id)
+            && self.is_open(row.id)
+            && !self.has_failed(row.id)
             && self.is_wanted(row)
     }
 

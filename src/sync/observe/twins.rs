@@ -79,7 +79,7 @@ impl Looks<'_> {
             };
             // Nobody waits for a path that could not be mirrored, unless it is being tried again.
             let is_tried = twin.failures == 0 || twins.due.contains(&twin.id);
-            if unplaced && is_tried && !self.company.failed.contains(&twin.id) {
+            if unplaced && is_tried && !self.has_failed(twin.id) {
                 let is_certain = match &known {
                     Some(asset) => self.is_as_left(twin, asset)?,
                     None => twin.asset.is_some() || !self.has_own(twin)?,
@@ -91,7 +91,7 @@ impl Looks<'_> {
         let is_awaited = match &seen.known {
             Known::There(asset) => self.leaves(row, asset)?,
             Known::Never | Known::Gone(_) => true,
-        } && !self.company.failed.contains(&row.id);
+        } && !self.has_failed(row.id);
         waiting.sort_by(|a, b| self.rank(a.row).cmp(&self.rank(b.row)));
         let name = &seen.me.stamp_name;
         let from = pick_for_all(row, &waiting, &gone, |row| lives.name(&self.scope.stamp_name(&row.path)));
@@ -146,7 +146,7 @@ impl Looks<'_> {
 
     /// Who comes first in line: one that an action is under way for, then those that did not fail before, in path order.
     fn rank<'r>(&self, row: &'r FileRow) -> (bool, bool, &'r str) {
-        (!self.company.under_way.contains(&row.id), row.failures > 0, row.path.key())
+        (!self.is_under_way(row.id), row.failures > 0, row.path.key())
     }
 
     fn origin(&self, gone: &Gone) -> rusqlite::Result<Origin> {

@@ -1,90 +1,36 @@
 //! Actions set going.
 //!
-//! Owns: how many are under way, what is sent for several assets at once, and that an action without a call ends at
-//! once. Decides nothing: neither what is done (`plan`) nor when (`round`).
+//! This module owns what happens when an action starts: what is told of it, one more look at the disk where it rests on an
+//! absence, and its task. It never decides what is done (that is `plan`) nor when (that is `scheduler`).
 
-use std::sync::Arc;
-
+use super::scheduler::{Planned, Start};
 use super::{Pass, PassError};
-use crate::index::{FileRow, Problem};
+use crate::index::Problem;
 use crate::metadata::merge::Conflict;
 use crate::model::{ActionKind, Asset, FieldKey};
 use crate::sync::desired_state::Desires;
-use crate::sync::execute::Executed;
-use crate::sync::execute::bulk::{self, BulkItem, send_bulk};
-use crate::sync::plan::edit::BulkChange;
-use crate::sync::plan::{Action, Plan};
+use crate::sync::execute::bulk::{BulkItem, send_bulk};
+use crate::sync::execute::{Executed, Executor, Failure};
 use crate::sync::simulate::simulate;
 
-/// Actions under way at once: enough to fill the API's allowance while jobs take seconds.
-const IN_FLIGHT: usize = 400;
-
 impl Pass<'_> {
-    /// Begins one action, or finishes it at once when it takes no call.
-    pub(super) async fn begin(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
-        let ids = || plan.rows(&row).map(|row| row.id);
-        Arc::make_mut(&mut self.tried).extend(ids());
-        Arc::make_mut(&mut self.under_way).extend(ids());
-        self.begun += 1;
-        for conflict in plan.conflicts() {
-            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
-        }
-        if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
-            self.tell(&row, action, &plan.why);
-            for member in &plan.members {
-                if let Some(action) = member.part.name() {
-                    self.tell(&member.row, action, &member.why);
-                }
+    /// Starts what the scheduler gave out. What takes no call ends at once.
+    pub(super) async fn start(&mut self, start: Start) -> Result<(), PassError> {
+        match (start, self.context.executor.clone()) {
+            (Start::One(planned), None) => self.imagine(*planned).await?,
+            (Start::One(planned), Some(executor)) => self.start_one(*planned, executor).await?,
+            (Start::Same(change, group), Some(executor)) => {
+                let (cancel, mirror) = (self.context.stop.clone(), self.context.scope.mirror);
+                let group = self.begin_all(group, &executor).await?;
+                self.flight.spawn(async move { send_bulk(&executor, mirror, &change, group, &cancel).await });
             }
-        }
-        if let Some(executor) = &self.context.executor
-            && plan.action.calls()
-            && let Err(failure) = executor.still_gone([(&row, &plan)]).await
-        {
-            return self.finish(Executed { result: Err(failure), ..at_once(row, plan, None) }).await;
-        }
-        match &plan.action {
-            action if !action.calls() => self.finish(at_once(row, plan, None)).await,
-            Action::Retag { edit, .. } if self.context.executor.is_some() => match edit.in_bulk() {
-                Some(change) => {
-                    self.busy.begin(&row, &plan);
-                    let group = self.bulk.entry(change.clone()).or_default();
-                    group.push(BulkItem { row, plan });
-                    if group.len() >= bulk::AT_ONCE {
-                        self.flush_group(&change);
-                    }
-                    Ok(())
-                }
-                None => self.launch(row, plan).await,
-            },
-            Action::Delete { .. } if self.context.executor.is_some() => {
-                self.busy.begin(&row, &plan);
-                self.deletions.push(BulkItem { row, plan });
-                if self.deletions.len() >= bulk::AT_ONCE {
-                    self.flush_deletions();
-                }
-                Ok(())
+            (Start::Deletions(group), Some(executor)) => {
+                let cancel = self.context.stop.clone();
+                let group = self.begin_all(group, &executor).await?;
+                self.flight.spawn(async move { executor.delete_all(group, &cancel).await });
             }
-            _ => self.launch(row, plan).await,
-        }
-    }
-
-    async fn launch(&mut self, row: FileRow, plan: Plan) -> Result<(), PassError> {
-        let Some(executor) = self.context.executor.clone() else {
-            let asset = simulate(&row, &plan.action).map(Box::new);
-            return self.finish(at_once(row, plan, asset)).await;
-        };
-        self.busy.begin(&row, &plan);
-        let cancel = self.context.stop.clone();
-        // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
-        let permit = match plan.action.sends() {
-            true => executor.senders.clone().acquire_owned().await.ok(),
-            false => None,
-        };
-        self.flight.spawn(async move { vec![executor.execute(row, plan, permit, &cancel).await] });
-        while self.flight.len() >= IN_FLIGHT {
-            let Some(finished) = self.flight.join_next().await else { break };
-            self.take(finished).await?;
+            // A dry run gathers nothing.
+            (Start::Same(..) | Start::Deletions(_), None) => self.scheduler.slot_is_free(),
         }
         while let Some(finished) = self.flight.try_join_next() {
             self.take(finished).await?;
@@ -92,30 +38,74 @@ impl Pass<'_> {
         Ok(())
     }
 
-    pub(super) fn flush_bulk(&mut self) {
-        let changes: Vec<BulkChange> = self.bulk.keys().cloned().collect();
-        for change in changes {
-            self.flush_group(&change);
+    /// A dry run: tells what would be done, and what it would leave behind is written to the copy of the index.
+    async fn imagine(&mut self, planned: Planned) -> Result<(), PassError> {
+        self.tell_conflicts(&planned);
+        let Planned { row, plan } = planned;
+        if let Some(action) = plan.action.name() {
+            self.tell(&row, action, &plan.why);
+            for member in &plan.members {
+                if let Some(action) = member.part.name() {
+                    self.tell(&member.row, action, &member.why);
+                }
+            }
         }
-        self.flush_deletions();
+        let asset = simulate(&row, &plan.action).map(Box::new);
+        self.end_at_once(Planned { row, plan }, Ok(asset)).await?;
+        self.scheduler.slot_is_free();
+        Ok(())
     }
 
-    fn flush_deletions(&mut self) {
-        let group = std::mem::take(&mut self.deletions);
-        let (false, Some(executor)) = (group.is_empty(), self.context.executor.clone()) else { return };
+    async fn start_one(&mut self, planned: Planned, executor: Executor) -> Result<(), PassError> {
+        self.tell_conflicts(&planned);
+        if !planned.plan.action.calls() {
+            self.end_at_once(planned, Ok(None)).await?;
+            self.scheduler.slot_is_free();
+            return Ok(());
+        }
+        if let Err(failure) = executor.still_gone([(&planned.row, &planned.plan)]).await {
+            self.end_at_once(planned, Err(failure)).await?;
+            self.scheduler.slot_is_free();
+            return Ok(());
+        }
         let cancel = self.context.stop.clone();
-        self.flight.spawn(async move { executor.delete_all(group, &cancel).await });
+        // Waited for here and not in the task, so that what becomes urgent meanwhile is at most a few files away.
+        let permit = match planned.plan.action.sends() {
+            true => executor.senders.clone().acquire_owned().await.ok(),
+            false => None,
+        };
+        let Planned { row, plan } = planned;
+        self.flight.spawn(async move { vec![executor.execute(row, plan, permit, &cancel).await] });
+        Ok(())
     }
 
-    fn flush_group(&mut self, change: &BulkChange) {
-        let (Some(group), Some(executor)) = (self.bulk.remove(change), self.context.executor.clone()) else { return };
-        let (change, cancel, mirror) = (change.clone(), self.context.stop.clone(), self.context.scope.mirror);
-        self.flight.spawn(async move { send_bulk(&executor, mirror, &change, group, &cancel).await });
+    /// Those of the group that may go on: what rests on the absence of a file that is there again has ended.
+    async fn begin_all(&mut self, group: Vec<Planned>, executor: &Executor) -> Result<Vec<BulkItem>, PassError> {
+        group.iter().for_each(|planned| self.tell_conflicts(planned));
+        let are_gone = executor.still_gone(group.iter().map(|planned| (&planned.row, &planned.plan))).await.is_ok();
+        let mut due = Vec::new();
+        for planned in group {
+            match executor.still_gone((!are_gone).then_some((&planned.row, &planned.plan))).await {
+                Ok(()) => due.push(BulkItem { row: planned.row, plan: planned.plan }),
+                Err(failure) => self.end_at_once(planned, Err(failure)).await?,
+            }
+        }
+        Ok(due)
     }
-}
 
-fn at_once(row: FileRow, plan: Plan, asset: Option<Box<Asset>>) -> Executed {
-    Executed { row, plan, conflicts: Vec::new(), result: Ok(asset) }
+    async fn end_at_once(
+        &mut self,
+        Planned { row, plan }: Planned,
+        result: Result<Option<Box<Asset>>, Failure>,
+    ) -> Result<(), PassError> {
+        self.finish(Executed { row, plan, conflicts: Vec::new(), result }).await
+    }
+
+    fn tell_conflicts(&mut self, Planned { row, plan }: &Planned) {
+        for conflict in plan.conflicts() {
+            self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
+        }
+    }
 }
 
 pub(super) fn conflict_problem(conflict: &Conflict, desires: &Desires) -> Problem {

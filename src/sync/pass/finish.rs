@@ -1,36 +1,27 @@
 //! What became of an action.
 //!
-//! Owns: what its outcome means for the row, the report and the rest of the pass, and when a failure is tried again.
-//! Makes no call.
+//! This module owns what an outcome means for the row in the index and for the report. What it means for the rest of the pass
+//! the scheduler says. It makes no call.
 
-use std::sync::Arc;
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::JoinError;
 
 use super::begin::conflict_problem;
-use super::{Pass, PassError};
+use super::scheduler::{FIRST_RETRY_MS, Outcome, Verdict};
+use super::{Pass, PassError, now_ms};
 use crate::features::cdn_check::{Bytes, Replacement};
-use crate::index::files::{LONGEST_WAIT_MS, RetryAt};
+use crate::index::files::RetryAt;
 use crate::index::history;
 use crate::index::history::Done;
 use crate::index::{FileRow, Problem, absence, assets, companions, files};
-use crate::model::{ActionKind, Advice, Asset, GoesOn, Md5, MirrorStamp, UploadId};
+use crate::model::{ActionKind, Advice, Asset, GoesOn, MirrorStamp, UploadId};
 use crate::runtime_state::Change;
 use crate::sync::execute::{Executed, Failure, changed_since};
 use crate::sync::plan::{Action, Plan};
 use crate::sync::record::record;
 
-/// What failed is tried again after this, when trying again can help or when there is news of it.
-const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(10);
-/// So many paths with one content that cannot be sent speak for all that have it.
-const REFUSALS: u32 = 3;
-/// A path is planned anew this often in a pass, when the remote turns out to be another than thought.
-const REPLANS: u32 = 5;
-/// A path is acted on this often in a pass, when what others did gives it more to do.
-const TURNS: u32 = 6;
-
 impl Pass<'_> {
+    /// Takes what a task brought back.
     pub(super) async fn take(&mut self, joined: Result<Vec<Executed>, JoinError>) -> Result<(), PassError> {
         match joined {
             Ok(all) => {
@@ -40,6 +31,7 @@ impl Pass<'_> {
             }
             Err(error) => tracing::error!(%error, "an action ended abnormally; its path is looked at in the next pass"),
         }
+        self.scheduler.slot_is_free();
         Ok(())
     }
 
@@ -49,54 +41,66 @@ impl Pass<'_> {
         for conflict in &conflicts {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
-        self.busy.end(row.id);
-        let under_way = Arc::make_mut(&mut self.under_way);
-        for row in plan.rows(&row) {
-            under_way.remove(&row.id);
-        }
-        match result {
-            Ok(asset) => self.done(row, plan, asset).await,
-            Err(Failure::Changed) => {
-                self.end.changed.insert(row.path.key().to_owned());
-                // It settles first. Those with the content that it had need not wait for that.
-                Arc::make_mut(&mut self.failed).insert(row.id);
-                self.free(&plan);
-                Ok(())
-            }
-            Err(Failure::Back(paths)) => {
-                // The disk is looked at first; until then nothing is done about any that had the asset.
-                self.end.changed.extend(paths.iter().map(|path| path.key().to_owned()));
-                Arc::make_mut(&mut self.failed).extend(plan.rows(&row).map(|row| row.id));
-                Ok(())
-            }
-            Err(Failure::Collection) => {
-                self.end.uncollected.extend(plan.rows(&row).map(|row| row.path.key().to_owned()));
-                Ok(())
+        let outcome = match result {
+            Ok(asset) => return self.done(row, plan, asset).await,
+            Err(Failure::Index(error)) => return Err(error.into()),
+            Err(Failure::Damaged { asset, problem }) => {
+                self.record_damage(&row, &plan, *asset).await?;
+                return self.not_done(&row, &plan, Outcome::Outdated, problem).await;
             }
             Err(Failure::Replan) => {
-                if self.replan(&row, &plan) {
-                    return Ok(());
-                }
                 let problem = Problem {
                     action: plan.action.name().unwrap_or_default(),
                     cause: "the media area changed each time this file was to be mirrored".into(),
                     advice: Advice::again_then("see whether another program works on the same assets"),
                     ..Problem::default()
                 };
-                self.fail_together(&row, &plan, &problem, true).await
+                return self.not_done(&row, &plan, Outcome::Outdated, problem).await;
             }
-            Err(Failure::Damaged { asset, problem }) => self.damaged(row, &plan, *asset, &problem).await,
-            Err(Failure::Path { problem, retry }) => self.fail_together(&row, &plan, &problem, retry).await,
+            Err(Failure::Path { problem, retry }) => {
+                return self.not_done(&row, &plan, Outcome::Refused { heals: retry }, problem).await;
+            }
+            Err(Failure::Changed) => {
+                self.end.changed.insert(row.path.key().to_owned());
+                Outcome::Changed
+            }
+            Err(Failure::Back(paths)) => {
+                self.end.changed.extend(paths.iter().map(|path| path.key().to_owned()));
+                Outcome::Back
+            }
+            Err(Failure::Collection) => {
+                self.end.uncollected.extend(plan.rows(&row).map(|row| row.path.key().to_owned()));
+                Outcome::BrokenOff
+            }
             Err(Failure::All(error)) => {
                 self.end.fatal.get_or_insert(error);
-                Ok(())
+                Outcome::BrokenOff
             }
             Err(Failure::Guard(guard)) => {
                 self.end.guard.get_or_insert(guard);
-                Ok(())
+                Outcome::BrokenOff
             }
-            Err(Failure::Stopped) => Ok(()),
-            Err(Failure::Index(error)) => Err(error.into()),
+            Err(Failure::Stopped) => Outcome::BrokenOff,
+        };
+        self.scheduler.finished(&row, &plan, outcome, now_ms());
+        Ok(())
+    }
+
+    /// The action was not done. Unless the rows are planned again, the problem is said of those that failed.
+    async fn not_done(
+        &mut self,
+        row: &FileRow,
+        plan: &Plan,
+        outcome: Outcome,
+        problem: Problem,
+    ) -> Result<(), PassError> {
+        match self.scheduler.finished(row, plan, outcome, now_ms()) {
+            Verdict::Over | Verdict::Again => Ok(()),
+            Verdict::FailsAlone(retry) => self.fail(row, &problem, retry).await,
+            Verdict::FailsTogether(retry) => {
+                let failures = plan.rows(row).map(|row| (row.clone(), problem.clone(), retry)).collect();
+                self.fail_all(failures).await
+            }
         }
     }
 
@@ -105,24 +109,17 @@ impl Pass<'_> {
             self.count(&row, &plan, asset.as_deref());
         }
         let scope = self.context.scope.clone();
-        let now = Timestamp::now().as_millisecond();
+        let now = now_ms();
         let replaced = self.replacement(&row, &plan, asset.as_deref());
         if plan.others_stay {
             let target = plan.action.asset();
             let left =
                 |row: &FileRow| Some((row.asset.clone().filter(|asset| Some(asset) != target)?, row.path.clone()));
-            self.departures.extend(plan.rows(&row).filter_map(left));
+            self.notes.departures.extend(plan.rows(&row).filter_map(left));
         }
-        for row in plan.rows(&row) {
-            let turns = self.turns.entry(row.id).or_default();
-            *turns += 1;
-            if *turns < TURNS {
-                // Its row tells from now on whether there is more to do.
-                Arc::make_mut(&mut self.tried).remove(&row.id);
-            }
-        }
+        self.scheduler.finished(&row, &plan, Outcome::Done, now);
         if plan.action.sends() {
-            self.sent.extend(asset.iter().map(|asset| asset.id.clone()));
+            self.notes.sent.extend(asset.iter().map(|asset| asset.id.clone()));
         }
         self.note_gone(&row, &plan);
         let done = 1 + plan.members.len() as u64;
@@ -137,7 +134,7 @@ impl Pass<'_> {
         }
         let unfinished = made && matches!(&plan.action, Action::Create { edit, .. } if edit.unfinished);
         if unfinished {
-            self.unfinished.insert(row.id);
+            self.scheduler.leave_unfinished(row.id);
         }
         self.context
             .index
@@ -183,7 +180,7 @@ impl Pass<'_> {
     /// Counts and shows what was done, for each path as what it is.
     fn count(&mut self, row: &FileRow, plan: &Plan, asset: Option<&Asset>) {
         let Some(action) = plan.action.name() else { return };
-        if !self.unfinished.contains(&row.id) {
+        if !self.scheduler.rows().of(row.id).is_unfinished() {
             self.report.count(action, self.is_first(row));
         }
         tracing::debug!(path = %row.path, %action, why = %plan.why, "done");
@@ -206,7 +203,7 @@ impl Pass<'_> {
 
     /// Whether an action on the row is the first of the pass, on a file that is there.
     fn is_first(&self, row: &FileRow) -> bool {
-        row.present && !self.turns.contains_key(&row.id)
+        row.present && self.scheduler.rows().of(row.id).turns() == 0
     }
 
     /// Shows what was changed in the media area, and under which URL it is seen.
@@ -220,50 +217,6 @@ impl Pass<'_> {
             asset: asset.map(|id| id.as_str().to_owned()),
         };
         live.changed(&self.context.scope.name, change);
-    }
-
-    /// Whether the path, and those it spoke for, are planned anew in this pass.
-    fn replan(&mut self, row: &FileRow, plan: &Plan) -> bool {
-        let count = self.replans.entry(row.id).or_default();
-        *count += 1;
-        let again = *count < REPLANS;
-        if again {
-            Arc::make_mut(&mut self.tried).remove(&row.id);
-            self.free(plan);
-        }
-        again
-    }
-
-    /// The plan's members are looked at again, by themselves or together.
-    fn free(&mut self, plan: &Plan) {
-        let tried = Arc::make_mut(&mut self.tried);
-        for member in &plan.members {
-            tried.remove(&member.row.id);
-        }
-        self.refreshed |= !plan.members.is_empty();
-    }
-
-    /// The action failed for the path that asked, and for those it spoke for when theirs would fail as well: what is wrong
-    /// is the asset, or the content, as several paths found out. A file that cannot be sent may have a copy that can.
-    async fn fail_together(
-        &mut self,
-        row: &FileRow,
-        plan: &Plan,
-        problem: &Problem,
-        heals: bool,
-    ) -> Result<(), PassError> {
-        let is_of_all = !plan.action.sends() || {
-            let refused = self.refused.entry(row.md5.unwrap_or_else(|| Md5::of(b""))).or_default();
-            *refused += 1;
-            *refused >= REFUSALS
-        };
-        if !is_of_all {
-            self.fail(row, problem, next_try(row, heals)).await?;
-            self.free(plan);
-            return Ok(());
-        }
-        let failures = plan.rows(row).map(|row| (row.clone(), problem.clone(), next_try(row, heals))).collect();
-        self.fail_all(failures).await
     }
 
     /// A replacement whose URL is to be followed.
@@ -287,7 +240,7 @@ impl Pass<'_> {
     }
 
     /// The damaged bytes are ours: the asset counts as left like this, so that it is replaced and no editor is blamed.
-    async fn damaged(&mut self, row: FileRow, plan: &Plan, asset: Asset, problem: &Problem) -> Result<(), PassError> {
+    async fn record_damage(&mut self, row: &FileRow, plan: &Plan, asset: Asset) -> Result<(), PassError> {
         let mirror = self.context.scope.mirror;
         let (Action::Create { edit, .. } | Action::Replace { edit, .. }) = &plan.action else { return Ok(()) };
         let entry =
@@ -299,11 +252,8 @@ impl Pass<'_> {
                 assets::upsert_own(conn, &asset, before.as_ref(), actor)?;
                 assets::set_pushed(conn, mirror, &asset.id, &entry)
             })
-            .await?;
-        if self.replan(&row, plan) {
-            return Ok(());
-        }
-        self.fail_together(&row, plan, problem, true).await
+            .await
+            .map_err(PassError::from)
     }
 
     pub(super) async fn fail(&mut self, row: &FileRow, problem: &Problem, retry: RetryAt) -> Result<(), PassError> {
@@ -322,7 +272,6 @@ impl Pass<'_> {
     /// As [`Pass::fail_all`], where the log has been told, or will be, in one line for all.
     pub(super) async fn fail_untold(&mut self, failures: Vec<(FileRow, Problem, RetryAt)>) -> Result<(), PassError> {
         for (row, problem, retry) in &failures {
-            Arc::make_mut(&mut self.failed).insert(row.id);
             self.context.progress.failed();
             self.report.fail(row.path.key(), problem, *retry);
             self.report.apart.failures += u64::from(!row.present);
@@ -330,24 +279,10 @@ impl Pass<'_> {
         if failures.is_empty() {
             return Ok(());
         }
-        let soon = in_ms(FIRST_RETRY);
+        let soon = now_ms() + FIRST_RETRY_MS;
         let write = move |conn: &rusqlite::Connection| {
             failures.iter().try_for_each(|(row, problem, retry)| files::failed(conn, row, problem, *retry, soon))
         };
         self.context.index.call(write).await.map_err(PassError::from)
     }
-}
-
-/// When a path that failed has its next turn. Where trying again can help, that is after 10 s, then after twice as long
-/// each time, up to [`LONGEST_WAIT_MS`].
-pub(super) fn next_try(row: &FileRow, heals: bool) -> RetryAt {
-    if !heals {
-        return RetryAt::AfterAChange;
-    }
-    let wait = FIRST_RETRY * (1 << row.failures.min(9));
-    RetryAt::after(Timestamp::now().as_millisecond(), i64::try_from(wait.as_millis()).unwrap_or(LONGEST_WAIT_MS))
-}
-
-fn in_ms(span: SignedDuration) -> i64 {
-    (Timestamp::now() + span).as_millisecond()
 }

@@ -1,14 +1,12 @@
 //! The deletion guard.
 //!
-//! Owns: how many deletions a pass may make, and what is said when they are too many. Deletes nothing itself.
+//! This module owns how many deletions a pass may make, and what is said when they are too many. It deletes nothing itself; when
+//! it is asked, the scheduler says.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::finish::next_try;
-use super::{Pass, PassError};
+use super::scheduler::{Planned, Rows, next_try};
+use super::{Pass, PassError, now_ms};
 use crate::config::policy::OnDelete;
 use crate::index::{Problem, absence, files};
 use crate::model::ActionKind;
@@ -27,7 +25,7 @@ impl Pass<'_> {
         }
         let mirror = self.context.scope.mirror;
         let impatient = self.context.impatient;
-        let now = Timestamp::now().as_millisecond();
+        let now = now_ms();
         let all = self.context.scope.authoritative;
         let (tally, withheld, lately, placed) = self
             .context
@@ -40,15 +38,13 @@ impl Pass<'_> {
             })
             .await?;
         let (mut doomed, mut assets) = (Vec::new(), BTreeSet::new());
-        let mut after = String::new();
-        Arc::make_mut(&mut self.spoken).clear();
-        loop {
-            let page = self.page(false, &after).await?;
-            let Some(last) = page.last else { break };
-            after = last;
-            self.counted.extend(page.seen);
-            for (row, plan) in page.plans {
-                self.speak_for(&plan);
+        let mut path = String::new();
+        self.scheduler.begin_count();
+        let due = self.scheduler.due(now);
+        while let Some(mut page) = self.read(Rows::After { present: false, path }, due).await? {
+            let Some(last) = page.last.take() else { break };
+            path = last;
+            for Planned { row, plan } in self.scheduler.count(page) {
                 if let Action::Delete { asset } = &plan.action {
                     // Two names of one asset are one deletion.
                     assets.insert(asset.id.clone());
@@ -57,7 +53,7 @@ impl Pass<'_> {
             }
         }
         let shared = doomed.len() - assets.len();
-        doomed.extend(self.companions.values().filter(|row| !row.present && self.wanted(row)).cloned());
+        doomed.extend(self.scheduler.tracks().values().filter(|row| !row.present && self.wanted(row)).cloned());
         let names = doomed.len() as u64;
         // A folder that lost so many names at once is not believed, even if they were names of few assets.
         let are_many = names > MANY_NAMES && names > self.context.max_delete.allowed(tally.present + names);
@@ -83,7 +79,8 @@ impl Pass<'_> {
                 self.tell(&row, ActionKind::Report, "its asset is withheld by the deletion guard");
             }
             let problem = Problem::withheld();
-            let retry = next_try(&row, false);
+            self.scheduler.fail(row.id);
+            let retry = next_try(&row, false, now_ms());
             failures.push((row, problem, retry));
         }
         // Who reads the guard's own word knows about all of them.

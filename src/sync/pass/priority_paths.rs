@@ -1,6 +1,7 @@
 //! Paths that a person waits for.
 //!
-//! Owns: the queue between those who hear of changes and the pass that runs. Looks at no file and plans nothing.
+//! This module owns the queue between the daemon, which hears of changes, and the pass that runs. It looks at no file and plans
+//! nothing; when the queue is asked, the scheduler says.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,9 +23,9 @@ impl PriorityPaths {
         }
     }
 
-    /// How many batches wait.
-    pub(super) fn batches(&self) -> usize {
-        self.lock().len()
+    /// Whether a person waits for any path.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.lock().is_empty()
     }
 
     /// Some paths of the last batch.
@@ -56,7 +57,7 @@ mod tests {
         urgent.push([]);
         assert_eq!(urgent.take(), ["logo.svg"]);
         let mut rest = Vec::new();
-        while urgent.batches() > 0 {
+        while urgent.is_waiting() {
             rest.extend(urgent.take());
         }
         assert_eq!((rest.len(), rest[0].as_str()), (992, "8"));

@@ -1,7 +1,8 @@
 //! The end of a pass: no stamp goes on naming a path that has another asset.
 //!
-//! Owns: which rows are looked at for that: those that the pass came to an end with, and those that left an asset to
-//! another mirror or machine, where no path of ours is left to say so. What is stale the index tells (`index::claims`).
+//! This module owns which rows are looked at for that: those that the pass came to an end with, and those that left an asset to
+//! another mirror or machine, where no path of ours is left to say so. It never decides what is stale: that the index tells
+//! (`index::claims`).
 
 use futures_util::{StreamExt as _, stream};
 
@@ -18,10 +19,10 @@ impl Pass<'_> {
     /// Has such stamps corrected. True when paths that share such an asset have to be looked at again.
     pub(super) async fn correct_stale_stamps(&mut self) -> Result<bool, PassError> {
         let Some(executor) = self.context.executor.clone() else { return Ok(false) };
-        let mut rows: Vec<i64> = self.turns.keys().copied().chain(self.concluded.drain(..)).collect();
+        let mut rows: Vec<i64> = self.scheduler.rows().acted_on().chain(self.notes.concluded.drain(..)).collect();
         rows.sort_unstable();
         rows.dedup();
-        let mut departures = std::mem::take(&mut self.departures);
+        let mut departures = std::mem::take(&mut self.notes.departures);
         let mut again = false;
         for chunk in rows.chunks(AT_ONCE) {
             let (chunk, scope, departures) =

@@ -1,16 +1,12 @@
 //! The stage of a pass that is about files which are tracks of a video, once the videos are done.
 //!
-//! Owns: which of them have their turn, several videos at a time, and what their outcomes mean for rows and report.
-//! Decides nothing: that is `sync::tracks`.
+//! This module owns what is asked of each, several videos at a time, and what their outcomes mean for rows and report. It never
+//! decides what is done (that is `sync::tracks`) nor when their turn is (that is `scheduler`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use jiff::Timestamp;
-
-use super::finish::next_try;
-use super::{Pass, PassError};
+use super::scheduler::next_try;
+use super::{Pass, PassError, now_ms};
 use crate::index::files::Outcome;
 use crate::index::history;
 use crate::index::history::Done;
@@ -20,6 +16,7 @@ use crate::sync::execute::Failure;
 use crate::sync::simulate::is_imagined;
 use crate::sync::track_file::{TrackFile, track_file};
 use crate::sync::tracks::{Done as Ended, Due, Foreseen, Work};
+use futures_util::StreamExt as _;
 
 /// A track that is still being prepared is looked at again after so many ms.
 const PREPARING_MS: i64 = 10 * 60 * 1000;
@@ -27,19 +24,17 @@ const PREPARING_MS: i64 = 10 * 60 * 1000;
 const VIDEOS: usize = 16;
 
 impl Pass<'_> {
-    /// All tracks that have something to look at: of files on disk, or of files that are gone.
-    pub(super) async fn tracks(&mut self, present: bool) -> Result<(), PassError> {
-        let rows: Vec<FileRow> = std::mem::take(&mut self.companions).into_values().collect();
-        let (now, later): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.present == present);
-        self.companions.extend(later.into_iter().map(|row| (row.id, row)));
+    /// The turn of these tracks.
+    pub(super) async fn tracks(&mut self, rows: Vec<FileRow>) -> Result<(), PassError> {
         let mut videos: BTreeMap<UploadId, Vec<TrackFile>> = BTreeMap::new();
-        for row in now {
+        for row in rows {
             if !self.goes_on() {
                 return Ok(());
             }
             if !self.wanted(&row) {
                 continue;
             }
+            let present = row.present;
             let scope = self.context.scope.clone();
             let found =
                 self.context.index.call(move |conn| match files::by_path(conn, scope.mirror, row.path.key())? {
@@ -50,7 +45,7 @@ impl Pass<'_> {
             let Some(claim) = found.await?.filter(|claim| claim.row.present == present) else { continue };
             self.release(&claim).await?;
             let due = claim.due(self.context.policy.on_delete);
-            if due == Due::Delete && !self.counted.contains(&claim.row.id) {
+            if due == Due::Delete && !self.scheduler.rows().of(claim.row.id).is_counted() {
                 continue;
             }
             let dry = self.context.executor.is_none();
@@ -66,16 +61,15 @@ impl Pass<'_> {
                         advice: "see what is told of the video; the track follows it".into(),
                         ..Problem::default()
                     };
-                    self.fail(&claim.row, &problem, next_try(&claim.row, true)).await?;
+                    self.fail_track(&claim.row, &problem, true).await?;
                 }
                 (Some(asset), _) => videos.entry(asset.id.clone()).or_default().push(claim),
             }
         }
-        self.set_flush(true);
         let (mirror, policy) = (self.context.scope.mirror, self.context.policy.clone());
         let work = videos.into_values().filter_map(|claims| {
             let asset = claims.first()?.asset.clone()?;
-            let fresh = self.sent.contains(&asset.id);
+            let fresh = self.notes.sent.contains(&asset.id);
             Some(Work { mirror, asset, fresh, claims, policy: policy.clone() })
         });
         let Some(executor) = self.context.executor.clone() else { return self.foresee(work.collect()).await };
@@ -95,15 +89,14 @@ impl Pass<'_> {
         // The stamp that says so is part of the same action.
         let (mirror, video) = (self.context.scope.mirror, claim.video.clone());
         if let Some(row) = self.context.index.call(move |conn| files::by_path(conn, mirror, &video)).await? {
-            self.unfinished.insert(row.id);
-            Arc::make_mut(&mut self.tried).remove(&row.id);
+            self.scheduler.track_changed(row.id);
         }
         match result {
             Ok(due) => {
                 self.track_done(&claim, due).await?;
                 if preparing { self.look_again(&claim).await } else { Ok(()) }
             }
-            Err(Failure::Path { problem, retry }) => self.fail(&claim.row, &problem, next_try(&claim.row, retry)).await,
+            Err(Failure::Path { problem, retry }) => self.fail_track(&claim.row, &problem, retry).await,
             Err(Failure::Changed) => {
                 self.end.changed.insert(claim.row.path.key().to_owned());
                 Ok(())
@@ -125,8 +118,13 @@ impl Pass<'_> {
         }
     }
 
+    async fn fail_track(&mut self, row: &FileRow, problem: &Problem, heals: bool) -> Result<(), PassError> {
+        self.scheduler.fail(row.id);
+        self.fail(row, problem, next_try(row, heals, now_ms())).await
+    }
+
     async fn track_done(&mut self, claim: &TrackFile, due: Due) -> Result<(), PassError> {
-        let now = Timestamp::now().as_millisecond();
+        let now = now_ms();
         if let Some(action) = due.name() {
             self.report.count(action, claim.row.present);
             let asset = claim.asset.as_ref();
@@ -170,7 +168,7 @@ impl Pass<'_> {
                 self.plan_track(&claim, due);
                 if let Some(problem) = problem {
                     self.tell(&claim.row, problem.action, &problem.cause);
-                    self.fail(&claim.row, &problem, next_try(&claim.row, false)).await?;
+                    self.fail_track(&claim.row, &problem, false).await?;
                 }
             }
         }
@@ -180,14 +178,14 @@ impl Pass<'_> {
     /// The service has not told yet whether it can use the track.
     async fn look_again(&mut self, claim: &TrackFile) -> Result<(), PassError> {
         // Not in this pass.
-        Arc::make_mut(&mut self.failed).insert(claim.row.id);
-        let (id, at) = (claim.row.id, Timestamp::now().as_millisecond() + PREPARING_MS);
+        self.scheduler.fail(claim.row.id);
+        let (id, at) = (claim.row.id, now_ms() + PREPARING_MS);
         self.context.index.call(move |conn| files::look_again(conn, id, at)).await.map_err(PassError::from)
     }
 
     fn plan_track(&mut self, claim: &TrackFile, due: Due) {
         // It stays dirty, and is told once.
-        Arc::make_mut(&mut self.failed).insert(claim.row.id);
+        self.scheduler.fail(claim.row.id);
         let Some(action) = due.name() else { return };
         self.tell(&claim.row, action, &claim.why(due));
     }

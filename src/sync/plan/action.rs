@@ -1,6 +1,6 @@
 //! What is to be done about a path, and why.
 //!
-//! Owns: the actions, each with all that its execution needs. Chooses none and executes none.
+//! This module owns the actions, each with all that its execution needs. It never chooses one and never executes one.
 
 use crate::index::FileRow;
 use crate::metadata::merge::Conflict;
@@ -317,6 +317,6 @@ impl Plan {
     }
 }
 
-pub(super) fn decide(action: Action, why: impl Into<String>) -> Plan {
+pub(crate) fn decide(action: Action, why: impl Into<String>) -> Plan {
     Plan { action, why: why.into(), quiet_conflicts: Vec::new(), members: Vec::new(), others_stay: false }
 }

@@ -1,6 +1,6 @@
 //! Assets that actions are under way for.
 //!
-//! Owns: which two actions may be under way at the same time. Knows nothing of what they do.
+//! This module owns the rule which two actions may be under way at the same time. It never looks at what an action does.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,14 +20,14 @@ enum Use {
 
 /// The assets in use, and by how many actions.
 #[derive(Debug, Default)]
-pub(super) struct Busy {
+pub struct AssetsInUse {
     worked_on: HashSet<UploadId>,
     left: HashMap<UploadId, usize>,
-    /// What each action took when it began, by the row that asked: it may have been planned again since.
+    /// What each action took when it started, by the row that asked: the action may have been planned again since.
     taken: HashMap<i64, Vec<(UploadId, Use)>>,
 }
 
-impl Busy {
+impl AssetsInUse {
     /// Whether the action may be under way beside those that are.
     pub fn admits(&self, row: &FileRow, plan: &Plan) -> bool {
         uses(row, plan).iter().all(|(id, does)| match does {
@@ -36,8 +36,8 @@ impl Busy {
         })
     }
 
-    /// The action is under way.
-    pub fn begin(&mut self, row: &FileRow, plan: &Plan) {
+    /// The action starts.
+    pub fn take(&mut self, row: &FileRow, plan: &Plan) {
         let taken = uses(row, plan);
         for (id, does) in &taken {
             match does {
@@ -51,7 +51,7 @@ impl Busy {
     }
 
     /// The action that `row` asked for has ended.
-    pub fn end(&mut self, row: i64) {
+    pub fn give_back(&mut self, row: i64) {
         for (id, does) in self.taken.remove(&row).unwrap_or_default() {
             match (does, self.left.get_mut(&id)) {
                 (Use::WorksOn, _) => {
