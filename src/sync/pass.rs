@@ -6,6 +6,7 @@
 mod back_again;
 mod begin;
 mod busy;
+mod change;
 mod finish;
 mod guard;
 mod pages;
@@ -26,6 +27,7 @@ use crate::config::policy::MaxDelete;
 use crate::index::{FileRow, Index, IndexError, Problem, files, status_notes};
 use crate::model::{Md5, RelPath, UploadId};
 use crate::remote::{ApiError, Remote};
+use crate::report::change::Change;
 use crate::report::{MirrorReport, PlannedAction};
 use crate::runtime_state::RuntimeState;
 
@@ -317,8 +319,13 @@ impl Pass<'_> {
 
     /// Says in the report of a dry run what would be done.
     fn tell(&mut self, row: &FileRow, action: &str, why: &str) {
-        let planned =
-            PlannedAction { path: row.path.key().into(), action: action.into(), why: why.into(), on_disk: row.present };
+        let planned = PlannedAction {
+            path: row.path.key().into(),
+            action: action.into(),
+            why: why.into(),
+            change: Change::default(),
+            on_disk: row.present,
+        };
         self.report.plan.get_or_insert_default().push(planned);
     }
 

@@ -29,13 +29,8 @@ impl Pass<'_> {
         for conflict in plan.conflicts() {
             self.report.problem(row.path.key(), &conflict_problem(conflict, &self.context.scope.desires));
         }
-        if let (None, Some(action)) = (&self.context.executor, plan.action.name()) {
-            self.tell(&row, action, &plan.why);
-            for member in &plan.members {
-                if let Some(action) = member.part.name() {
-                    self.tell(&member.row, action, &member.why);
-                }
-            }
+        if self.context.executor.is_none() {
+            self.foretell(&row, &plan);
         }
         if let Some(executor) = &self.context.executor
             && plan.action.calls()

@@ -12,6 +12,7 @@ use super::{Pass, PassError};
 use crate::config::policy::OnDelete;
 use crate::index::{Problem, absence, files};
 use crate::report::WITHHELD;
+use crate::report::change::WITHHELD_IN_A_PLAN;
 use crate::sync::absence::holds_a_file;
 use crate::sync::plan::Action;
 use crate::sync::tracks::VideoLookup;
@@ -80,7 +81,7 @@ impl Pass<'_> {
         let mut failures = Vec::new();
         for row in doomed {
             if self.context.executor.is_none() {
-                self.tell(&row, "report", "its asset is withheld by the deletion guard");
+                self.tell(&row, "report", WITHHELD_IN_A_PLAN);
             }
             let problem = Problem {
                 action: "delete".into(),

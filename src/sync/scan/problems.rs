@@ -4,6 +4,7 @@
 
 use crate::index::Problem;
 use crate::index::status_notes::Unread;
+use crate::report::change::Change;
 use crate::report::{MirrorReport, PlannedAction};
 
 use super::Scanned;
@@ -44,6 +45,7 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
             path: path.key().to_owned(),
             action: "create".into(),
             why: "a list names it; it would be fetched from its URL".into(),
+            change: Change::default(),
             on_disk: false,
         }));
     }
