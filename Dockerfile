@@ -7,6 +7,10 @@
 #
 # With a configuration file: mount it, name it with DATO_MIRROR_CONFIG, and leave DATO_MIRROR_ROOT out. The user 65532 must
 # be able to read the folder and the token; --user and --group-add choose others.
+#
+# The binary is built from this folder, or, with `--build-arg BINARY=released`, taken from image/ as
+# packaging/stage-image.sh laid it there: the releases' images hold the very files of their archives.
+ARG BINARY=build
 
 # Alpine's own target is musl, so that the binary is static without a cross compiler, on amd64 and arm64 alike.
 FROM rust:1.95-alpine AS build
@@ -23,13 +27,20 @@ COPY . .
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked --bin dato-mirror \
     # A binary that needs a loader would not start from scratch: better to fail here.
     && readelf -l target/release/dato-mirror > /tmp/headers && ! grep INTERP /tmp/headers \
-    && mkdir -p /out/state && cp target/release/dato-mirror /out/
+    && mkdir -p /out/state && cp target/release/dato-mirror /etc/ssl/certs/ca-certificates.crt /out/
+
+# One for each architecture; nothing runs here, so any machine makes the images of all.
+FROM scratch AS released
+ARG TARGETARCH
+COPY image/${TARGETARCH}/ /out/
+
+FROM ${BINARY} AS binary
 
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /out/dato-mirror /dato-mirror
+COPY --from=binary /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=binary /out/dato-mirror /dato-mirror
 # An empty volume takes over the owner of the folder it is mounted on.
-COPY --from=build --chown=65532:65532 /out/state /var/lib/dato-mirror
+COPY --from=binary --chown=65532:65532 /out/state /var/lib/dato-mirror
 # Everywhere inside the container; publish the port only where you want it to be read.
 ENV DATO_MIRROR_STATE_PATH=/var/lib/dato-mirror/index.sqlite \
     DATO_MIRROR_STATUS_LISTEN=0.0.0.0:7878

@@ -16,6 +16,7 @@ pub mod init;
 pub mod logs;
 mod ls;
 mod man;
+mod markdown;
 mod place;
 mod progress;
 mod retry;

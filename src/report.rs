@@ -3,6 +3,8 @@
 //! Owns: the counters and problems of a run, and the report's JSON, whose names are stable. Never prints: that is
 //! `cli`.
 
+pub mod change;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
@@ -147,6 +149,9 @@ pub struct PlannedAction {
     pub action: ActionKind,
     /// Why.
     pub why: String,
+    /// What it changes, from what to what.
+    #[serde(flatten)]
+    pub change: change::Change,
     /// The path is one of the scanned files.
     #[serde(skip)]
     pub on_disk: bool,
@@ -378,6 +383,7 @@ mod tests {
             path: path.into(),
             action: ActionKind::Retag,
             why: String::new(),
+            change: change::Change::default(),
             on_disk,
         };
         let plan = vec![planned("a", true), planned("a", true), planned("gone", false), planned("", false)];

@@ -20,9 +20,11 @@ dpkg -i /package.deb > /dev/null
 systemd-run --quiet --unit=area dato-mirror sandbox --listen 127.0.0.1:3997 --data /var/tmp/area
 until_true assets || fail "no sandbox"
 
+[ -s /etc/dato-mirror/config.example.toml ] || fail "there is no example where the configuration is to be"
+[ "$(systemctl is-enabled dato-mirror)" = disabled ] || fail "it is enabled with nothing to mirror"
+
 step "the system unit, with nothing configured: said, exit 2, no restart"
-rm -rf /etc/dato-mirror
-mkdir /etc/dato-mirror
+rm -f /etc/dato-mirror/config.toml /etc/dato-mirror/token
 refused() {
     systemctl start dato-mirror 2> /dev/null && fail "it started: $1"
     sleep 2
@@ -81,6 +83,14 @@ echo three > /srv/brand/three.txt
 until_true has_md5 /srv/brand/three.txt || fail "it did not come back"
 [ "$(systemctl show -P NRestarts dato-mirror)" = 1 ] || fail "restarts: $(systemctl show -P NRestarts dato-mirror)"
 
+step "upgraded: a service that runs is restarted, and only that"
+pid() { systemctl show -P MainPID dato-mirror; }
+before=$(pid)
+dpkg -i /package.deb > /dev/null
+[ "$(pid)" != "$before" ] && [ "$(systemctl is-active dato-mirror)" = active ] || fail "the upgrade did not restart it"
+echo four > /srv/brand/four.txt
+until_true has_md5 /srv/brand/four.txt || fail "it does not mirror after the upgrade"
+
 step "stopped: a clean end"
 systemctl stop dato-mirror
 [ "$(systemctl show -P Result dato-mirror)/$(systemctl show -P ExecMainStatus dato-mirror)" = success/0 ] || fail "no clean end"
@@ -131,4 +141,11 @@ as systemctl --user stop dato-mirror
 step "removed: units and binary are gone, the configuration stays"
 dpkg -r dato-mirror > /dev/null
 [ ! -e /usr/bin/dato-mirror ] && [ -e /etc/dato-mirror/config.toml ] || fail "the removal"
+step "purged: the example and the index are gone as well; what a person wrote stays"
+dpkg --purge dato-mirror > /dev/null
+for gone in /etc/dato-mirror/config.example.toml /var/lib/dato-mirror /var/lib/private/dato-mirror \
+    /etc/systemd/system/multi-user.target.wants/dato-mirror.service; do
+    [ ! -e "$gone" ] && [ ! -L "$gone" ] || fail "$gone is left"
+done
+[ -e /etc/dato-mirror/config.toml ] && [ -e /etc/dato-mirror/token ] || fail "the configuration went"
 echo "the day is over"

@@ -82,10 +82,7 @@ pub async fn run(args: &Args) -> Exit {
     drop(shown);
     match ended {
         Ok(end) => {
-            if let Some(file) = &args.run.report
-                && let Err(error) = std::fs::write(file, show::report(&end.report, Format::Json))
-            {
-                tracing::error!("--report {}: {error}; name a file in a folder that may be written", file.display());
+            if !wrote_report(&args.run, &end.report) {
                 return Exit::Incomplete.max(end.exit);
             }
             let printed = show::print(&show::report(&end.report, args.global.format));
@@ -99,13 +96,25 @@ pub async fn run(args: &Args) -> Exit {
                 let flags = asked.flags().join(" ");
                 tracing::error!("where that one is a daemon, `dato-mirror retry {flags}` has it do that");
             }
-            if args.global.format == Format::Json {
-                // Whoever reads the report learns it there too.
-                show::print(&show::report(&unbegun(&config, &error), Format::Json));
+            // Whoever reads the report, or the comment on a pull request, learns it there too.
+            let report = unbegun(&config, &error);
+            wrote_report(&args.run, &report);
+            if args.global.format != Format::Text {
+                show::print(&show::report(&report, args.global.format));
             }
             error.exit()
         }
     }
+}
+
+/// Writes what `--report` asks for; false where it cannot be written.
+fn wrote_report(run: &Run, report: &Report) -> bool {
+    let Some(file) = &run.report else { return true };
+    let written = std::fs::write(file, show::report(report, Format::Json));
+    if let Err(error) = &written {
+        tracing::error!("--report {}: {error}; name a file in a folder that may be written", file.display());
+    }
+    written.is_ok()
 }
 
 /// The report of a run that ended before it could do anything.

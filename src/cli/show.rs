@@ -1,4 +1,4 @@
-//! Reports and plans as text, JSON and Markdown.
+//! Reports and plans as text and JSON; Markdown is `markdown`'s.
 //!
 //! Owns: how they look.
 
@@ -10,14 +10,13 @@ use bytesize::ByteSize;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 
 use super::args::Format;
+use super::markdown;
 use crate::error::Exit;
 use crate::model::ActionKind;
-use crate::report::{LiveState, MirrorReport, PlannedAction, Report, ReportedProblem, for_people};
+use crate::report::{LiveState, MirrorReport, PlannedAction, Report, for_people};
 
 /// A column of paths is not made wider than this, characters.
 const WIDEST: usize = 48;
-/// A table in Markdown is not made longer than this, bytes: a comment on GitHub takes 65,536 characters.
-const COMMENT: usize = 24_000;
 
 /// Turns the outcome of printing into an exit code: a reader that went away is no failure.
 pub fn wrote(result: io::Result<()>) -> Exit {
@@ -49,7 +48,7 @@ pub fn report(report: &Report, format: Format) -> String {
     match format {
         Format::Json => json(report),
         Format::Text => report.mirrors.iter().map(|mirror| text(mirror, report.duration_ms)).collect(),
-        Format::Markdown => report.mirrors.iter().map(markdown).collect(),
+        Format::Markdown => report.mirrors.iter().map(markdown::mirror).collect(),
     }
 }
 
@@ -63,7 +62,7 @@ fn planned(plan: &[PlannedAction]) -> String {
 }
 
 /// What `verify_live` saw, in one sentence, and what is behind.
-fn live(mirror: &MirrorReport) -> Option<String> {
+pub(super) fn live(mirror: &MirrorReport) -> Option<String> {
     let took: Vec<u64> = mirror.live.iter().filter_map(|url| url.after_ms).collect();
     let paths = |state: LiveState| -> Vec<String> {
         mirror.live.iter().filter(|url| url.state == state).take(10).map(|url| printable(&url.path)).collect()
@@ -142,94 +141,6 @@ fn text(mirror: &MirrorReport, duration_ms: u64) -> String {
     out
 }
 
-fn markdown(mirror: &MirrorReport) -> String {
-    let mut out = format!("### dato-mirror: {}\n\n", cell(&mirror.name));
-    match &mirror.plan {
-        Some(plan) if plan.is_empty() => {
-            out.push_str(&format!("{} files, nothing to do.\n", mirror.counts.scanned));
-        }
-        Some(plan) => {
-            let (files, scanned) = (mirror.planned_files(), mirror.counts.scanned);
-            let others = plan.iter().filter(|action| !action.on_disk).count();
-            let others = match others {
-                0 => String::new(),
-                1 => ", and 1 thing that is not in the folder".to_owned(),
-                more => format!(", and {more} things that are not in the folder"),
-            };
-            out.push_str(&format!("{files} of {scanned} files need something{others}: {}.\n\n", planned(plan)));
-            let row = |action: &PlannedAction| {
-                format!("| {} | {} | {} |\n", action.action, code(&action.path), cell(&action.why))
-            };
-            rows(&mut out, "| action | file | why |\n|---|---|---|\n", plan.iter().map(row));
-        }
-        None => out.push_str(&format!(
-            "{} files: {}; {} unchanged; {} API calls.\n",
-            mirror.counts.scanned,
-            mirror.counts(),
-            mirror.counts.unchanged,
-            mirror.api_requests
-        )),
-    }
-    if let Some(live) = live(mirror) {
-        out.push_str(&format!("\n{}\n", live.lines().map(cell).collect::<Vec<_>>().join("  \n")));
-    }
-    if !mirror.problems.is_empty() {
-        let row = |problem: &ReportedProblem| {
-            let path = if problem.path.is_empty() { "(the mirror)".to_owned() } else { code(&problem.path) };
-            format!("| {path} | {} | {} |\n", cell(&problem.problem.cause), cell(&problem.advice()))
-        };
-        out.push('\n');
-        rows(
-            &mut out,
-            "| problem | cause | what to do |\n|---|---|---|\n",
-            for_people(&mirror.problems).iter().map(row),
-        );
-    }
-    out.push('\n');
-    out
-}
-
-/// A table that stays small enough for a comment on a pull request.
-fn rows(out: &mut String, head: &str, rows: impl Iterator<Item = String>) {
-    out.push_str(head);
-    let (mut length, mut left_out) = (0, 0);
-    for row in rows {
-        length += row.len();
-        if length > COMMENT {
-            left_out += 1;
-        } else {
-            out.push_str(&row);
-        }
-    }
-    if left_out > 0 {
-        out.push_str(&format!("\n… and {left_out} more.\n"));
-    }
-}
-
-/// Text in a table of a page that also understands HTML and mentions people.
-fn cell(text: &str) -> String {
-    let mut out = String::new();
-    for c in printable(text).chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            '@' => out.push_str("&#64;"),
-            '\\' | '|' | '*' | '_' | '`' | '[' | ']' => {
-                out.push('\\');
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// A path as code: inside a table only the bar has to be escaped; a path with a backtick in it is text.
-fn code(path: &str) -> String {
-    let path = printable(path);
-    if path.contains('`') || path.contains('\\') { cell(&path) } else { format!("`{}`", path.replace('|', "\\|")) }
-}
-
 /// A table without frames.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
@@ -253,6 +164,7 @@ const DIRECTIONS: [std::ops::RangeInclusive<char>; 4] =
 mod tests {
     use super::*;
     use crate::index::Problem;
+    use crate::report::change::{Change, ChangedAsset, ChangedValue};
     use crate::report::{Counts, PlannedAction, ReportedProblem};
 
     fn sample() -> Report {
@@ -294,11 +206,24 @@ mod tests {
             path: "logo.svg".into(),
             action: ActionKind::Replace,
             why: "the content changed".into(),
+            change: Change {
+                asset: Some(ChangedAsset {
+                    id: "i".into(),
+                    filename: "logo.svg".into(),
+                    url: "https://www.datocms-assets.com/1/logo.svg".into(),
+                }),
+                changes: vec![ChangedValue {
+                    what: "file".into(),
+                    before: Some("2.0 kB".into()),
+                    after: Some("2.4 kB".into()),
+                }],
+            },
             on_disk: true,
         }]);
         planned.mirrors[0].settle_unchanged();
         insta::assert_snapshot!(plain(&planned, Format::Text));
         insta::assert_snapshot!(plain(&planned, Format::Markdown));
+        insta::assert_snapshot!(plain(&planned, Format::Json));
     }
 
     #[test]

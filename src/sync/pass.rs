@@ -6,6 +6,7 @@
 
 mod back_again;
 mod begin;
+mod change;
 mod finish;
 mod guard;
 mod pages;
@@ -26,6 +27,7 @@ use crate::config::policy::MaxDelete;
 use crate::index::{FileRow, Index, IndexError, files, status_notes};
 use crate::model::{ActionKind, RelPath, UploadId};
 use crate::remote::{ApiError, Remote};
+use crate::report::change::Change;
 use crate::report::{MirrorReport, PlannedAction};
 use crate::runtime_state::RuntimeState;
 
@@ -251,7 +253,13 @@ impl Pass<'_> {
 
     /// Says in the report of a dry run what would be done.
     fn tell(&mut self, row: &FileRow, action: ActionKind, why: &str) {
-        let planned = PlannedAction { path: row.path.key().into(), action, why: why.into(), on_disk: row.present };
+        let planned = PlannedAction {
+            path: row.path.key().into(),
+            action,
+            why: why.into(),
+            change: Change::default(),
+            on_disk: row.present,
+        };
         self.report.plan.get_or_insert_default().push(planned);
     }
 

@@ -5,12 +5,12 @@ use std::process::{Command, Output};
 
 use super::support::TestEnv;
 
-fn project(path: &str) -> std::path::PathBuf {
+pub(super) fn project(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Whether a program is on this machine; its test is left out where it is not.
-fn have(program: &str) -> bool {
+pub(super) fn have(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     found.is_ok_and(|found| found.status.success())
 }
@@ -56,7 +56,7 @@ fn the_action_plans_on_pull_requests_mirrors_on_pushes_and_annotates_problems() 
     );
     assert!(said.lines().all(|line| line.starts_with("::error ")), "{said}");
     let summary = std::fs::read_to_string(env.home().join("runner/summary")).unwrap();
-    assert!(summary.contains("| create | `fine.png` |"), "{summary}");
+    assert!(summary.contains("| `fine.png` | new asset: the file is new | file: – → 4 B |"), "{summary}");
     let output = std::fs::read_to_string(env.home().join("runner/output")).unwrap();
     assert!(output.contains("report=") && output.contains("markdown="), "{output}");
     assert!(env.assets().is_empty(), "a plan changes nothing");
@@ -65,7 +65,75 @@ fn the_action_plans_on_pull_requests_mirrors_on_pushes_and_annotates_problems() 
     assert_eq!(env.assets().len(), 1);
     let fork = action(&env, "pull_request", "");
     assert!(fork.status.success() && String::from_utf8_lossy(&fork.stdout).contains("no API token"), "{fork:?}");
-    assert_eq!(action(&env, "push", "nobody").status.code(), Some(3));
+}
+
+/// What a run that fails leaves: its exit code, its annotations, its part of the summary.
+fn failed(env: &TestEnv, event: &str, token: &str) -> (Option<i32>, Vec<String>, String) {
+    let summary = env.home().join("runner/summary");
+    let _ = std::fs::remove_file(&summary);
+    let ran = action(env, event, token);
+    let lines = String::from_utf8(ran.stdout).unwrap().lines().map(str::to_owned).collect();
+    (ran.status.code(), lines, std::fs::read_to_string(summary).unwrap_or_default())
+}
+
+#[test]
+fn a_run_that_cannot_begin_gives_a_summary_and_one_annotation() {
+    if !have("jq") {
+        eprintln!("skipped: jq is not on this machine, and the action's script needs it");
+        return;
+    }
+    let env = TestEnv::new();
+    env.config_with("");
+    env.write("fine.png", "fine");
+    for event in ["push", "pull_request"] {
+        let (code, lines, summary) = failed(&env, event, "nobody");
+        assert_eq!(code, Some(3), "{lines:?}");
+        assert!(matches!(lines.as_slice(), [one] if one.starts_with("::error title=dato-mirror::")), "{lines:#?}");
+        assert!(lines[0].contains("%0A→ "), "the advice is there: {lines:#?}");
+        assert!(summary.contains("**The run could not begin**") && summary.contains("token"), "{summary}");
+    }
+    let report = std::fs::read_to_string(env.home().join("runner/dato-mirror-report.json")).unwrap();
+    assert!(report.contains("\"action\":\"start\""), "{report}");
+
+    let (code, lines, summary) = failed(&env, "push", "");
+    assert_eq!((code, lines.len()), (Some(2), 1), "{lines:#?}");
+    assert!(lines[0].starts_with("::error ") && lines[0].contains("no API token"), "{lines:#?}");
+    assert!(summary.contains("no API token"), "{summary}");
+
+    env.config_with("nonsense = 1");
+    let (code, lines, summary) = failed(&env, "push", "sandbox");
+    assert_eq!((code, lines.len()), (Some(2), 1), "{lines:#?}");
+    assert!(lines[0].starts_with("::error file=dato-mirror.toml,line="), "{lines:#?}");
+    assert!(
+        lines[0].contains("nonsense") && summary.contains("nonsense") && summary.contains("exit code 2"),
+        "{summary}"
+    );
+    assert!(!summary.contains('\u{1b}'), "{summary}");
+}
+
+#[test]
+fn the_deletion_guard_is_one_annotation_and_one_line_of_the_plan() {
+    if !have("jq") {
+        eprintln!("skipped: jq is not on this machine, and the action's script needs it");
+        return;
+    }
+    let env = TestEnv::new();
+    env.config_with("on_delete = \"delete\"\nmax_delete = 1\nauthoritative = true");
+    env.write("stays.png", "stays");
+    for n in 0..6 {
+        env.write(format!("{n}.png"), n.to_string());
+    }
+    assert_eq!(action(&env, "push", "sandbox").status.code(), Some(0));
+    for n in 0..6 {
+        env.remove(&format!("{n}.png"));
+    }
+    for event in ["pull_request", "push"] {
+        let (code, lines, summary) = failed(&env, event, "sandbox");
+        assert_eq!((code, lines.len()), (Some(4), 1), "{event}: {lines:#?}");
+        assert!(lines[0].contains("max_delete: 6 of 7 files are gone"), "{lines:#?}");
+        assert_eq!(summary.matches("are gone").count(), 1, "{summary}");
+        assert!(summary.contains("| `0.png, 1.png, 2.png and 3 more` |") && !summary.contains("4.png"), "{summary}");
+    }
 }
 
 #[test]

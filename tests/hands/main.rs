@@ -1,5 +1,5 @@
 //! The commands that people and CI have in their hands, as they really print: status, explain, ls, retry, doctor, the
-//! manifest, `verify_live`, the GitHub Action and the Debian package.
+//! manifest, `verify_live`, the GitHub Action, the Debian package and the archive of a release.
 //!
 //! Each runs the real binary against a media area in this process. Snapshots have names, ports and times replaced.
 
@@ -10,6 +10,7 @@ mod commands;
 mod daemon;
 mod outputs;
 mod readme;
+mod release;
 #[allow(dead_code, reason = "another test binary uses the rest")]
 #[path = "../it/support.rs"]
 mod support;

@@ -339,7 +339,7 @@ fn the_report_comes_in_markdown_and_in_text() {
     fs::write(env.home().join("outside"), "").unwrap();
     std::os::unix::fs::symlink(env.home().join("outside"), env.at("link|out")).unwrap();
     let run = env.run(&["--root", "brand", "--dry-run", "--format", "markdown"]).exits(0);
-    assert!(run.stdout.contains("| create |") && run.stdout.contains("a\\|b.png"), "{}", run.stdout);
+    assert!(run.stdout.contains("| new asset: ") && run.stdout.contains("a\\|b.png"), "{}", run.stdout);
     let run = env.run(&["--root", "brand", "--sync-once", "--format", "markdown"]).exits(0);
     assert!(run.stdout.contains("1 created") && run.stdout.contains("link\\|out"), "{}", run.stdout);
     let run = env.run(&["--root", "brand", "--sync-once"]).exits(0);

@@ -244,7 +244,9 @@ fn the_guard_is_told_once_and_the_counts_add_up() {
     let dry = env.sync_with(&["--dry-run"]).exits(4);
     assert_eq!((dry.count("scanned"), dry.count("unchanged")), (4, 2), "{dry:#?}");
     let markdown = env.run(&["--dry-run", "--format", "markdown"]).exits(4);
-    says(&markdown, "1 of 4 files need something, and 5 things that are not in the folder: 1 to replace, 5 to report.");
+    says(&markdown, "When this is merged: 1 asset gets a new file. 1 of 4 files needs something.");
+    says(&markdown, "| `m/1.png, m/2.png, m/3.png and 2 more` | max\\_delete: ");
+    assert_eq!((markdown.stdout.matches("m/1.png").count(), markdown.stdout.matches("m/4.png").count()), (1, 0));
     let run = env.sync().exits(4);
     adds_up(&run, 1);
     assert_eq!((run.count("failed"), run.count("unchanged")), (6, 2), "programs get each: {run:#?}");

@@ -12,6 +12,7 @@ use crate::features::manifest;
 use crate::index::status_notes;
 use crate::index::{Index, IndexError, Problem, sidecars};
 use crate::model::ActionKind;
+use crate::report::change::Change;
 use crate::report::{MirrorReport, PlannedAction};
 use crate::sync::metadata_warnings::BROKEN_ADVICE;
 
@@ -82,6 +83,7 @@ pub(super) fn tell_collections(resolved: &Resolved, report: &mut MirrorReport) {
             path: String::new(),
             action: ActionKind::Report,
             why: format!("would create the collection {labels}"),
+            change: Change::default(),
             on_disk: false,
         }));
     }

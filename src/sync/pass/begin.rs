@@ -42,14 +42,7 @@ impl Pass<'_> {
     async fn imagine(&mut self, planned: Planned) -> Result<(), PassError> {
         self.tell_conflicts(&planned);
         let Planned { row, plan } = planned;
-        if let Some(action) = plan.action.name() {
-            self.tell(&row, action, &plan.why);
-            for member in &plan.members {
-                if let Some(action) = member.part.name() {
-                    self.tell(&member.row, action, &member.why);
-                }
-            }
-        }
+        self.foretell(&row, &plan);
         let asset = simulate(&row, &plan.action).map(Box::new);
         self.end_at_once(Planned { row, plan }, Ok(asset)).await?;
         self.scheduler.slot_is_free();

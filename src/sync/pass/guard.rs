@@ -10,6 +10,7 @@ use super::{Pass, PassError, now_ms};
 use crate::config::policy::OnDelete;
 use crate::index::{Problem, absence, files};
 use crate::model::ActionKind;
+use crate::report::change::WITHHELD_IN_A_PLAN;
 use crate::sync::absence::holds_a_file;
 use crate::sync::plan::Action;
 use crate::sync::video_lookup::VideoLookup;
@@ -76,7 +77,7 @@ impl Pass<'_> {
         let mut failures = Vec::new();
         for row in doomed {
             if self.context.executor.is_none() {
-                self.tell(&row, ActionKind::Report, "its asset is withheld by the deletion guard");
+                self.tell(&row, ActionKind::Report, WITHHELD_IN_A_PLAN);
             }
             let problem = Problem::withheld();
             self.scheduler.fail(row.id);

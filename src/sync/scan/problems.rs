@@ -5,6 +5,7 @@
 use crate::index::Problem;
 use crate::index::status_notes::Unread;
 use crate::model::ActionKind;
+use crate::report::change::Change;
 use crate::report::{MirrorReport, PlannedAction, Severity};
 
 use super::Scanned;
@@ -36,6 +37,7 @@ pub fn take_scan_problems(scanned: &Scanned, report: &mut MirrorReport) {
             path: path.key().to_owned(),
             action: ActionKind::Create,
             why: "a list names it; it would be fetched from its URL".into(),
+            change: Change::default(),
             on_disk: false,
         }));
     }
