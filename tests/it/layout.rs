@@ -252,3 +252,25 @@ fn rust_text(folder: &Path) -> String {
     let files = if folder.is_dir() { rust_files(folder) } else { Vec::new() };
     files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
+
+#[test]
+fn every_file_that_the_guides_name_is_there() {
+    let mut files = rust_files(&here().join("src"));
+    files.extend(rust_files(&here().join("tests")));
+    files.extend(rust_files(&here().join("crates")));
+    let files: Vec<String> = files.iter().map(|path| format!("/{}", path.display())).collect();
+    for guide in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(here().join(guide)).unwrap();
+        let named: Vec<&str> = text
+            .split(|c: char| !(c.is_alphanumeric() || "_-./".contains(c)))
+            .filter(|word| word.ends_with(".rs") && word.len() > 3)
+            .collect();
+        assert!(named.len() > 10, "{guide}: {named:?}");
+        for name in named {
+            assert!(
+                files.iter().any(|file| file.ends_with(&format!("/{name}"))),
+                "{guide} names {name}, which is not there"
+            );
+        }
+    }
+}
