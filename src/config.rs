@@ -209,7 +209,8 @@ fn read(
     let (mut problems, origins) = findings.into_parts();
     if let Some(folder) = trust::found_in(request, environment, file.as_deref()) {
         let mirrors = mirrors.iter().map(|placed| &placed.mirror);
-        problems.0.extend(trust::distrust(&api, mirrors, folder, |key| origins.get(key).cloned()));
+        let state = place.as_ref().map(|place| place.path.as_path());
+        problems.0.extend(trust::distrust(&api, state, mirrors, folder, |key| origins.get(key).cloned()));
     }
     match place {
         Some(place) if problems.0.is_empty() => Ok(Config {

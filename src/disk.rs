@@ -27,5 +27,6 @@ pub use root::{Ground, GuardTripped, RootIdentity, check_root};
 pub use selection::{PatternSet, Selection, SelectionError, Verdict};
 pub use small_file::read_as;
 pub use walk::{
-    AtPath, Found, SkipReason, WalkError, Walked, answers_in_another_case, glance, is_under_another_spelling, walk,
+    AtPath, Found, SkipReason, WalkError, Walked, answers_in_another_case, as_spelt, glance, is_under_another_spelling,
+    walk,
 };

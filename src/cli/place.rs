@@ -1,10 +1,11 @@
 //! Which file of which mirror a path on the command line means.
 //!
-//! Owns: the rule: below a root as seen from the working directory, else relative to a root.
+//! Owns: the rule: below a root as seen from the working directory, else relative to a root; and spelt as on disk.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Mirror, real_path};
+use crate::disk::as_spelt;
 use crate::model::RelPath;
 
 /// The working directory; `None` when the system does not tell it, as when it was deleted. No other folder stands for it.
@@ -44,14 +45,15 @@ pub fn places<'a>(path: &Path, cwd: Option<&Path>, config: &'a Config) -> Result
         let really = real.as_ref().and_then(|real| real.strip_prefix(&root).ok());
         let inside = [as_given, really].into_iter().flatten();
         if let Some(found) = inside.filter_map(|inside| RelPath::new(inside).ok()).next() {
-            return Ok(vec![(mirror, found)]);
+            return Ok(vec![(mirror, as_spelt(&mirror.root, &found))]);
         }
     }
     if path.is_absolute() {
         return Ok(Vec::new());
     }
     let Ok(relative) = RelPath::new(path) else { return Ok(Vec::new()) };
-    let mut all: Vec<(&Mirror, RelPath)> = config.mirrors.iter().map(|mirror| (mirror, relative.clone())).collect();
+    let mut all: Vec<(&Mirror, RelPath)> =
+        config.mirrors.iter().map(|mirror| (mirror, as_spelt(&mirror.root, &relative))).collect();
     if all.iter().any(|(mirror, path)| path.below(&mirror.root).exists()) {
         all.retain(|(mirror, path)| path.below(&mirror.root).exists());
     }

@@ -73,7 +73,7 @@ const PLAIN: &str = "[[mirror]]\nname = \"brand\"\nroot = \"brand\"\n";
 #[test]
 fn the_example_is_every_default() {
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")).unwrap();
-    let case = Case::new(&example);
+    let case = Case::new(&example).named();
     let config = case.load().unwrap();
     let name_origin = config.mirrors[0].name_origin.clone();
     assert!(name_origin.starts_with("dato-mirror.toml:"), "{name_origin}");
@@ -674,7 +674,7 @@ fn a_file_that_was_only_found_sends_no_token_of_the_environment_elsewhere_nor_a_
     for (manifest, fine) in [("../.bashrc", false), ("~/x.json", false), ("out/new/assets.json", true), ("out", true)] {
         let mut case = Case::new(&format!("{PLAIN}manifest = \"{manifest}\"\n"));
         let told = case.load().err().map(|problems| problems.to_string()).unwrap_or_default();
-        assert_eq!(told.contains("writes a file outside this folder"), !fine, "{manifest}: {told}");
+        assert_eq!(told.contains("outside this folder"), !fine, "{manifest}: {told}");
         case.request.config_file = Some("dato-mirror.toml".into());
         assert!(!case.load().err().is_some_and(|told| told.to_string().contains("outside this folder")), "{manifest}");
     }
@@ -690,4 +690,105 @@ fn a_file_that_was_only_found_sends_no_token_of_the_environment_elsewhere_nor_a_
     let own = Case::new(&both);
     std::fs::write(own.folder.path().join("token"), "sandbox\n").unwrap();
     own.load().expect("the file sends its own token");
+}
+
+/// Neither is any other token: what counts is that the file did not bring it.
+#[test]
+fn a_file_that_was_only_found_sends_only_a_token_of_its_own_elsewhere() {
+    let host = format!("[api]\nbase_url = \"https://evil.example\"\n{PLAIN}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["secret", "datocms_api_token"] {
+        std::fs::write(elsewhere.path().join(name), "sandbox\n").unwrap();
+    }
+    let folder = elsewhere.path().display().to_string();
+    for (variable, value) in [
+        ("DATOCMS_API_TOKEN", "sandbox".to_owned()),
+        ("DATO_MIRROR_API_TOKEN_FILE", format!("{folder}/secret")),
+        ("CREDENTIALS_DIRECTORY", folder.clone()),
+    ] {
+        let mut case = Case::new(&host).with(variable, &value);
+        case.variables.retain(|(name, _)| name == variable);
+        let problems = case.problems();
+        assert!(problems.contains("to another host") && problems.contains("--config"), "{variable}: {problems}");
+        case.named().load().expect("whoever names the file trusts it");
+    }
+    // A variable goes before the file's own, also where it names a file in the folder.
+    let both = host.replace("\n[[", "\ntoken_file = \"token\"\n[[");
+    let case = Case::new(&both).with("DATO_MIRROR_API_TOKEN_FILE", &format!("{folder}/secret"));
+    std::fs::write(case.folder.path().join("token"), "theirs\n").unwrap();
+    assert!(case.problems().contains("to another host"));
+    let case = Case::new(&both).with("DATO_MIRROR_API_TOKEN_FILE", "token");
+    std::fs::write(case.folder.path().join("token"), "theirs\n").unwrap();
+    assert!(case.problems().contains("to another host"));
+}
+
+/// With a token of its own it may send what lies in its folder, and nothing else that its user can read.
+#[test]
+fn a_file_that_was_only_found_names_nothing_outside_its_folder() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    let away = outside.path().display().to_string();
+    let case = |text: &str| {
+        let case = Case::new(&format!("[api]\ntoken_file = \"token\"\n{text}"));
+        let at = |name: &str| case.folder.path().join(name);
+        std::fs::write(at("token"), "theirs\n").unwrap();
+        for folder in ["in", "state"] {
+            std::fs::create_dir(at(folder)).unwrap();
+        }
+        symlink(&away, at("out")).unwrap();
+        symlink("in", at("link")).unwrap();
+        symlink(format!("{away}/new"), at("dangling")).unwrap();
+        symlink(format!("{away}/new"), at("state/linked.sqlite-wal")).unwrap();
+        case
+    };
+    let root = |path: &str| format!("[[mirror]]\nname = \"b\"\nroot = \"{path}\"\n");
+    let state = |path: &str| format!("[state]\npath = \"{path}\"\n{PLAIN}");
+    let manifest = |path: &str| format!("{PLAIN}manifest = \"{path}\"\n");
+    let bad = ["..", "../x", "in/../../x", "~/.ssh", "~", &away, "out", "out/x", "dangling"];
+    let good = [".", "in", "in/new/x", "link/x", "in/../x"];
+    for (key, text) in [("root", &root as &dyn Fn(&str) -> String), ("path", &state), ("manifest", &manifest)] {
+        for path in bad {
+            let mut case = case(&text(path));
+            let told = case.load().unwrap_err().to_string();
+            for part in [&*format!("`{key}` names "), "outside this folder", "--config dato-mirror.toml"] {
+                assert!(told.contains(part), "{key} {path}: {told}");
+            }
+            case.request.config_file = Some("dato-mirror.toml".into());
+            let told = case.load().err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert!(!told.contains("outside"), "{key} {path}: {told}");
+        }
+        for path in good {
+            let told = case(&text(path)).load().err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert_eq!(told, "", "{key} {path}");
+        }
+    }
+    assert!(
+        case(&state("state/linked.sqlite")).problems().contains("linked.sqlite-wal beside it, which leads outside")
+    );
+    case(&state("state/other.sqlite")).load().unwrap();
+    let private = "allow_private_urls = true\n";
+    assert!(case(&format!("{PLAIN}{private}")).problems().contains("what lies in this network"));
+    Case::new(&format!("{PLAIN}{private}")).load().expect("this process's own token");
+    // What a variable says is its user's word.
+    case(PLAIN).with("DATO_MIRROR_STATE_PATH", &format!("{away}/index.sqlite")).load().unwrap();
+}
+
+/// The user's own configuration is nothing that was found, wherever they stand.
+#[test]
+fn a_configuration_in_its_own_place_is_as_free_from_within_it() {
+    let home = tempfile::tempdir().unwrap();
+    let own = home.path().join(".config/dato-mirror");
+    std::fs::create_dir_all(&own).unwrap();
+    for name in ["config.toml", "dato-mirror.toml"] {
+        std::fs::write(own.join(name), "[[mirror]]\nname = \"b\"\nroot = \"/srv/brand\"\n").unwrap();
+        let mut case = Case::new("");
+        std::fs::remove_file(case.folder.path().join("dato-mirror.toml")).unwrap();
+        case.request.home = Some(home.path().to_path_buf());
+        for cwd in [own.clone(), case.folder.path().to_path_buf()] {
+            case.request.cwd = cwd;
+            if name == "config.toml" || case.request.cwd == own {
+                case.load().unwrap();
+            }
+        }
+    }
 }

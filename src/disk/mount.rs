@@ -2,7 +2,8 @@
 //!
 //! Owns: reading Linux's mount table, telling whether two of its lines mean the same file system, and knowing which
 //! file systems change without telling this machine, which are stamped by its clock, and which make up inode numbers.
-//! Never does: asking the file system itself: `statfs` on a dead server may never return, the table always does.
+//! Never does, but in [`Mount::identified`]: asking the file system itself: `statfs` on a dead server may never return, the
+//! table always does.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -21,7 +22,8 @@ pub struct Mount {
     pub fs_type: String,
     /// What is mounted: a device, `server:/export`, `//server/share` …
     pub source: String,
-    /// The identifier that the file system on a device carries itself; `None` where the system does not tell.
+    /// The identifier that the file system on a device carries itself, or one by which a file system without a device is known
+    /// again; `None` where the system does not tell.
     #[serde(default)]
     pub uuid: Option<String>,
 }
@@ -82,6 +84,9 @@ const MADE_UP: &[&str] = &["exfat", "fuse", "fuseblk", "msdos", "vboxsf", "vfat"
 /// Of these the option `serverino` says that the numbers are the server's. It goes away where the server has none.
 const BY_OPTION: &[&str] = &["cifs", "smb3"];
 
+/// File systems without a device, a server or a name of their own: whatever is mounted is called `tmpfs`, `overlay`, `none`.
+const NAMELESS: &[&str] = &["aufs", "overlay", "ramfs", "rootfs", "tmpfs"];
+
 /// Where udev names the file systems on devices.
 const BY_UUID: &str = "/dev/disk/by-uuid";
 
@@ -95,6 +100,25 @@ impl Mount {
             _ => self.source == other.source,
         };
         same && self.point == other.point && self.fs_type == other.fs_type
+    }
+
+    /// Whether nothing in the mount table tells this file system from another of its kind. The system's own root is left out:
+    /// nobody mounts another one there, and each container has a new one.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        NAMELESS.contains(&self.fs_type.as_str()) && !self.source.starts_with('/') && self.point != Path::new("/")
+    }
+
+    /// The same, identified by when its topmost folder was made where nothing else tells: nobody can replace that folder
+    /// without another mount. It asks the file system itself.
+    #[must_use]
+    pub fn identified(mut self) -> Self {
+        if self.uuid.is_none() && self.is_nameless() {
+            let made = fs::metadata(&self.point).and_then(|folder| folder.created()).ok();
+            let since = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+            self.uuid = since.map(|since| format!("made {}", since.as_nanos()));
+        }
+        self
     }
 
     /// Whether this machine's own clock stamps the files here.
@@ -281,6 +305,28 @@ broken line
         }
         let elsewhere = Mount { point: "/mnt/other".into(), ..mount("/dev/sdb1", Some("a")) };
         assert!(!elsewhere.is_same(&mount("/dev/sdb1", Some("a"))), "a copy of the mount elsewhere");
+    }
+
+    #[test]
+    fn a_file_system_without_a_name_is_known_by_when_its_topmost_folder_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = |fs_type: &str, point: &Path| Mount {
+            point: point.into(),
+            fs_type: fs_type.into(),
+            source: "none".into(),
+            uuid: None,
+        };
+        let seen = || mount("tmpfs", folder.path()).identified();
+        let before = seen();
+        assert!(before.uuid.as_ref().is_some_and(|made| made.starts_with("made ")), "{before:?}");
+        assert!(before.is_same(&seen()) && before.is_same(&mount("tmpfs", folder.path())), "an older index has none");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::remove_dir(folder.path()).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        assert!(!before.is_same(&seen()), "another one of the same name");
+        for named in [mount("nfs4", folder.path()), mount("ext4", folder.path()), mount("overlay", Path::new("/"))] {
+            assert_eq!(named.clone().identified(), named);
+        }
     }
 
     #[test]

@@ -196,7 +196,11 @@ pub fn check_root(root: &Path, known: Option<&RootIdentity>) -> Result<RootIdent
     })?;
     match known {
         Some(before) if before.replaced_by(&now) => {
-            Err(GuardTripped::Replaced { root: root.to_owned(), before: before.described(), now: now.described() })
+            let (before, mut now) = (before.described(), now.described());
+            if before == now {
+                "another one of that name".clone_into(&mut now);
+            }
+            Err(GuardTripped::Replaced { root: root.to_owned(), before, now })
         }
         Some(RootIdentity { below: Some(mounts), .. }) => all_mounted(root, now, mounts),
         _ => Ok(now),
@@ -225,7 +229,8 @@ fn holds_an_entry(folder: &Path) -> io::Result<bool> {
 }
 
 fn is_mounted(mount: &Mount) -> bool {
-    MountTable::read().is_ok_and(|table| table.of(&mount.point).is_some_and(|now| now.is_same(mount)))
+    MountTable::read()
+        .is_ok_and(|table| table.of(&mount.point).is_some_and(|now| now.clone().identified().is_same(mount)))
 }
 
 fn look(root: &Path) -> io::Result<RootIdentity> {
@@ -234,8 +239,8 @@ fn look(root: &Path) -> io::Result<RootIdentity> {
     let real = fs::canonicalize(root)?;
     let metadata = fs::metadata(&real)?;
     let table = MountTable::read().ok();
-    let mount = table.as_ref().and_then(|table| table.of(&real).cloned());
-    let below = table.map(|table| table.below(&real));
+    let mount = table.as_ref().and_then(|table| table.of(&real).cloned()).map(Mount::identified);
+    let below = table.map(|table| table.below(&real).into_iter().map(Mount::identified).collect());
     Ok(RootIdentity { dev: metadata.dev(), inode: metadata.ino(), mount, below, filled: Vec::new(), real })
 }
 

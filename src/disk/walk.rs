@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use self::found::{AtPath, Found, SkipReason, WalkError, Walked};
 use self::link::{Hop, Target};
-use self::spelling::is_spelt_otherwise;
-pub use self::spelling::{answers_in_another_case, is_under_another_spelling};
+pub use self::spelling::{answers_in_another_case, as_spelt, is_under_another_spelling};
+use self::spelling::{is_second_of_its_name, is_spelt_otherwise};
 use self::worker_pool::{Crew, Task};
 use super::fingerprint::Fingerprint;
 use super::selection::{Selection, Verdict};
@@ -152,7 +152,7 @@ impl Scope<'_> {
                 }
             }
         }
-        chunk.extend(one_of_each_name(folder, odd, outcome));
+        chunk.extend(self.one_of_each_name(folder, odd, outcome));
         chunk.iter().for_each(|entry| self.look_at_entry(folder, entry, outcome));
     }
 
@@ -161,6 +161,40 @@ impl Scope<'_> {
         match entry.file_type() {
             Ok(file_type) => self.look_at(folder, path, file_type, || entry.path(), || entry.metadata(), outcome),
             Err(cause) => entry_failed(path, cause, outcome),
+        }
+    }
+
+    /// Of names that read the same, keeps the one whose bytes are what is read, else the first by bytes.
+    fn one_of_each_name(&self, folder: &Folder, entries: Vec<DirEntry>, outcome: &mut Outcome) -> Vec<DirEntry> {
+        let mut by_key: BTreeMap<String, BTreeMap<(bool, OsString), DirEntry>> = BTreeMap::new();
+        for entry in entries {
+            let path = child(folder, &entry.file_name());
+            let name = entry.file_name();
+            let differs = name.as_bytes() != path.file_name().as_bytes();
+            by_key.entry(path.key().to_owned()).or_default().insert((differs, name), entry);
+        }
+        let mut kept = Vec::new();
+        for (_, mut same) in by_key {
+            kept.extend(same.pop_first().map(|(_, entry)| entry));
+            for ((_, name), entry) in same {
+                let is_folder = fs::metadata(entry.path()).is_ok_and(|found| found.is_dir());
+                self.second_of_its_name(child(folder, &name), is_folder, outcome);
+            }
+        }
+        kept
+    }
+
+    /// Tells of what has the same name as another in its folder, if it is selected.
+    fn second_of_its_name(&self, path: RelPath, is_folder: bool, outcome: &mut Outcome) {
+        if is_folder {
+            if self.selection.admits_dir_in_admitted_folder(&path) {
+                // What is known to lie in a folder of this name may lie in this one, and is not gone.
+                outcome.tally.unreadable += 1;
+                outcome.tally.unreadable_dirs.push(path.clone());
+                outcome.skip(path, SkipReason::SameFolder);
+            }
+        } else if matches!(self.selection.verdict_in_admitted_folder(&path), Verdict::Mirrored | Verdict::Sidecar(_)) {
+            outcome.skip(path, SkipReason::SameName);
         }
     }
 
@@ -174,6 +208,11 @@ impl Scope<'_> {
             let file_type = match fs::symlink_metadata(&full) {
                 // Under this name there is nothing: a listing would show another.
                 Ok(found) if is_spelt_otherwise(&folder.path, name, &found) => return *outcome = Outcome::default(),
+                Ok(found) if is_second_of_its_name(&folder.path, &path, name) => {
+                    *outcome = Outcome::default();
+                    let is_folder = found.is_dir() || names.peek().is_some();
+                    return self.second_of_its_name(path, is_folder, outcome);
+                }
                 Ok(found) => found.file_type(),
                 Err(cause) => return entry_failed(path, cause, outcome),
             };
@@ -309,25 +348,6 @@ fn child(folder: &Folder, name: &OsStr) -> RelPath {
 /// Accents have two spellings, and a byte that is no text is spelt with a backslash.
 fn may_read_like_another(name: &OsStr) -> bool {
     name.as_bytes().iter().any(|byte| !byte.is_ascii() || *byte == b'\\')
-}
-
-/// Of names that read the same, keeps the one whose bytes are what is read, else the first by bytes.
-fn one_of_each_name(folder: &Folder, entries: Vec<DirEntry>, outcome: &mut Outcome) -> Vec<DirEntry> {
-    let mut by_key: BTreeMap<String, BTreeMap<(bool, OsString), DirEntry>> = BTreeMap::new();
-    for entry in entries {
-        let path = child(folder, &entry.file_name());
-        let name = entry.file_name();
-        let differs = name.as_bytes() != path.file_name().as_bytes();
-        by_key.entry(path.key().to_owned()).or_default().insert((differs, name), entry);
-    }
-    let mut kept = Vec::new();
-    for (_, mut same) in by_key {
-        kept.extend(same.pop_first().map(|(_, entry)| entry));
-        for ((_, name), _) in same {
-            outcome.skip(child(folder, &name), SkipReason::SameName);
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ pub use dirty::{
     mark_others_dirty, mark_owners_dirty, settled, waiting, withheld,
 };
 pub(super) use find::beside;
-pub use find::{any_below, any_present, below, by_path, can_go, mirror_of, owners, path_of, related, with_content};
+pub use find::{
+    any_below, any_present, below, by_path, can_go, is_known, mirror_of, owners, path_of, related, with_content,
+};
 pub use known::{KnownFiles, Seen};
 pub use problems::{Problem, ProblemKind, StoredProblem, Tally, notices, problem_of, problems, set_notice, tally};
 pub use respelt::{spelt_like, take_over};

@@ -87,6 +87,23 @@ impl RelPath {
         self.raw.as_deref().map(|path| path.as_os_str().as_bytes())
     }
 
+    /// The same file, with the letters of its name that have another Unicode spelling written as their numbers in the key:
+    /// what tells it from another file whose name reads the same.
+    #[must_use]
+    pub fn spelt_out(&self) -> Self {
+        let name = self.raw.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+        let Some(name) = name else { return self.clone() };
+        let name: String = name
+            .chars()
+            .flat_map(|letter| if letter.is_ascii() { vec![letter] } else { letter.escape_unicode().collect() })
+            .collect();
+        let key = match self.key.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name,
+        };
+        Self { key, raw: self.raw.clone() }
+    }
+
     /// The path to open, below `root`.
     #[must_use]
     pub fn below(&self, root: &Path) -> PathBuf {

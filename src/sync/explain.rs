@@ -21,7 +21,7 @@ use crate::error::RunError;
 use crate::index::history;
 use crate::index::history::Done;
 use crate::index::status_notes;
-use crate::index::{FileRow, Index, IndexError, StoredProblem, collections, files, sidecars};
+use crate::index::{FileRow, Index, IndexError, Problem, StoredProblem, collections, files, sidecars};
 use crate::metadata::sidecar::names_for;
 use crate::model::{ActionKind, Asset, GoesOn, MirrorStamp, RelPath, SidecarKind, Site};
 
@@ -30,7 +30,7 @@ use crate::sync::mirror::{embedded_of, policy_of};
 use crate::sync::observe::observe;
 use crate::sync::plan::{Known, plan};
 use crate::sync::progress::Progress;
-use crate::sync::scan::{ScanRequest, Unsettled, Waited, scan};
+use crate::sync::scan::{ScanRequest, Scanned, Unsettled, Waited, scan};
 use crate::sync::scope::Scope;
 use crate::sync::track_file::track_file;
 
@@ -203,16 +203,27 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         (None, None) => true,
         (None, Some(_)) => !selected,
     };
-    let index = if as_indexed && newer.is_empty() {
-        index
+    let (index, trouble) = if as_indexed && newer.is_empty() {
+        (index, None)
     } else {
         let copy = Index::snapshot(state)?;
-        look_again(&copy, row_of_mirror, mirror, &selection, path, newer)?;
-        copy
+        let found = look_again(&copy, row_of_mirror, mirror, &selection, path, newer)?;
+        let about = path.below(Path::new(""));
+        (copy, found.problems.into_iter().find(|(place, ..)| about.starts_with(place.below(Path::new("")))))
     };
     let (config, key) = (mirror.clone(), path.key().to_owned());
     let told = index.call_blocking(move |conn| {
-        let Some(row) = files::by_path(conn, row_of_mirror, &key)? else {
+        let row = files::by_path(conn, row_of_mirror, &key)?;
+        // Of two names that read the same the row is the other's.
+        let is_others = |place: &RelPath| !RelPath::from_key(&key).is_ok_and(|path| is_at_or_below(&path, place));
+        if let Some((_, problem, _)) = trouble.filter(|(place, ..)| row.is_none() || is_others(place)) {
+            told.action = Some("nothing".into());
+            told.why = "it cannot be mirrored as it is".into();
+            let Problem { action, cause, advice } = problem;
+            told.problem = Some(ProblemView { action, cause, advice, retry_at: None });
+            return Ok(told);
+        }
+        let Some(row) = row else {
             told.why = "it could not be read".into();
             return Ok(stranger(told, is_folder));
         };
@@ -220,6 +231,10 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         Ok(told)
     })?;
     Ok(told)
+}
+
+fn is_at_or_below(path: &RelPath, place: &RelPath) -> bool {
+    path.key().strip_prefix(place.key()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What is said of a path that the index does not know.
@@ -243,7 +258,7 @@ fn look_again(
     selection: &Selection,
     path: &RelPath,
     newer: Vec<RelPath>,
-) -> Result<(), RunError> {
+) -> Result<Scanned, RunError> {
     let request = ScanRequest {
         mirror: row,
         root: mirror.root.clone(),
@@ -260,8 +275,7 @@ fn look_again(
         progress: Arc::new(Progress::default()),
         live: None,
     };
-    scan(copy, &request, &Arc::new(AtomicBool::new(false)))?;
-    Ok(())
+    Ok(scan(copy, &request, &Arc::new(AtomicBool::new(false)))?)
 }
 
 fn fill(

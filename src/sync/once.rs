@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the exit code.
 
 mod fetching;
+mod listed;
 mod served;
 mod trouble;
 
@@ -190,6 +191,7 @@ impl Once<'_> {
             scanned
         };
         let mut work = work;
+        self.tell_unknown(&mut work).await?;
         let mut counted = Usage::default();
         let fetches_until = Instant::now() + self.options.waits.fetch_first;
         for one in work.iter_mut().filter(|one| one.believed) {

@@ -174,7 +174,8 @@ impl Scan {
                     continue;
                 }
                 AtPath::Found(seen) => {
-                    if let Found::Unreadable { path, .. } = &seen {
+                    if let Found::Unreadable { path, .. } | Found::Skipped { path, why: SkipReason::SameFolder } = &seen
+                    {
                         // It may be a folder, whose files are then not gone.
                         unreadable_dirs.push(path.clone());
                     }

@@ -184,3 +184,65 @@ fn a_name_that_changes_its_case_on_a_disk_that_takes_both_for_the_same_keeps_its
     assert_eq!((&after.id, &after.url, env.assets().len()), (&before.id, &before.url, 2));
     daemon.stop();
 }
+
+/// Every tmpfs is called the same, whatever is in it.
+#[test]
+fn another_file_system_without_a_name_of_its_own_is_another_one_for_a_run() {
+    for (guard, below) in [("1000", false), ("10%", false), ("1000", true)] {
+        let env = TestEnv::new();
+        configure(&env, &format!("on_delete = \"delete\"\nmax_delete = \"{guard}\"").replace("\"1000\"", "1000"));
+        let point = if below { env.at("archive") } else { env.root().to_owned() };
+        let mount = disk(&env, &point, twelve());
+        let store = env.home().join("store");
+        if below {
+            ten_files(&env);
+        }
+        let assets = if below { 22 } else { 12 };
+        let Some((code, told)) = once(&env, &mount("none"), &[]) else { return };
+        assert_eq!((code, env.assets().len()), (0, assets), "{told}");
+        let other = format!("mount -t tmpfs none '{0}'; echo other > '{0}/other.svg'", point.display());
+        for more in [&[][..], &["--dry-run"], &["--checksum"]] {
+            let (code, told) = once(&env, &other, more).unwrap();
+            assert!(
+                code == 4 && told.contains(&point.display().to_string()) && told.contains("--force"),
+                "{code} {told}"
+            );
+            assert!(below || told.contains("another one of that name"), "{told}");
+        }
+        assert!(env.find("other.svg").is_none() && env.find("archive/other.svg").is_none(), "nor is it mirrored first");
+        nothing_deleted(&env, assets);
+
+        // Filled again with the same files it is the same, and files that went meanwhile are ordinary deletions.
+        let (code, told) = once(&env, &mount("none"), &[]).unwrap();
+        assert!(code == 0 && told.contains("holds the same files"), "{code} {told}");
+        nothing_deleted(&env, assets);
+        fs::remove_file(store.join("3.svg")).unwrap();
+        fs::write(store.join("new.svg"), "new").unwrap();
+        let (code, told) = once(&env, &mount("none"), &[]).unwrap();
+        assert_eq!((code, env.assets().len()), (0, assets), "one went and one came: {told}");
+
+        // What is all new is somebody's word to give.
+        let (code, told) = once(&env, &other, &["--force"]).unwrap();
+        assert_eq!((code, env.assets().len()), (0, assets - 11), "{told}");
+    }
+}
+
+#[test]
+fn another_file_system_without_a_name_of_its_own_stops_a_daemon_until_the_right_one_is_back() {
+    let env = TestEnv::new();
+    let root = env.root();
+    let mount = disk(&env, &root, twelve());
+    let Some((daemon, inside)) = on_a_disk(&env, &mount("none")) else { return };
+    let other = format!("mount -t tmpfs none '{0}'; echo other > '{0}/other.svg'", root.display());
+    inside(&format!("umount '{}'; {other}", root.display()));
+    daemon.wait("paused", || daemon.mirror()["phase"]["name"] == "paused");
+    seconds(5);
+    nothing_deleted(&env, 12);
+    assert!(env.find("other.svg").is_none());
+    inside(&format!("umount '{}'; {}", root.display(), mount("none")));
+    inside(&format!("echo later > '{}/later.svg'", root.display()));
+    wait_mirrored(&daemon, &env, &[("later.svg".into(), digest("later\n"))]);
+    daemon.wait_idle();
+    nothing_deleted(&env, 13);
+    daemon.stop();
+}

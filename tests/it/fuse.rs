@@ -71,3 +71,29 @@ fn a_name_that_changes_its_case_on_a_disk_that_takes_both_for_the_same_is_a_move
     assert_eq!((stamped_paths(&after), env.assets().len()), (vec!["LOGO.png".to_owned()], 2));
     env.assert_still().exits(0);
 }
+
+/// There a file answers to its name in any case, and people write it as they like.
+#[test]
+fn a_path_in_another_case_is_the_file_on_a_disk_that_takes_both_for_the_same() {
+    let mut env = TestEnv::new();
+    let Some(disk) = Disk::mount(&env.root()) else { return };
+    disk.ignore_case();
+    disk.put("Logo.txt", "logo", 1_700_000_000);
+    env.set("DATO_MIRROR_ROOT", "brand");
+    env.sync().exits(0).did("created 1");
+    disk.put("Logo.txt", "logo, changed", 1_700_000_100);
+    for command in ["explain", "retry"] {
+        let run = env.run(&[command, "brand/LOGO.txt", "--format", "json"]).exits(0);
+        assert!(run.stdout.contains("Logo.txt\"") && !run.stdout.contains("LOGO.txt\""), "{command}: {run:#?}");
+    }
+    let listed = |names: &str| {
+        let args = ["--sync-once", "--format", "json", "--files-from", "-"];
+        env.run_with_input(&args, names.as_bytes())
+    };
+    listed("brand/LOGO.txt\n").exits(0).did("replaced 1");
+    assert_eq!(env.content(&env.asset("Logo.txt").id), b"logo, changed");
+    disk.put("New.txt", "new", 1_700_000_200);
+    listed("brand/NEW.txt\n").exits(0).did("created 1");
+    env.asset("New.txt");
+    env.sync().exits(0).did("");
+}

@@ -339,3 +339,37 @@ fn an_index_of_the_old_place_that_is_in_use_is_not_taken_away() {
     env.run(&["-c", "two.toml", "--sync-once"]).exits(0);
     assert!(old.exists());
 }
+
+/// Names copied from a page are composed, those of a Mac's folders are not.
+#[test]
+fn a_path_in_the_other_unicode_spelling_is_the_file_and_one_that_nobody_knows_is_told() {
+    let mut env = TestEnv::new();
+    env.set("DATO_MIRROR_ROOT", "brand");
+    env.write("Fotos e\u{301}/u\u{308}.txt", "1");
+    env.write("plain.txt", "p");
+    env.write("gone.txt", "g");
+    let listed = |names: &str, more: &[&str]| {
+        let args = [&["--sync-once", "--format", "json", "--files-from", "-"], more].concat();
+        env.run_with_input(&args, names.as_bytes())
+    };
+    let run = listed("Fotos \u{e9}/\u{fc}.txt\n", &[]).exits(0).did("created 1");
+    assert!(run.problems().is_empty(), "{run:#?}");
+    env.sync().exits(0).did("created 2");
+    env.write("Fotos e\u{301}/u\u{308}.txt", "1, changed");
+    for command in ["explain", "retry"] {
+        let run = env.run(&[command, "brand/Fotos \u{e9}/\u{fc}.txt"]).exits(0);
+        assert!(!run.stdout.contains("could not be read"), "{run:#?}");
+    }
+    listed("Fotos \u{e9}\n", &[]).exits(0).did("replaced 1");
+
+    // What was mirrored and is gone is known; what never was is no failure, and is said.
+    env.remove("gone.txt");
+    let run = listed("gone.txt\n", &[]).exits(0);
+    assert!(run.problems().is_empty(), "{run:#?}");
+    for more in [&[][..], &["--dry-run"]] {
+        let run = listed("nope.txt\nno/folder/x.txt\nplain.txt\nnope.tmp\n", more).exits(0);
+        assert!(run.problem("nope.txt").contains("no such file") && run.count("skipped") == 2, "{run:#?}");
+        assert!(run.problem("no/folder/x.txt").contains("never had one") && run.problems().len() == 2, "{run:#?}");
+        assert!(run.stderr.contains("nope.txt"), "{run:#?}");
+    }
+}

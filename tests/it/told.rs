@@ -307,3 +307,53 @@ fn what_programs_wrote_into_a_file_is_no_persons() {
     assert!(!all.contains("Microsoft") && !all.contains("Artboard"), "{all}");
     assert!(env.asset("ours.pdf").metadata.to_string().contains("Annual report"));
 }
+
+/// One of two names that read the same is not mirrored, and that is a failure.
+#[test]
+fn the_second_of_two_names_that_read_the_same_is_a_problem_of_its_own() {
+    let mut env = TestEnv::new();
+    env.set("DATO_MIRROR_ROOT", "brand");
+    env.set("DATO_MIRROR_ON_DELETE", "delete");
+    for name in ["u\u{308}.txt", "\u{fc}.txt", "\u{e9}/a.txt"] {
+        env.write(name, name);
+    }
+    let run = env.sync().exits(1).did("created 2, failed 1");
+    adds_up(&run, 1);
+    assert!(run.problem("u\\u{308}.txt").contains("another Unicode spelling"), "{run:#?}");
+    assert_eq!(standing(&env), json!({"files": 3, "mirrored": 2, "pending": 0, "failed": 1, "gone": 0}));
+    says(&env.run(&["status"]).exits(0), "rename or remove one of the two");
+    let told = env.run(&["explain", "brand/u\u{308}.txt"]).exits(0);
+    says(&told, "it cannot be mirrored as it is");
+    says(&told, "another Unicode spelling");
+    says(&env.run(&["explain", "brand/\u{fc}.txt"]).exits(0), "nothing to do");
+    // Named alone it is no other file's new content.
+    let run = env
+        .run_with_input(&["--sync-once", "--format", "json", "--files-from", "-"], "brand/u\u{308}.txt\n".as_bytes());
+    run.exits(1).did("failed 1");
+    env.rename("u\u{308}.txt", "other.txt");
+
+    // Whole folders, of which the second is the one that was mirrored.
+    env.sync().exits(0).did("created 1");
+    env.rename("\u{e9}/a.txt", "e\u{301}/a.txt");
+    fs::remove_dir(env.at("\u{e9}")).unwrap();
+    env.sync().exits(0).did("");
+    env.write("\u{e9}/b.txt", "b");
+    let run = env.sync().exits(1).did("created 1, failed 1");
+    adds_up(&run, 0);
+    assert!(run.problem("e\\u{301}").contains("another folder beside it"), "{run:#?}");
+    env.asset("\u{e9}/a.txt");
+    env.write("e\u{301}/z.txt", "z");
+    let told = env.run(&["explain", "brand/e\u{301}/z.txt"]).exits(0);
+    says(&told, "it cannot be mirrored as it is");
+    says(&told, "move its files into the other folder");
+    let run = env
+        .run_with_input(&["--sync-once", "--format", "json", "--files-from", "-"], "brand/e\u{301}/a.txt\n".as_bytes());
+    run.exits(1).did("failed 1");
+    env.asset("\u{e9}/a.txt");
+    for name in ["a", "z"] {
+        env.rename(&format!("e\u{301}/{name}.txt"), &format!("\u{e9}/{name}.txt"));
+    }
+    fs::remove_dir(env.at("e\u{301}")).unwrap();
+    env.sync().exits(0).did("created 1");
+    assert_eq!(env.assets().len(), 5);
+}

@@ -57,6 +57,7 @@ impl MirrorHealth {
         let mut taken = BTreeMap::new();
         for path in paths {
             taken.extend(self.problems.remove_entry(path.key()));
+            taken.extend(self.problems.remove_entry(path.spelt_out().key()));
             let folder = format!("{}/", path.key());
             let below: Vec<String> = self
                 .problems

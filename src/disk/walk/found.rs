@@ -77,8 +77,15 @@ pub enum SkipReason {
     #[error("it belongs to an index of dato-mirror, which is never mirrored")]
     OwnIndex,
     /// Its name reads the same as another's in its folder, only the bytes differ.
-    #[error("another file in its folder has the same name in another Unicode spelling; rename or remove one of them")]
+    #[error(
+        "another file in its folder has the same name in another Unicode spelling, and only that one can be mirrored"
+    )]
     SameName,
+    /// The same of a folder.
+    #[error(
+        "another folder beside it has the same name in another Unicode spelling, and only what is in that one can be mirrored"
+    )]
+    SameFolder,
 }
 
 /// What the walk amounts to.

@@ -1,6 +1,6 @@
 //! Names on disks that take upper and lower case for the same: exFAT, FAT, NTFS, many shares.
 //!
-//! Owns: telling whether a folder spells a name as it was asked for. There `Logo.png` answers after it was renamed to
+//! Owns: telling whether a folder spells a name as it was asked for, and how else. There `Logo.png` answers after it was renamed to
 //! `logo.png`, and would be taken for a second file.
 
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::model::RelPath;
 
@@ -33,6 +33,43 @@ pub fn answers_in_another_case(root: &Path, path: &RelPath) -> bool {
         folder.push(name);
         answers
     })
+}
+
+/// The path as the folders on its way spell it, for one that a person wrote: in another case, where the disk takes both for the
+/// same, or with its accents in the other Unicode spelling. What is not there at all stays as it was written.
+#[must_use]
+pub fn as_spelt(root: &Path, path: &RelPath) -> RelPath {
+    let mut spelt = PathBuf::new();
+    for name in path.below(Path::new("")).iter() {
+        let folder = root.join(&spelt);
+        let other = match fs::symlink_metadata(folder.join(name)) {
+            Ok(found) if is_spelt_otherwise(&folder, name, &found) => name_like(&folder, name, str::to_lowercase),
+            Ok(_) => None,
+            Err(_) => name_like(&folder, name, str::to_owned),
+        };
+        spelt.push(other.as_deref().unwrap_or(name));
+    }
+    RelPath::new(&spelt).unwrap_or_else(|_| path.clone())
+}
+
+/// The name in the folder that reads like this one.
+fn name_like(folder: &Path, name: &OsStr, case: impl Fn(&str) -> String) -> Option<OsString> {
+    let read = |name: &OsStr| Some(case(RelPath::new(Path::new(name)).ok()?.key()));
+    let wanted = read(name)?;
+    let names = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name());
+    names.filter(|name| read(name).as_ref() == Some(&wanted)).min()
+}
+
+/// Whether another entry of the folder has the same name in the usual Unicode spelling, so that this one is the second.
+pub(super) fn is_second_of_its_name(folder: &Path, path: &RelPath, name: &OsStr) -> bool {
+    let first = OsStr::new(path.file_name());
+    // Where names are one whatever their spelling, only one of them is listed.
+    first != name
+        && fs::symlink_metadata(folder.join(first)).is_ok()
+        && fs::read_dir(folder).is_ok_and(|entries| {
+            let listed = entries.flatten().map(|entry| entry.file_name());
+            listed.filter(|listed| listed == first || listed == name).count() == 2
+        })
 }
 
 /// Whether `name`, whose metadata was found, is in `folder` under another spelling only.
@@ -81,6 +118,37 @@ mod tests {
         ] {
             assert_eq!(other(name).as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_path_is_spelt_as_its_folders_spell_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("Fotos e\u{301}")).unwrap();
+        for name in ["Fotos e\u{301}/u\u{308}.txt", "plain.txt", "\u{e9}.txt", "e\u{301}.txt"] {
+            fs::write(root.join(name), "x").unwrap();
+        }
+        let spelt = |path: &str| as_spelt(root, &RelPath::from_key(path).unwrap()).below(Path::new(""));
+        for (written, on_disk) in [
+            ("Fotos \u{e9}/\u{fc}.txt", "Fotos e\u{301}/u\u{308}.txt"),
+            ("Fotos \u{e9}", "Fotos e\u{301}"),
+            ("Fotos \u{e9}/new.txt", "Fotos e\u{301}/new.txt"),
+            ("\u{e9}.txt", "\u{e9}.txt"),
+            ("e\u{301}.txt", "e\u{301}.txt"),
+            ("plain.txt", "plain.txt"),
+            // Where case matters this is another name.
+            ("PLAIN.txt", "PLAIN.txt"),
+            ("no/such/\u{e9}.txt", "no/such/\u{e9}.txt"),
+        ] {
+            assert_eq!(spelt(written), PathBuf::from(on_disk), "{written}");
+        }
+        // As where case does not matter: found, and listed in another case only.
+        fs::write(root.join("Logo.png"), "one").unwrap();
+        fs::hard_link(root.join("Logo.png"), root.join("LOGO.PNG")).unwrap();
+        assert_eq!(name_like(root, OsStr::new("logo.PNG"), str::to_lowercase), Some("LOGO.PNG".into()));
+
+        let second = |name: &str| is_second_of_its_name(root, &RelPath::from_key(name).unwrap(), OsStr::new(name));
+        assert!(second("e\u{301}.txt") && !second("\u{e9}.txt") && !second("Fotos e\u{301}") && !second("plain.txt"));
     }
 
     #[test]

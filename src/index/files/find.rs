@@ -77,6 +77,17 @@ pub fn any_below(conn: &Connection, mirror: i64, folder: &str) -> rusqlite::Resu
     .query_row(params![mirror, folder], |row| row.get(0))
 }
 
+/// Whether any row is at this path or below it, of a file that is there or of one that is gone.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_known(conn: &Connection, mirror: i64, path: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE mirror = ?1 AND (path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')))",
+    )?
+    .query_row(params![mirror, path], |row| row.get(0))
+}
+
 /// Present rows of a folder and below (all for the empty folder), in path order.
 ///
 /// # Errors

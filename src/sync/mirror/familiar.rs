@@ -1,4 +1,5 @@
-//! The same files under another device name: a disk that was plugged in again, a file system that was moved to a larger one.
+//! The same files under another device name: a disk that was plugged in again, a file system that was moved to a larger one; or
+//! on another file system of the same name, where it has none of its own.
 //!
 //! Owns: when a file system in the place of another is believed for the files that it holds. Deletes and reads nothing:
 //! a look at names, sizes and times is all.
@@ -43,7 +44,10 @@ impl MirrorRun {
             Ok(AtPath::Found(Found::File { print, .. })) => Some(print),
             _ => None,
         };
-        let same = tokio::task::spawn_blocking(move || holds_all(&rows, look)).await;
+        // Another disk is another disk, and its files are all there or it is an old copy. What has no name is made anew and filled
+        // again as a matter of course, by whoever has its files elsewhere.
+        let holds = if mount.is_nameless() { holds_half } else { holds_all };
+        let same = tokio::task::spawn_blocking(move || holds(&rows, &look)).await;
         if !same.map_err(|_| RunError::Stopped)? {
             return Ok(None);
         }
@@ -76,16 +80,30 @@ fn with(known: &RootIdentity, now: &RootIdentity, before: &Mount, mount: &Mount)
     }
 }
 
+/// A look at a known file, as it is.
+type Look<'a> = &'a dyn Fn(&FileRow) -> Option<Fingerprint>;
+
 /// Whether every file that was there is there, and none in an older state: an old copy of the folder, or another disk, would
 /// have its earlier contents mirrored and the rest taken for deleted.
-fn holds_all(rows: &[FileRow], look: impl Fn(&FileRow) -> Option<Fingerprint>) -> bool {
-    let mut read = rows.iter().filter(|row| !row.cached).filter_map(|row| Some((row, row.print?))).peekable();
-    read.peek().is_some()
-        && read.all(|(row, before)| {
-            look(row).is_some_and(|now| {
-                now.mtime_ns > before.mtime_ns || now.mtime_ns == before.mtime_ns && now.size == before.size
-            })
+fn holds_all(rows: &[FileRow], look: Look<'_>) -> bool {
+    let mut told = told(rows, look).peekable();
+    told.peek().is_some() && told.all(|is_there| is_there)
+}
+
+/// Whether at least half of the files that were there are there, and not in an older state; so it is where none was.
+fn holds_half(rows: &[FileRow], look: Look<'_>) -> bool {
+    let (there, all) = told(rows, look).fold((0, 0), |(there, all), is_there| (there + usize::from(is_there), all + 1));
+    2 * there >= all
+}
+
+/// Of each file that was read there, whether it is there and not in an older state.
+fn told<'a>(rows: &'a [FileRow], look: Look<'a>) -> impl Iterator<Item = bool> + 'a {
+    let read = rows.iter().filter(|row| !row.cached).filter_map(|row| Some((row, row.print?)));
+    read.map(move |(row, before)| {
+        look(row).is_some_and(|now| {
+            now.mtime_ns > before.mtime_ns || now.mtime_ns == before.mtime_ns && now.size == before.size
         })
+    })
 }
 
 #[cfg(test)]
@@ -152,7 +170,7 @@ mod tests {
         };
         let rows = [row("a.png"), row("b.png")];
         let with = |b: Option<Fingerprint>| {
-            holds_all(&rows, |row| if row.path.key() == "b.png" { b } else { Some(print(3, 100)) })
+            holds_all(&rows, &|row| if row.path.key() == "b.png" { b } else { Some(print(3, 100)) })
         };
         let copied = Fingerprint { ctime_ns: 900, inode: 60, dev: 70, ..print(3, 100) };
         for (what, b, same) in [
@@ -166,6 +184,15 @@ mod tests {
             assert_eq!(with(b), same, "{what}");
         }
         let fetched = FileRow { cached: true, ..row("c.png") };
-        assert!(!holds_all(&[], |_| None) && !holds_all(&[fetched], |_| None), "nothing tells nothing");
+        assert!(!holds_all(&[], &|_| None) && !holds_all(&[fetched], &|_| None), "nothing tells nothing");
+
+        // Where a file system has no name of its own.
+        let rows: Vec<FileRow> = (0..5).map(|number| row(&format!("{number}.png"))).collect();
+        for (there, same) in [(0, false), (1, false), (2, false), (3, true), (5, true)] {
+            let first = |row: &FileRow| (row.path.key() < format!("{there}").as_str()).then(|| print(3, 100));
+            assert_eq!(holds_half(&rows, &first), same, "{there} of 5");
+        }
+        assert!(!holds_half(&rows, &|_| Some(print(3, 99))), "older ones");
+        assert!(holds_half(&[], &|_| None), "nothing is missed");
     }
 }

@@ -91,6 +91,19 @@ impl Shared<'_> {
                 Found::Sidecar { path, print, .. } => {
                     lock(&self.sidecars).push(Look { path, kind: Kind::Sidecar, print, at });
                 }
+                // A person would say that it should be mirrored.
+                Found::Skipped { path, why: why @ (SkipReason::SameName | SkipReason::SameFolder) } => {
+                    let advice = match why {
+                        SkipReason::SameName => {
+                            self.files.fetch_add(1, Ordering::Relaxed);
+                            "rename or remove one of the two"
+                        }
+                        _ => {
+                            "move its files into the other folder, or rename one; until then no file of the mirror counts as deleted"
+                        }
+                    };
+                    self.note(path.spelt_out(), Severity::Failed, "read", &why.to_string(), advice);
+                }
                 Found::Skipped { path, why } => {
                     let advice = match why {
                         SkipReason::Folder { .. } => "rename it if it is to be mirrored, or exclude it",
