@@ -217,10 +217,10 @@ pub fn explain(state: &Path, mirror: &Arc<Mirror>, path: &RelPath) -> Result<Exp
         // Of two names that read the same the row is the other's.
         let is_others = |place: &RelPath| !RelPath::from_key(&key).is_ok_and(|path| is_at_or_below(&path, place));
         if let Some((_, problem, _)) = trouble.filter(|(place, ..)| row.is_none() || is_others(place)) {
-            told.action = Some("nothing".into());
+            told.action = Some(ActionKind::Nothing);
             told.why = "it cannot be mirrored as it is".into();
-            let Problem { action, cause, advice } = problem;
-            told.problem = Some(ProblemView { action, cause, advice, retry_at: None });
+            let Problem { action, cause, advice, .. } = problem;
+            told.problem = Some(ProblemView { action, cause, advice: advice.to_string(), retry_at: None });
             return Ok(told);
         }
         let Some(row) = row else {

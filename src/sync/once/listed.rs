@@ -7,6 +7,7 @@ use super::{Once, Work};
 use crate::disk::Verdict;
 use crate::error::RunError;
 use crate::index::{Problem, files};
+use crate::model::ActionKind;
 
 impl Once<'_> {
     /// Tells of listed paths that no mirror has in its folder or ever had: they may be misspelt.
@@ -37,11 +38,11 @@ impl Once<'_> {
         }
         let Some(Work { mirror, report, .. }) = work.first_mut() else { return Ok(()) };
         for path in unknown {
-            let problem = Problem {
-                action: "look".into(),
-                cause: "--files-from lists it, there is no such file, and the mirror never had one".into(),
-                advice: "check how it is written".into(),
-            };
+            let problem = Problem::new(
+                ActionKind::Read,
+                "--files-from lists it, there is no such file, and the mirror never had one",
+                "check how it is written",
+            );
             tracing::warn!(mirror = mirror.config.name, %path, "{}; {}", problem.cause, problem.advice);
             report.counts.skipped += 1;
             report.problem(path.key(), &problem);

@@ -102,7 +102,7 @@ impl Shared<'_> {
                             "move its files into the other folder, or rename one; until then no file of the mirror counts as deleted"
                         }
                     };
-                    self.note(path.spelt_out(), Severity::Failed, "read", &why.to_string(), advice);
+                    self.note(path.spelt_out(), Severity::Failed, ActionKind::Read, &why.to_string(), advice);
                 }
                 Found::Skipped { path, why } => {
                     let advice = match why {
