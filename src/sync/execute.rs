@@ -46,7 +46,7 @@ use left_out::LeftOut;
 pub use after::changed_since;
 pub(crate) use look::Attempts;
 pub use rights::Rights;
-pub(crate) use rights::missing;
+pub(crate) use rights::{Place, missing};
 pub use sending::Sending;
 
 /// Why an action did not come to its end.

@@ -239,6 +239,13 @@ impl ApiError {
         matches!(self.kind, ApiErrorKind::Invalid | ApiErrorKind::NotFound | ApiErrorKind::Permission)
     }
 
+    /// What the token may not do, in the service's own word, where it tells: `update`, `replace_asset` and so on.
+    #[must_use]
+    pub fn missing_right(&self) -> Option<&str> {
+        let refused = (self.kind == ApiErrorKind::Permission).then(|| told::main(&self.told))?;
+        refused.and_then(|told| told.action.as_deref())
+    }
+
     /// The fields that the service refuses.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         self.told.iter().filter_map(|told| told.field.as_deref())
