@@ -12,6 +12,9 @@ use crate::model::Md5;
 
 /// The key of the contents that a person wants tried again.
 const WANTED_AGAIN: &str = "wanted_again";
+/// The key of how often failed files were made due.
+const ASKED: &str = "retries_asked";
+
 /// Has failed files tried again at the next pass: those of `mirror` at or below `path`, or all. Returns how many. What
 /// could not be read has no row: a daemon is asked to look at the folder.
 ///
@@ -70,11 +73,22 @@ pub fn ask_look(conn: &Connection, mirror: i64) -> rusqlite::Result<()> {
     settings::set(conn, &look_key(mirror), "1")
 }
 
+/// How often failed files were made due. What was refused before the last time says nothing any more: a file that is due
+/// by it finds this counted.
+///
+/// # Errors
+/// SQLite's.
+pub fn asked(conn: &Connection) -> rusqlite::Result<u64> {
+    Ok(settings::get(conn, ASKED)?.and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
 /// Makes failed files due: those of `mirror` at or below `path`, or all. Returns how many.
 ///
 /// # Errors
 /// SQLite's.
 pub fn make_due(conn: &Connection, mirror: i64, path: Option<&str>) -> rusqlite::Result<u64> {
+    // Before the files: whoever finds one due finds it counted, also without a transaction.
+    settings::set(conn, ASKED, &(asked(conn)? + 1).to_string())?;
     // '0' is the character after '/'.
     let changed = conn.execute(
         "UPDATE file SET news = news + 1, failures = 0, retry_at = NULL, problem = NULL WHERE mirror = ?1 AND problem IS NOT NULL
@@ -121,6 +135,15 @@ mod tests {
         retry(&conn, mirror, Some("a.png")).unwrap();
         assert!(take_look(&conn, mirror).unwrap());
         assert!(!take_look(&conn, mirror).unwrap());
+    }
+
+    #[test]
+    fn each_retry_is_counted_where_files_become_due() {
+        let (conn, mirror) = index();
+        assert_eq!(asked(&conn).unwrap(), 0);
+        retry(&conn, mirror, Some("a.png")).unwrap();
+        make_due(&conn, mirror, None).unwrap();
+        assert_eq!(asked(&conn).unwrap(), 2);
     }
 
     #[test]

@@ -48,7 +48,7 @@ use left_out::LeftOut;
 pub use after::changed_since;
 pub(crate) use look::Attempts;
 pub use rights::Rights;
-pub(crate) use rights::{Right, missing};
+pub(crate) use rights::{Place, Right, missing};
 pub use sending::Sending;
 
 /// Why an action did not come to its end.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::model::{Asset, UploadId};
-use crate::remote::{ApiError, ApiErrorKind, CallPermit, ListQuery, Remote};
+use crate::remote::{ApiError, ApiErrorKind, CallPermit, ListQuery, Remote, Scope};
 
 /// Writes that share a look, at most.
 const TOGETHER: usize = 16;
@@ -91,7 +91,17 @@ impl LastLook {
     /// # Errors
     /// The API's, of the look; the budget's.
     pub async fn at_all(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
-        self.at_each(ids, ListQuery::ids).await
+        let most = self.remote.batch_limits().ids;
+        let mut seen = HashMap::new();
+        let (first, rest) = ids.split_at(ids.len().min(most));
+        for chunk in rest.chunks(most) {
+            let page = self.remote.list(&ListQuery::ids(chunk.to_vec())).await?;
+            seen.extend(page.assets.into_iter().map(by_id));
+        }
+        let (look, write) = both(&self.remote).await?;
+        let page = self.remote.list_in(look, &ListQuery::ids(first.to_vec())).await?;
+        seen.extend(page.assets.into_iter().map(by_id));
+        Ok((seen, write.take(&self.remote).await?))
     }
 
     /// As [`LastLook::at_all`], and shows only what nothing uses: so many at a time that one listing holds them.
@@ -99,26 +109,44 @@ impl LastLook {
     /// # Errors
     /// As [`LastLook::at_all`].
     pub async fn at_unused(&self, ids: &[UploadId]) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
-        self.at_each(ids, ListQuery::unused).await
-    }
-
-    async fn at_each(
-        &self,
-        ids: &[UploadId],
-        query: fn(Vec<UploadId>) -> ListQuery,
-    ) -> Result<(HashMap<UploadId, Asset>, CallPermit), ApiError> {
-        let most = self.remote.batch_limits().ids;
-        let mut seen = HashMap::new();
-        let (first, rest) = ids.split_at(ids.len().min(most));
-        for chunk in rest.chunks(most) {
-            let page = self.remote.list(&query(chunk.to_vec())).await?;
-            seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
-        }
         let (look, write) = both(&self.remote).await?;
-        let page = self.remote.list_in(look, &query(first.to_vec())).await?;
-        seen.extend(page.assets.into_iter().map(|asset| (asset.id.clone(), asset)));
+        let seen = unused(&self.remote, look, ids).await?.into_iter().map(by_id).collect();
         Ok((seen, write.take(&self.remote).await?))
     }
+}
+
+fn by_id(asset: Asset) -> (UploadId, Asset) {
+    (asset.id.clone(), asset)
+}
+
+/// Those of these assets that nothing uses. Where no listing tells, the records that use each are asked for; one that this
+/// cannot be asked of is not among them: whoever looks at it alone hears why.
+async fn unused(remote: &Remote, look: CallPermit, ids: &[UploadId]) -> Result<Vec<Asset>, ApiError> {
+    let mut look = Some(look);
+    if remote.tells_use()
+        && let Some(look) = look.take()
+        && let Some(told) = remote.unused_in(look, ids).await?
+    {
+        return Ok(told);
+    }
+    let asked = ids.iter().map(|id| async move { (id, remote.references(id).await) });
+    let mut free = Vec::new();
+    for (id, records) in futures_util::future::join_all(asked).await {
+        match records {
+            Ok(records) if records.is_empty() => free.push(id.clone()),
+            Err(error) if error.scope() == Scope::All => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    if free.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = ListQuery::ids(free);
+    let page = match look {
+        Some(look) => remote.list_in(look, &query).await?,
+        None => remote.list(&query).await?,
+    };
+    Ok(page.assets)
 }
 
 /// The permit of a write.
@@ -266,7 +294,6 @@ async fn see(
     look: CallPermit,
     asked: &[(Request, WritePermit)],
 ) -> Result<HashMap<UploadId, Asset>, ApiError> {
-    let by_id = |asset: Asset| (asset.id.clone(), asset);
     let ids: Vec<UploadId> = asked.iter().map(|(request, _)| request.id.clone()).collect();
     match (purpose, ids.as_slice()) {
         (Purpose::Write, [only]) => Ok(remote.find_in(look, only).await?.map(by_id).into_iter().collect()),
@@ -285,11 +312,11 @@ async fn see(
             Ok(seen)
         }
         (Purpose::Delete, _) => {
-            let page = remote.list_in(look, &ListQuery::unused(ids)).await?;
+            let listed = unused(remote, look, &ids).await?;
             let lags = |asset: &Asset| {
                 asked.iter().any(|(request, _)| request.id == asset.id && asset.updated_at < request.updated_at)
             };
-            Ok(page.assets.into_iter().filter(|asset| !lags(asset)).map(by_id).collect())
+            Ok(listed.into_iter().filter(|asset| !lags(asset)).map(by_id).collect())
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use dato_mirror::index::{Index, retry_requests, settings};
 use dato_mirror::model::Md5;
-use dato_mirror::sandbox::{LogEntry, Settings};
+use dato_mirror::sandbox::{LogEntry, Right, Settings};
 use serde_json::Value;
 
 use crate::process::{Daemon, configure, wait_mirrored};
@@ -98,5 +99,27 @@ fn an_editor_s_replacement_noticed_while_our_own_change_is_confirmed_is_reported
     });
     assert_eq!(env.content(&id), b"an editor's");
     assert!(daemon.mirror()["problems"] != Value::Null);
+    daemon.stop();
+}
+
+#[test]
+fn files_that_are_due_again_are_tried_also_by_a_pass_that_begins_before_the_request_is_read() {
+    let mut env = TestEnv::with(Settings::fast());
+    env.set("DATOCMS_API_TOKEN", "sandbox-restricted");
+    let right = |action: &str| Right { action: action.into(), collection: None, own: false };
+    env.sandbox.set(|settings| settings.rights = vec![right("read")]);
+    env.write("a.png", "a");
+    configure(&env, "");
+    let daemon = Daemon::ready(&env);
+    daemon.wait("a missing right", || daemon.mirror()["problems"].to_string().contains("lacks the right"));
+    env.sandbox.set(|settings| settings.rights = vec![right("all")]);
+    // The first half of a `retry`: the second, the look that it asks for, is read seconds later.
+    let due_again = async {
+        let index = Index::open_beside(&env.index()).unwrap();
+        let due = index.call(|conn| retry_requests::make_due(conn, settings::mirror(conn, "brand")?.id, None));
+        due.await.unwrap()
+    };
+    assert_eq!(tokio::runtime::Runtime::new().unwrap().block_on(due_again), 1);
+    daemon.wait("it is made", || env.assets().len() == 1);
     daemon.stop();
 }

@@ -96,6 +96,57 @@ fn a_deletion_that_something_in_between_answers_twice_is_made() {
     in_spite_of("DELETE /uploads/:id", 403, |env| env.remove("a.bin"), "deleted 1");
 }
 
+/// JSON of something else, with a good status.
+const STRANGE: [(u16, &str); 4] = [
+    (204, ""),
+    (200, r#"{"data":null}"#),
+    (200, r#"{"data":[]}"#),
+    (200, r#"{"data":{"type":"job_result","id":"1","attributes":{"status":200,"payload":{}}}}"#),
+];
+
+#[test]
+fn a_deletion_counts_only_by_its_own_asset_or_by_a_look() {
+    for (status, text) in STRANGE {
+        let env = TestEnv::new();
+        env.config_with("on_delete = \"delete\"\nmax_delete = 10");
+        for name in ["kept.bin", "a.bin", "b.bin"] {
+            env.write(name, name);
+        }
+        env.sync().exits(0).did("created 3");
+        env.remove("a.bin");
+        env.remove("b.bin");
+        for route in ["DELETE /uploads/:id", "POST /uploads/bulk/destroy"] {
+            env.sandbox.add_fault(for_ever(route, body(status, "application/json", text)));
+        }
+        let run = env.sync().exits(1).did("failed 2");
+        for path in ["a.bin", "b.bin"] {
+            let problem = run.problem(path);
+            assert!(problem.contains("something between us and the API answers"), "{text}: {problem}");
+        }
+        assert_eq!(env.assets().len(), 3, "{text}");
+        env.sandbox.clear_faults();
+        env.sync().exits(0).did("deleted 2");
+        assert_eq!(env.assets().len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_change_counts_only_by_its_own_asset_or_by_a_look() {
+    for (status, text) in STRANGE {
+        let env = TestEnv::new();
+        env.write("a.bin", "a");
+        env.sync().exits(0).did("created 1");
+        env.sandbox.add_fault(for_ever("PUT /uploads/:id", body(status, "application/json", text)));
+        env.config_with("tags = [\"new\"]");
+        let run = env.sync().exits(1).did("failed 1");
+        let problem = run.problem("a.bin");
+        assert!(problem.contains("something between us and the API answers"), "{text}: {problem}");
+        env.sandbox.clear_faults();
+        env.sync().exits(0).did("retagged 1");
+        assert_eq!(env.asset("a.bin").tags, ["new"], "{text}");
+    }
+}
+
 #[test]
 fn a_login_page_is_named_as_such_and_is_no_refusal_of_the_token() {
     let env = TestEnv::new();

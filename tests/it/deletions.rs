@@ -1,6 +1,6 @@
 //! Deletions by the hundred, and what is kept because something uses it.
 
-use dato_mirror::sandbox::{Right, Settings};
+use dato_mirror::sandbox::{Fault, FaultKind, InUseFilter, Right, Settings};
 
 use crate::support::{TestEnv, bytes, fast, jobs};
 
@@ -55,9 +55,10 @@ fn deletions_that_the_service_counts_one_and_all_are_not_looked_for_again() {
     env.sync().exits(0).did("deleted 100");
     assert_eq!(env.assets().len(), 1);
     assert_eq!(env.sandbox.count("POST /uploads/bulk/destroy"), 1);
-    // The site and its changes, as every run; a look at all hundred; and the call.
+    // The site and its changes, as every run; once a process, whether listings tell what is in use; a look at all
+    // hundred; and the call.
     let calls = env.sandbox.api_calls();
-    assert!(calls <= 3 + 2, "{calls} calls: {:#?}", env.sandbox.log());
+    assert!(calls <= 3 + 1 + 2, "{calls} calls: {:#?}", env.sandbox.log());
 }
 
 #[test]
@@ -99,4 +100,40 @@ fn what_may_not_be_deleted_keeps_no_other_from_going() {
         let run = env.sync().exits(1).did("deleted 10, failed 4");
         assert!(run.problem("000.bin").contains("\"delete\""), "{run:#?}");
     }
+}
+
+#[test]
+fn what_is_in_use_is_kept_also_where_no_listing_tells_it() {
+    for in_use_filter in [InUseFilter::Ignored, InUseFilter::IgnoredWithIds, InUseFilter::Refused] {
+        let env = mirrored(Settings { refuse_delete_in_use: false, in_use_filter, ..fast() }, 6);
+        env.sandbox.add_reference(None, "page", &[&env.asset("001.bin").id]).unwrap();
+        remove_all(&env, 5);
+        let run = env.sync().exits(1).did("deleted 4, failed 1");
+        assert!(run.problem("001.bin").contains("used by records page"), "{in_use_filter:?}: {run:#?}");
+        assert!(env.find("001.bin").is_some(), "{in_use_filter:?}");
+        // One alone goes the way of a single deletion.
+        env.sandbox.add_reference(None, "page", &[&env.asset("005.bin").id]).unwrap();
+        env.remove("005.bin");
+        let run = env.sync().exits(1).did("deleted 1, failed 1");
+        assert!(run.problem("005.bin").contains("used by records page"), "{in_use_filter:?}: {run:#?}");
+    }
+}
+
+#[test]
+fn what_nobody_tells_the_use_of_is_kept_and_told() {
+    let env = mirrored(Settings { in_use_filter: InUseFilter::Refused, ..fast() }, 3);
+    remove_all(&env, 3);
+    let kind = FaultKind::Status {
+        status: 403,
+        code: "INSUFFICIENT_PERMISSIONS".into(),
+        transient: false,
+        details: serde_json::Value::Null,
+    };
+    env.sandbox.add_fault(Fault { route: "GET /uploads/:id/references".into(), skip: 0, times: None, kind });
+    let run = env.sync().exits(1).did("failed 3");
+    assert!(run.problem("001.bin").contains("the token lacks the right"), "{run:#?}");
+    assert_eq!(env.assets().len(), 4);
+    env.sandbox.clear_faults();
+    env.run(&["retry", "--root", env.root().to_str().unwrap()]).exits(0);
+    env.sync().exits(0).did("deleted 3");
 }

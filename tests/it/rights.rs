@@ -90,6 +90,31 @@ fn it_is_global_only_when_reading_is_refused_too() {
 }
 
 #[test]
+fn the_missing_right_is_the_one_that_the_service_names() {
+    let env = restricted(fast());
+    let [from, to] = ["from", "to"].map(|label| env.sandbox.create_collection(None, label).unwrap());
+    env.config_with("collections = \"mirror\"");
+    env.write("from/a.bin", "a");
+    env.write("to/b.bin", "b");
+    let mut rights = vec![right("read", None), right("create", None), right("collections", None)];
+    env.sandbox.set(|settings| settings.rights = vec![right("all", None), right("collections", None)]);
+    env.sync().exits(0).did("created 2");
+    rights.extend(["update", "replace_asset", "move"].map(|action| right(action, Some(&to))));
+    env.sandbox.set(|settings| settings.rights = rights.clone());
+    env.remove("from/a.bin");
+    env.write("to/a.bin", "a");
+    let run = env.sync().exits(1);
+    let problem = run.problem("to/a.bin");
+    let refused = env.sandbox.log().iter().filter(|entry| entry.status == 403).count();
+    assert!(refused > 0 && problem.contains("lacks the right \"update\""), "{problem}");
+    // What it says helps.
+    rights.extend(["update", "move"].map(|action| right(action, Some(&from))));
+    env.sandbox.set(|settings| settings.rights = rights.clone());
+    env.run(&["retry", "--root", env.root().to_str().unwrap()]).exits(0);
+    env.sync().exits(0).did("moved 1");
+}
+
+#[test]
 fn a_forbidden_word_of_the_api_that_nobody_knows_concerns_one_file() {
     let env = TestEnv::new();
     env.write("a.bin", "a");

@@ -10,7 +10,7 @@ use crate::{CollectionId, UploadId};
 
 use super::http::Call;
 use super::retry::Effect;
-use super::{ApiError, CallPermit, Client, NotDone, Stamp, wire};
+use super::{ApiError, CallPermit, Client, NotDone, Stamp, proof, wire};
 
 /// Assets a bulk call takes at most.
 pub(super) const BULK_LIMIT: usize = 200;
@@ -170,7 +170,13 @@ impl<S: Stamp> Client<S> {
         let body = json!({"data": data});
         let call = Call::new(Method::POST, &["upload-collections"], Effect::Idempotent).body(body);
         match self.transport.result(&call).await {
-            Ok(_) => {}
+            Ok(document) => {
+                if let Err(error) = proof::is_about(&document, "upload_collection", id)
+                    && !self.collections().await?.iter().any(|collection| collection.id == id)
+                {
+                    return Err(error);
+                }
+            }
             Err(error) if error.is_uniqueness_of_id() => return Ok(None),
             Err(error) => return Err(error),
         }

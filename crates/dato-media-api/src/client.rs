@@ -18,7 +18,7 @@ use crate::http::{Call, Reply, Transport};
 use crate::retry::{self, Effect};
 use crate::{
     ApiError, ApiErrorKind, BudgetPermit, CallPermit, FileToSend, Metadata, NotDone, Options, Pace, SendError, Sent,
-    Site, Stamp, Upload, UploadId, UploadTicket, wire,
+    Site, Stamp, Upload, UploadId, UploadTicket, proof, wire,
 };
 
 /// A call that writes metadata.
@@ -93,7 +93,7 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// As [`Client::site`].
     pub async fn find_in(&self, permit: CallPermit, id: &UploadId) -> Result<Option<Upload<S>>, ApiError> {
-        found(self.transport.result_from(&Call::get(&["uploads", id.as_str()]), Some(permit)).await)
+        found(id, self.transport.result_from(&Call::get(&["uploads", id.as_str()]), Some(permit)).await)
     }
 
     /// [`Client::update`] with its permit in hand, sent once: the asset was looked at just now.
@@ -108,7 +108,7 @@ impl<S: Stamp> Client<S> {
     ) -> Result<Accepted<S>, NotDone> {
         let site = self.known_site().await?;
         let call = self.write_call(&Write::Update(id, change), &site).await?;
-        let error = match self.transport.send_once(&call, permit).await.and_then(|reply| Ok(accepted(reply)?)) {
+        let error = match self.transport.send_once(&call, permit).await.and_then(|reply| Ok(accepted(id, reply)?)) {
             Err(NotDone::Final(error)) if error.is_shape_refusal() => error,
             outcome => return outcome,
         };
@@ -122,7 +122,7 @@ impl<S: Stamp> Client<S> {
     /// See [`NotDone`].
     pub async fn destroy_in(&self, permit: CallPermit, id: &UploadId) -> Result<Accepted<S>, NotDone> {
         let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::NonIdempotent);
-        Ok(destroyed(id, self.transport.send_once(&call, permit).await?))
+        Ok(accepted(id, self.transport.send_once(&call, permit).await?)?)
     }
 
     /// Waits before a call that was not executed is tried for the `attempt`-th time more.
@@ -135,7 +135,7 @@ impl<S: Stamp> Client<S> {
     /// # Errors
     /// As [`Client::site`].
     pub async fn find(&self, id: &UploadId) -> Result<Option<Upload<S>>, ApiError> {
-        found(self.transport.result(&Call::get(&["uploads", id.as_str()])).await)
+        found(id, self.transport.result(&Call::get(&["uploads", id.as_str()])).await)
     }
 
     /// Asks where to put a file of this name that is to lie in `collection`: a token may be allowed to make assets in some
@@ -218,7 +218,7 @@ impl<S: Stamp> Client<S> {
     /// As [`Client::site`]; [`ApiErrorKind::InUse`] when records use it.
     pub async fn destroy(&self, id: &UploadId) -> Result<Accepted<S>, ApiError> {
         let call = Call::new(Method::DELETE, &["uploads", id.as_str()], Effect::NonIdempotent);
-        Ok(destroyed(id, self.transport.send(&call).await?))
+        accepted(id, self.transport.send(&call).await?)
     }
 
     /// Asks once how a job stands.
@@ -279,8 +279,13 @@ impl<S: Stamp> Client<S> {
 
     /// Sends a call that writes metadata, and once more if the project has changed its metadata shape meanwhile.
     async fn write(&self, write: &Write<'_, S>) -> Result<Accepted<S>, ApiError> {
+        let id = match *write {
+            Write::Create(new) => &new.id,
+            Write::Update(id, _) => id,
+        };
         let site = self.known_site().await?;
-        let error = match self.transport.send(&self.write_call(write, &site).await?).await.and_then(accepted) {
+        let sent = self.transport.send(&self.write_call(write, &site).await?).await;
+        let error = match sent.and_then(|reply| accepted(id, reply)) {
             Err(error) if error.is_shape_refusal() => error,
             outcome => return outcome,
         };
@@ -288,7 +293,7 @@ impl<S: Stamp> Client<S> {
         if now.shape == site.shape {
             return Err(error);
         }
-        accepted(self.transport.send(&self.write_call(write, &now).await?).await?)
+        accepted(id, self.transport.send(&self.write_call(write, &now).await?).await?)
     }
 
     async fn write_call(&self, write: &Write<'_, S>, site: &Site) -> Result<Call, ApiError> {
@@ -345,30 +350,21 @@ impl<S: Stamp> Client<S> {
     }
 }
 
-/// What the answer to a call that writes an asset means.
-fn accepted<S: Stamp>(reply: Reply) -> Result<Accepted<S>, ApiError> {
+/// What the answer to a call that changes or deletes the asset `id` means.
+fn accepted<S: Stamp>(id: &UploadId, reply: Reply) -> Result<Accepted<S>, ApiError> {
     match reply {
         Reply::Job(job) => Ok(Accepted::Job(job)),
-        // Executed, but what came of it cannot be read.
-        Reply::Document(document, request) => match wire::asset(&document) {
+        // Perhaps executed, but what came of it cannot be read.
+        Reply::Document(document, request) => match proof::upload(&document, id) {
             Ok(asset) => Ok(Accepted::Done(Box::new(asset))),
             Err(error) => Err(error.of_request(request).with_outcome_unknown()),
         },
     }
 }
 
-fn destroyed<S: Stamp>(id: &UploadId, reply: Reply) -> Accepted<S> {
-    match reply {
-        Reply::Job(job) => Accepted::Job(job),
-        Reply::Document(document, _) => {
-            Accepted::Done(Box::new(wire::asset(&document).unwrap_or_else(|_| wire::bare_asset(id))))
-        }
-    }
-}
-
-fn found<S: Stamp>(answer: Result<Value, ApiError>) -> Result<Option<Upload<S>>, ApiError> {
+fn found<S: Stamp>(id: &UploadId, answer: Result<Value, ApiError>) -> Result<Option<Upload<S>>, ApiError> {
     match answer {
-        Ok(document) => wire::asset(&document).map(Some),
+        Ok(document) => proof::upload(&document, id).map(Some),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }

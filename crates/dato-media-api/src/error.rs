@@ -243,6 +243,13 @@ impl ApiError {
         matches!(self.kind, ApiErrorKind::Invalid | ApiErrorKind::NotFound | ApiErrorKind::Permission)
     }
 
+    /// What the token may not do, in the service's own word, where it tells: `update`, `replace_asset` and so on.
+    #[must_use]
+    pub fn missing_right(&self) -> Option<&str> {
+        let refused = (self.kind == ApiErrorKind::Permission).then(|| envelope::main(&self.entries))?;
+        refused.and_then(|entry| entry.action.as_deref())
+    }
+
     /// The fields that the service refuses.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| entry.field.as_deref())

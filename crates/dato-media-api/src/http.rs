@@ -9,7 +9,7 @@ mod follow;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Method, Url};
@@ -185,6 +185,7 @@ impl Transport {
     async fn send_from(&self, call: &Call, mut permit: Option<CallPermit>) -> Result<Reply, ApiError> {
         let mut attempts = 0;
         let mut refusals = 0;
+        let mut refused_since = None;
         let mut spent = Duration::ZERO;
         loop {
             let Attempt { failure, error, took } = match self.attempt(call, permit.take()).await? {
@@ -196,7 +197,8 @@ impl Transport {
                 Verdict::OutcomeUnknown => return Err(error.with_outcome_unknown()),
                 Verdict::AgainPaced => {
                     refusals += 1;
-                    refusals >= retry::MAX_REFUSALS
+                    let since = *refused_since.get_or_insert_with(Instant::now);
+                    refusals >= retry::MAX_REFUSALS || since.elapsed() >= retry::MAX_REFUSED
                 }
                 Verdict::Again => {
                     attempts += 1;

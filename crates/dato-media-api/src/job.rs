@@ -242,6 +242,11 @@ impl<S: Stamp> JobFollower<S> {
         outstanding.asking_job = false;
         let age = now.saturating_duration_since(outstanding.submitted);
         let gone = outstanding.expect == Expect::Gone;
+        // A payload about another asset tells nothing about this one.
+        let state = match state {
+            JobState::Done(asset) => JobState::Done(asset.filter(|asset| asset.id == *id)),
+            other => other,
+        };
         match state {
             JobState::Failed(error) => {
                 for age in &outstanding.unseen {

@@ -1,7 +1,7 @@
 //! What the service was found to take at once, where that is less than the facts say.
 //!
 //! Owns: the sizes, which only shrink, down to their floors: something that refuses for another reason must not make each
-//! call tiny; and whether upload requests may name a collection.
+//! call tiny; whether upload requests may name a collection; and whether assets are listed by their use.
 //! Never does: HTTP.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,13 +16,15 @@ const SMALLEST_BULK: usize = 10;
 /// No smaller page is learned, assets.
 const SMALLEST_PAGE: usize = 10;
 
-/// The sizes that are in use, and whether a collection may be named.
+/// The sizes that are in use, and what else showed.
 #[derive(Debug)]
 pub(super) struct Learned {
     url: AtomicUsize,
     bulk: AtomicUsize,
     page: AtomicUsize,
     plain_requests: AtomicBool,
+    lists_use: AtomicBool,
+    refuses_use: AtomicBool,
 }
 
 impl Default for Learned {
@@ -32,6 +34,8 @@ impl Default for Learned {
             bulk: AtomicUsize::new(BULK_LIMIT),
             page: AtomicUsize::new(PAGE_LIMIT as usize),
             plain_requests: AtomicBool::new(false),
+            lists_use: AtomicBool::new(false),
+            refuses_use: AtomicBool::new(false),
         }
     }
 }
@@ -65,6 +69,20 @@ impl Learned {
     /// An upload request was taken only without its collection.
     pub(super) fn requests_are_plain(&self) {
         self.plain_requests.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the service lists assets by their use; nothing before that showed.
+    pub(super) fn tells_use(&self) -> Option<bool> {
+        match self.refuses_use.load(Ordering::Relaxed) {
+            true => Some(false),
+            false => self.lists_use.load(Ordering::Relaxed).then_some(true),
+        }
+    }
+
+    /// It showed whether it does. Once it did not, it is not believed again.
+    pub(super) fn use_is_told(&self, told: bool) {
+        let learned = if told { &self.lists_use } else { &self.refuses_use };
+        learned.store(true, Ordering::Relaxed);
     }
 
     /// Assets in one page.

@@ -39,6 +39,7 @@ mod options;
 mod pace;
 mod permit;
 mod plan;
+mod proof;
 mod rate_headers;
 mod retry;
 mod role;

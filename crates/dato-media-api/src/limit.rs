@@ -32,6 +32,10 @@ const LATE: Duration = Duration::from_millis(200);
 /// Growth after a cut, in parts of the full allowance a window.
 const REGROWTH: f64 = 0.1;
 
+/// The stop after a 429, at least; each more in a row doubles it, whatever reset is told.
+const STOP: Duration = Duration::from_secs(1);
+const LONGEST_STOP: Duration = Duration::from_secs(60);
+
 /// One call's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SlotId(u64);
@@ -66,6 +70,9 @@ pub(super) struct Limiter {
     /// When the last call was due by the even pace, or went out when that was long after.
     paced: Option<Instant>,
     stopped_until: Option<Instant>,
+    /// When the last 429 came, and how many did in a row: those of calls under way at one count once.
+    refused_at: Option<Instant>,
+    refused_in_row: u32,
     others: VecDeque<(Instant, u32)>,
     /// When other clients were first seen, after a time without them.
     company_since: Option<Instant>,
@@ -85,6 +92,8 @@ impl Limiter {
             next_id: 0,
             paced: None,
             stopped_until: None,
+            refused_at: None,
+            refused_in_row: 0,
             others: VecDeque::new(),
             company_since: None,
             cut: None,
@@ -128,6 +137,7 @@ impl Limiter {
     pub(super) fn answered(&mut self, slot: SlotId, now: Instant, limit: Option<u32>, remaining: Option<u32>) {
         self.answered_once = true;
         let sent = self.free(slot, now);
+        self.refused_in_row = 0;
         if let Some(limit) = limit {
             self.limit = Some(limit.max(1));
         }
@@ -154,7 +164,8 @@ impl Limiter {
         self.free(slot, now);
     }
 
-    /// The call was refused with 429: everybody stops for `reset`.
+    /// The call was refused with 429: everybody stops for `reset`, and longer from one to the next while nothing else
+    /// comes: a reset that is too short would have us ask for ever.
     pub(super) fn refused(&mut self, slot: SlotId, now: Instant, reset: Duration, limit: Option<u32>) {
         self.answered_once = true;
         let sent = self.free(slot, now).unwrap_or(now);
@@ -162,7 +173,12 @@ impl Limiter {
             self.limit = Some(limit.max(1));
         }
         self.cut(sent, now);
-        let until = now + reset;
+        if self.refused_at.is_none_or(|at| sent >= at) {
+            self.refused_in_row = self.refused_in_row.saturating_add(1);
+        }
+        self.refused_at = Some(now);
+        let grown = STOP.saturating_mul(1 << (self.refused_in_row.max(1) - 1).min(16)).min(LONGEST_STOP);
+        let until = now + reset.max(grown);
         self.stopped_until = Some(self.stopped_until.map_or(until, |at| at.max(until)));
     }
 

@@ -11,6 +11,8 @@ pub(super) const MAX_ATTEMPTS: u32 = 5;
 pub(super) const MAX_SPENT: Duration = Duration::from_secs(25);
 /// 429s one call sits out. The pacer prevents our own; these are other clients'.
 pub(super) const MAX_REFUSALS: u32 = 10;
+/// How long one call sits out 429s: the stops between them grow.
+pub(super) const MAX_REFUSED: Duration = Duration::from_secs(120);
 
 /// What sending a call twice does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

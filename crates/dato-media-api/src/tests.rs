@@ -411,7 +411,7 @@ async fn any_call_may_be_answered_by_a_job() {
 
 #[tokio::test]
 async fn a_job_of_a_creation_is_told_pending_done_or_failed() {
-    let inner = |status: u16, payload: &Value| json!({"data": {"attributes": {"status": status, "payload": payload}}});
+    let inner = |status: u16, payload: &Value| json!({"data": {"id": "j", "type": "job_result", "attributes": {"status": status, "payload": payload}}});
     let stub = Stub::start(move |number, _| match number {
         0 => ok(&site_body(false)),
         1 => status(202, &json!({"data": {"type": "job", "id": "j"}})),

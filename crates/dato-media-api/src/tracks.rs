@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::http::Call;
 use crate::retry::Effect;
-use crate::{ApiError, ApiErrorKind, Client, Stamp, UploadId, wire};
+use crate::{ApiError, ApiErrorKind, Client, Stamp, UploadId, proof, wire};
 
 /// What is said of a new track.
 const SENT: [&str; 5] = ["url_or_upload_request_id", "type", "language_code", "closed_captions", "name"];
@@ -131,7 +131,8 @@ impl<S: Stamp> Client<S> {
         let body = json!({"data": {"type": "upload_track", "attributes": attributes}});
         let call = Call::new(Method::POST, &["uploads", upload.as_str(), "tracks"], Effect::NonIdempotent).body(body);
         let document = self.transport.result(&call).await?;
-        wire::bare(&document).map(Track::of).map_err(ApiError::with_outcome_unknown)
+        let made = proof::is_one(&document, "upload_track").and_then(|()| wire::bare(&document));
+        made.map(Track::of).map_err(ApiError::with_outcome_unknown)
     }
 
     /// Deletes a track; one that is not there any more counts as deleted.
@@ -141,7 +142,10 @@ impl<S: Stamp> Client<S> {
     pub async fn delete_track(&self, upload: &UploadId, track: &str) -> Result<(), ApiError> {
         let call = Call::new(Method::DELETE, &["uploads", upload.as_str(), "tracks", track], Effect::Idempotent);
         match self.transport.result(&call).await {
-            Ok(_) => Ok(()),
+            Ok(document) => match proof::is_about(&document, "upload_track", track) {
+                Err(error) if self.tracks(upload).await?.iter().any(|left| left.id == track) => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            },
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }

@@ -89,6 +89,9 @@ struct UploadAttributes {
 pub(super) fn assets<S: Stamp>(document: &Value) -> Result<(Vec<Upload<S>>, u64), ApiError> {
     let page: Many<UploadWire> = read(document)?;
     let assets: Vec<_> = page.data.into_iter().map(asset_of).collect();
+    if assets.is_empty() && page.meta.total_count.is_none() {
+        return Err(ApiError::new(ApiErrorKind::Between, "with an empty list that tells no count"));
+    }
     let total = page.meta.total_count.unwrap_or(assets.len() as u64);
     Ok((assets, total))
 }
@@ -98,7 +101,8 @@ pub(super) fn asset<S: Stamp>(document: &Value) -> Result<Upload<S>, ApiError> {
     read::<One<UploadWire>>(document).map(|one| asset_of(one.data))
 }
 
-/// An asset of which only the id is known: what is left of a deleted one whose deletion answered with nothing.
+/// An asset of which only the id is known.
+#[cfg(test)]
 pub(super) fn bare_asset<S: Stamp>(id: &UploadId) -> Upload<S> {
     asset_of(UploadWire {
         id: Id::Text(id.as_str().to_owned()),

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::answer::Refusal;
 use super::entity::Upload;
 use super::metadata::Media;
+use super::settings::InUseFilter;
 
 /// How a field compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,22 @@ impl Filter {
             condition.check()?;
         }
         Ok((filter, rest))
+    }
+
+    /// What is made of a condition on use.
+    pub(super) fn by_use(&mut self, made: InUseFilter) -> Result<(), Refusal> {
+        let is_by_use = |condition: &Condition| condition.field == "in_use";
+        if made == InUseFilter::Followed || !self.conditions.iter().any(is_by_use) {
+            return Ok(());
+        }
+        if made == InUseFilter::Refused {
+            return Err(bad("unknown field in_use"));
+        }
+        if made == InUseFilter::IgnoredWithIds {
+            self.ids = None;
+        }
+        self.conditions.retain(|condition| !is_by_use(condition));
+        Ok(())
     }
 
     /// Takes `[field][op]`, `[field][op][]` or `[field][matches][pattern]`.

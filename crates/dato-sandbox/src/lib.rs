@@ -62,7 +62,7 @@ pub use fault::{Fault, FaultKind};
 pub use hold::Held;
 pub use log::LogEntry;
 pub use rights::Right;
-pub use settings::{Answers, Settings};
+pub use settings::{Answers, InUseFilter, Settings};
 
 use door::Shared;
 use journal::Journal;

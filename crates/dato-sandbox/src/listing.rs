@@ -28,7 +28,8 @@ fn page(call: &Call, default: usize, most: usize) -> Result<(usize, usize), Refu
 
 /// `GET /uploads`.
 pub(super) fn uploads(world: &World, call: &Call) -> Result<Answer, Refusal> {
-    let (filter, rest) = Filter::parse(&call.query)?;
+    let (mut filter, rest) = Filter::parse(&call.query)?;
+    filter.by_use(world.settings.in_use_filter)?;
     let known = ["locale", "order_by", "page[offset]", "page[limit]"];
     if let Some((key, _)) = rest.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         return Err(Refusal::format(format!("unknown query parameter {key}")));

@@ -19,6 +19,21 @@ pub enum Answers {
     Direct,
 }
 
+/// What listings make of `filter[fields][in_use]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InUseFilter {
+    /// As the service's own plugins use it.
+    #[default]
+    Followed,
+    /// It is as if it were not there.
+    Ignored,
+    /// It, and `filter[ids]` beside it, are as if they were not there.
+    IgnoredWithIds,
+    /// INVALID_FILTER_FIELDS_PARAM.
+    Refused,
+}
+
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -58,6 +73,8 @@ pub struct Settings {
     pub deleted_ids_stay_taken: bool,
     /// Deleting an upload that records use is refused.
     pub refuse_delete_in_use: bool,
+    /// What listings make of a filter by use.
+    pub in_use_filter: InUseFilter,
     /// How long a write stays invisible in listings, ms.
     pub listing_lag_ms: u32,
     /// Two tracks of a kind may have one name; the service's video host is known to refuse that.
@@ -137,6 +154,7 @@ impl Default for Settings {
             taken_id_code: "VALIDATION_UNIQUENESS".to_owned(),
             deleted_ids_stay_taken: false,
             refuse_delete_in_use: true,
+            in_use_filter: InUseFilter::Followed,
             listing_lag_ms: 0,
             same_name_tracks: false,
             track_ms: 0,

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::left_out::LeftOut;
 use super::look::{ATTEMPTS, Attempts};
-use super::{Execution, Executor, Failure, OutcomeUnknown, Right, collection_of, failed, missing, path_problem};
+use super::{Execution, Executor, Failure, OutcomeUnknown, Place, Right, collection_of, failed, missing, path_problem};
 use crate::index::intents::{self, IntentKind};
-use crate::index::{FileRow, Problem, assets, contact, hearsay};
+use crate::index::{FileRow, Problem, assets, contact, hearsay, retry_requests};
 use crate::model::{ActionKind, Asset, Md5, MirrorStamp, UploadId};
 use crate::remote::{Accepted, ApiError, ApiErrorKind, Expect, JobId, NewUpload, ReplaceStrategy, UploadChange};
 use crate::sync::plan::{Action, KeepUrl};
@@ -61,13 +61,14 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let Action::Create { id, content: md5, edit } = &execution.plan.action else { return Err(Failure::Replan) };
         let (id, md5) = (id.clone(), *md5);
-        let collection = collection_of(&edit.fields);
-        if let Some(error) = self.rights.refused(collection, Instant::now()) {
-            return Err(missing(ActionKind::Create, Right::Create, &error, collection, &self.scope.desires));
+        // Whoever wants failed files tried again made this one due in the transaction that counts it.
+        let asked = self.index.call(retry_requests::asked).await?;
+        let place = Place { collection: collection_of(&edit.fields), asked };
+        if let Some(error) = self.rights.refused(place, Instant::now()) {
+            return Err(missing(ActionKind::Create, Right::Create, &error, place.collection, &self.scope.desires));
         }
         let content = Content { row: &execution.row, md5, permit, cancel };
-        let Sent { path, intent, permit } =
-            self.send_for(content, &id, IntentKind::Create, &edit.entry, collection).await?;
+        let Sent { path, intent, permit } = self.send_for(content, &id, IntentKind::Create, &edit.entry, place).await?;
         let made = self.create_by(execution, &path, intent, permit).await;
         self.end(intent).await?;
         match made? {
@@ -79,7 +80,8 @@ impl Executor {
             Err(error) if error.may_be_of_the_id() => self.refused_create(&execution.row, &id, md5, error).await,
             Err(error) => {
                 let collection = execution.plan.action.edit().and_then(|edit| collection_of(&edit.fields));
-                Err(self.not_taken(ActionKind::Create, error, md5, size_of(&execution.row), collection).await)
+                let place = Place { collection, asked };
+                Err(self.not_taken(ActionKind::Create, error, md5, size_of(&execution.row), place).await)
             }
         }
     }
@@ -215,8 +217,9 @@ impl Executor {
     ) -> Result<Box<Asset>, Failure> {
         let Action::Replace { asset, content, edit, .. } = &execution.plan.action else { return Err(Failure::Replan) };
         let content = Content { row: &execution.row, md5: *content, permit, cancel };
+        let place = Place { collection: collection_of(&asset.fields), ..Place::default() };
         let Sent { path, intent, .. } =
-            self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry, collection_of(&asset.fields)).await?;
+            self.send_for(content, &asset.id, IntentKind::Replace, &edit.entry, place).await?;
         let replaced = self.replace_by(execution, &path, intent).await;
         self.end(intent).await?;
         replaced
@@ -273,9 +276,9 @@ impl Executor {
                     self.room.taken(*content).await;
                     self.verified(made, *content, ActionKind::Replace).await
                 }
-                Err(error) if error.plan_limit().is_some() => {
-                    Err(self.not_taken(ActionKind::Replace, error, *content, size_of(&execution.row), None).await)
-                }
+                Err(error) if error.plan_limit().is_some() => Err(self
+                    .not_taken(ActionKind::Replace, error, *content, size_of(&execution.row), Place::default())
+                    .await),
                 Err(error) => {
                     let asset = asset.clone();
                     match self.leave_out(execution, &mut left_out, error, Some(intent)).await? {
@@ -294,10 +297,10 @@ impl Executor {
         asset: &UploadId,
         kind: IntentKind,
         entry: &MirrorStamp,
-        collection: Option<&str>,
+        place: Place<'_>,
     ) -> Result<Sent, Failure> {
         let Content { row, md5, permit, cancel } = content;
-        let path = self.send(row, md5, kind.action(), collection, cancel).await?;
+        let path = self.send(row, md5, kind.action(), place, cancel).await?;
         let intent = match kind {
             IntentKind::Create => self.begin_creation(row, asset, md5, entry).await?,
             _ => self.begin(row, asset, kind, Some(md5), Some(entry)).await?,

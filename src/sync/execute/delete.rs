@@ -79,7 +79,8 @@ impl Executor {
             return Err(Failure::Replan);
         };
         self.plan_deletion_again(execution, &asset, now).await?;
-        if lags {
+        // Where no listing tells what is in use, that no record shows it is all there is to know.
+        if lags || !self.remote.tells_use() {
             self.still_gone([execution.planned()]).await?;
             return self.deleted(self.remote.destroy(&asset.id).await, &asset, intent).await;
         }

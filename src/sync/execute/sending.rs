@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Failure, Right, failed, missing};
+use super::{Executor, Failure, Place, Right, failed, missing};
 use crate::disk::{OpenError, RootDir, SkipReason};
 use crate::features::remote_files::cached_name;
 use crate::index::{FileRow, Problem};
@@ -86,7 +86,7 @@ impl Executor {
         row: &FileRow,
         content: Md5,
         action: ActionKind,
-        collection: Option<&str>,
+        place: Place<'_>,
         cancel: &CancellationToken,
     ) -> Result<String, Failure> {
         let upload = self.sending.begin(row.path.key(), cancel);
@@ -107,9 +107,9 @@ impl Executor {
             if upload.token.is_cancelled() {
                 return Err(cut_short());
             }
-            let ticket = match self.remote.upload_request(row.path.file_name(), collection).await {
+            let ticket = match self.remote.upload_request(row.path.file_name(), place.collection).await {
                 Ok(ticket) => ticket,
-                Err(error) => return Err(self.not_taken(action, error, content, size, collection).await),
+                Err(error) => return Err(self.not_taken(action, error, content, size, place).await),
             };
             let error =
                 match self.remote.put_file(&ticket, FileToSend { open: open.clone(), size, mime }, &upload.token).await
@@ -138,20 +138,20 @@ impl Executor {
     }
 
     /// A file was refused: where that is the plan's word about sending, or one about its collection, no other is sent to
-    /// hear the same. `collection`: the one that the file is to lie in.
+    /// hear the same. `place`: where the file is to lie.
     pub(crate) async fn not_taken(
         &self,
         action: ActionKind,
         error: ApiError,
         content: Md5,
         size: u64,
-        collection: Option<&str>,
+        place: Place<'_>,
     ) -> Failure {
         if error.kind == ApiErrorKind::Permission {
             if action == ActionKind::Create {
-                self.rights.refuse(collection, &error, Instant::now());
+                self.rights.refuse(place, &error, Instant::now());
             }
-            return missing(action, Right::of(action), &error, collection, &self.scope.desires);
+            return missing(action, Right::of(action), &error, place.collection, &self.scope.desires);
         }
         match self.room.refused(&error, content, size).await {
             Some(why) => no_room(why, action, size),

@@ -16,7 +16,7 @@ use crate::config::policy::OnRemoteDelete;
 use crate::index::{Index, IndexError, Problem, assets, files};
 use crate::model::{ActionKind, Asset, MirrorStamp, TrackStamp, UploadId};
 use crate::remote::{ApiError, PlanLimit, Remote, Track};
-use crate::sync::execute::{Attempts, Executor, Failure};
+use crate::sync::execute::{Attempts, Executor, Failure, Place};
 use crate::sync::plan::Policy;
 use crate::sync::track_file::TrackFile;
 
@@ -204,7 +204,7 @@ impl AssetTracks<'_> {
     ) -> Result<(), Failure> {
         let Some(content) = claim.row.md5 else { return Err(Failure::Changed) };
         let action = if old.is_some() { ActionKind::Replace } else { ActionKind::Create };
-        let path = self.executor.send(&claim.row, content, action, None, cancel).await?;
+        let path = self.executor.send(&claim.row, content, action, Place::default(), cancel).await?;
         let intent = TrackStamp::unknown(content.to_string(), old.clone());
         self.look.entry.tracks.insert(claim.name.clone(), intent);
         self.save().await?;
@@ -240,7 +240,7 @@ impl AssetTracks<'_> {
                 if error.plan_limit().is_some_and(|limit| matches!(limit, PlanLimit::Storage | PlanLimit::SingleUpload))
                 {
                     let size = claim.row.print.map_or(0, |print| print.size);
-                    return Err(self.executor.not_taken(action, error, content, size, None).await);
+                    return Err(self.executor.not_taken(action, error, content, size, Place::default()).await);
                 }
                 return Err(failed(action, error));
             }

@@ -21,6 +21,8 @@ pub(super) struct ErrorEntry {
     pub(super) field: Option<String>,
     /// `details.limit`: of the plan.
     pub(super) limit: Option<String>,
+    /// `details.action`: what the token may not do.
+    pub(super) action: Option<String>,
     /// `details.code`.
     pub(super) reason: Option<String>,
     pub(super) transient: bool,
@@ -31,7 +33,7 @@ pub(super) struct ErrorEntry {
 impl ErrorEntry {
     /// Everything in it that the service wrote.
     pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
-        let rest = [&mut self.field, &mut self.limit, &mut self.reason, &mut self.details];
+        let rest = [&mut self.field, &mut self.limit, &mut self.action, &mut self.reason, &mut self.details];
         std::iter::once(&mut self.code).chain(rest.into_iter().flatten())
     }
 }
@@ -47,6 +49,7 @@ pub(super) fn read(document: &Value) -> Vec<ErrorEntry> {
             code: code.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect(),
             field: text("field"),
             limit: text("limit"),
+            action: text("action").filter(|action| is_name(action)),
             reason: text("code"),
             transient: attributes.get("transient").and_then(Value::as_bool).unwrap_or(false),
             details: details.map(|details| shorten(&plain(details))),
@@ -99,6 +102,11 @@ pub(super) fn codes(entries: &[ErrorEntry]) -> Option<String> {
         }
     }
     (!codes.is_empty()).then(|| codes.join(", "))
+}
+
+/// Whether it looks like an action of a role, such as `replace_asset`.
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST_CODE).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_empty(value: &Value) -> bool {

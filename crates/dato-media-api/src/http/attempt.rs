@@ -88,7 +88,7 @@ impl Transport {
         if good {
             return match &body {
                 Body::Cut(_) => failed(Failure::TooLarge, ApiError::too_large(status).of_request(request)),
-                Body::Whole(bytes) => match answer::document(status, bytes) {
+                Body::Whole(bytes) => match answer::document(bytes) {
                     Some(document) => {
                         self.answered_by.heard(environment)?;
                         let job = wire::job_id(&document).map(JobId::new);

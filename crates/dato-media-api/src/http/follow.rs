@@ -11,7 +11,7 @@ use super::{Call, Reply, Transport};
 use crate::error::{ApiError, ApiErrorKind};
 use crate::retry::Effect;
 use crate::schedule::Latency;
-use crate::{JobId, JobState, Stamp, wire};
+use crate::{JobId, JobState, Stamp, proof, wire};
 
 impl Transport {
     /// Waits for a job and gives its payload.
@@ -47,7 +47,7 @@ impl Transport {
             Err(error) if error.status == Some(404) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let (status, payload) = wire::job_result(&document)?;
+        let (status, payload) = proof::job_result(&document, job)?;
         let good = (200..300).contains(&status);
         Ok(Some(if good { Ok(payload) } else { Err(ApiError::of_job(status, &payload).of_request(request)) }))
     }

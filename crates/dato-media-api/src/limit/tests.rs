@@ -393,6 +393,37 @@ fn a_429_stops_everybody_until_its_reset_and_the_wake_is_even() {
 }
 
 #[test]
+fn while_nothing_but_429_comes_the_stops_grow_to_a_minute_and_an_answer_ends_that() {
+    let second = Duration::from_secs(1);
+    let mut limiter = Limiter::new(1.0);
+    let mut now = Instant::now();
+    let mut refuse = |limiter: &mut Limiter, together: usize| {
+        let mut slots = Vec::new();
+        while slots.len() < together {
+            match limiter.poll(now) {
+                Poll::Grant(slot) => slots.push(slot),
+                Poll::WaitUntil(at) => now = at,
+                Poll::WaitAnswer => panic!("nothing is under way"),
+            }
+        }
+        now += Duration::from_millis(10);
+        for slot in slots {
+            limiter.refused(slot, now, second, None);
+        }
+        let stop = limiter.stopped_for(now);
+        now += stop;
+        (stop, now)
+    };
+    let stops: Vec<u64> = (0..9).map(|_| refuse(&mut limiter, 1).0.as_secs()).collect();
+    assert_eq!(stops, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    let (_, at) = refuse(&mut limiter, 1);
+    let Poll::Grant(slot) = limiter.poll(at) else { panic!("the stop is over") };
+    limiter.answered(slot, at, Some(60), Some(50));
+    // What was under way together is refused together.
+    assert_eq!([refuse(&mut limiter, 3).0, refuse(&mut limiter, 1).0], [second, 2 * second]);
+}
+
+#[test]
 fn a_limit_beyond_all_measure_is_counted_with() {
     let now = Instant::now();
     let mut limiter = Limiter::new(1.0);

@@ -123,8 +123,58 @@ async fn a_success_without_the_apis_document_is_no_success() {
             assert!(error.to_string().starts_with("something between us and the API answers"), "{error}");
         }
     }
-    let stub = Stub::start(|_, _| answer(204, "")).await;
-    stub.remote().destroy(&UploadId::new("abc")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_is_proved_by_its_own_asset_and_by_nothing_else() {
+    let strange = [
+        (204, ""),
+        (200, r#"{"data":null}"#),
+        (200, r#"{"data":[]}"#),
+        (200, r#"{"data":{}}"#),
+        (200, r#"{"data":{"type":"upload","id":"another"}}"#),
+        (200, r#"{"data":{"type":"job_result","id":"1","attributes":{"status":200,"payload":{}}}}"#),
+        (200, r#"{"data":{"type":"job_result","id":"abc","attributes":{"status":200,"payload":{}}}}"#),
+    ];
+    for (code, body) in strange {
+        for route in ["POST /uploads", "PUT /uploads/:id", "DELETE /uploads/:id"] {
+            let stub =
+                Stub::start(
+                    move |_, request| {
+                        if request.line.contains(" /site ") { ok(&site_body(true)) } else { answer(code, body) }
+                    },
+                )
+                .await;
+            let case = format!("{route} {code} {body:?}");
+            let error = call(&stub.remote(), route).await.expect_err(&case);
+            assert!(error.outcome_unknown() && error.heals() && error.is_blocked(), "{case}: {error:?}");
+            assert!(error.to_string().starts_with("something between us and the API answers"), "{case}: {error}");
+            assert_eq!(stub.seen().iter().filter(|r| !r.line.contains(" /site ")).count(), 1, "{case}");
+        }
+        // Numbers that nobody told prove nothing: each is looked at.
+        let stub = Stub::start(move |_, _| answer(code, body)).await;
+        let remote = stub.remote();
+        let permit = remote.call_permit(remote.budget_permit().await.unwrap()).await;
+        match remote.bulk_destroy_in(permit, &ids(3)).await {
+            Ok(outcome) => assert_eq!(outcome, BulkOutcome::default(), "{code} {body:?}"),
+            Err(NotDone::Final(error)) => assert!(error.outcome_unknown(), "{code} {body:?}: {error:?}"),
+            Err(other) => panic!("{code} {body:?}: {other:?}"),
+        }
+        // Nor does it show an asset, or that there is none.
+        let stub = Stub::start(move |_, _| answer(code, body)).await;
+        assert!(stub.remote().find(&UploadId::new("abc")).await.is_err(), "{code} {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_result_of_another_job_ends_no_job() {
+    for (id, is_it) in [("j", true), ("k", false)] {
+        let stub = Stub::start(move |_, _| {
+            ok(&json!({"data": {"type": "job_result", "id": id, "attributes": {"status": 200, "payload": {}}}}))
+        })
+        .await;
+        assert_eq!(stub.remote().job(&JobId::new("j")).await.is_ok(), is_it, "{id}");
+    }
 }
 
 #[tokio::test]
@@ -251,7 +301,7 @@ async fn the_request_id_stands_in_the_error() {
     assert!(text.len() < 400 && !text.contains('<'), "{text}");
 
     // A job's failure names the call that told of it.
-    let inner = json!({"data": {"attributes": {"status": 422, "payload": error_body("INVALID_FIELD", &json!({}))}}});
+    let inner = json!({"data": {"id": "j", "type": "job_result", "attributes": {"status": 422, "payload": error_body("INVALID_FIELD", &json!({}))}}});
     let stub = Stub::start(move |_, _| with_id(200, inner.to_string(), "job-1")).await;
     let JobState::Failed(error) = stub.remote().job(&JobId::new("j")).await.unwrap() else { panic!() };
     assert!(error.to_string().contains("request job-1"), "{error}");
