@@ -23,7 +23,6 @@ pub(super) struct Learned {
     bulk: AtomicUsize,
     page: AtomicUsize,
     plain_requests: AtomicBool,
-    lists_use: AtomicBool,
     refuses_use: AtomicBool,
 }
 
@@ -34,7 +33,6 @@ impl Default for Learned {
             bulk: AtomicUsize::new(BULK_LIMIT),
             page: AtomicUsize::new(PAGE_LIMIT as usize),
             plain_requests: AtomicBool::new(false),
-            lists_use: AtomicBool::new(false),
             refuses_use: AtomicBool::new(false),
         }
     }
@@ -71,18 +69,14 @@ impl Learned {
         self.plain_requests.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the service lists assets by their use; nothing before that showed.
-    pub(super) fn tells_use(&self) -> Option<bool> {
-        match self.refuses_use.load(Ordering::Relaxed) {
-            true => Some(false),
-            false => self.lists_use.load(Ordering::Relaxed).then_some(true),
-        }
+    /// Whether the service lists assets by their use: until it shows that it does not.
+    pub(super) fn tells_use(&self) -> bool {
+        !self.refuses_use.load(Ordering::Relaxed)
     }
 
-    /// It showed whether it does. Once it did not, it is not believed again.
-    pub(super) fn use_is_told(&self, told: bool) {
-        let learned = if told { &self.lists_use } else { &self.refuses_use };
-        learned.store(true, Ordering::Relaxed);
+    /// It showed that it does not.
+    pub(super) fn refuse_use(&self) {
+        self.refuses_use.store(true, Ordering::Relaxed);
     }
 
     /// Assets in one page.

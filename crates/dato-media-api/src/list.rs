@@ -3,8 +3,6 @@
 //! Owns: that a URL which is too long is halved, and a page which is too large asked in smaller ones; both are remembered.
 //! Never does: walking through pages (that is the caller's, by [`super::Walk`]).
 
-use std::collections::HashSet;
-
 use crate::http::Call;
 use crate::{
     ApiError, ApiErrorKind, BatchLimits, CallPermit, Client, ListFilter, ListQuery, Listed, Md5, Page, Stamp, Upload,
@@ -39,44 +37,34 @@ impl<S: Stamp> Client<S> {
     /// Whether [`Client::unused_in`] may be asked: what was heard so far does not speak against it.
     #[must_use]
     pub fn tells_use(&self) -> bool {
-        self.transport.learned.tells_use() != Some(false)
+        self.transport.learned.tells_use()
     }
 
     /// Those of the assets with these ids that nothing uses, with the permit in hand. Nothing where the service refuses the
-    /// question, or answers without following it: then only [`Client::references`] of each tell. Whether it follows it is
-    /// found out once, by asking for those in use as well: no asset can be among both.
+    /// question, or answers with assets that were not asked for: then only [`Client::references`] of each tell.
     ///
     /// # Errors
     /// As [`Client::site`].
     pub async fn unused_in(&self, permit: CallPermit, ids: &[UploadId]) -> Result<Option<Vec<Upload<S>>>, ApiError> {
-        let learned = &self.transport.learned;
-        let mut permit = Some(permit);
-        let mut used = Vec::new();
-        if learned.tells_use().is_none() {
-            let Some(assets) = self.by_use(permit.take(), &ListQuery::used(ids.to_vec())).await? else {
-                return Ok(None);
-            };
-            used = assets;
+        let Some(unused) = self.by_use(Some(permit), &ListQuery::unused(ids.to_vec())).await? else {
+            return Ok(None);
+        };
+        // A page ends where as many are shown as were asked for; the count tells of others.
+        let Page { assets, total } = unused;
+        if total <= ids.len() as u64 && assets.iter().all(|asset| ids.contains(&asset.id)) {
+            return Ok(Some(assets));
         }
-        let Some(unused) = self.by_use(permit, &ListQuery::unused(ids.to_vec())).await? else { return Ok(None) };
-        let follows = follows_use(ids, &used, &unused);
-        if follows != Some(false) {
-            if follows.is_some() {
-                learned.use_is_told(true);
-            }
-            return Ok(Some(unused));
-        }
-        learned.use_is_told(false);
+        self.transport.learned.refuse_use();
         tracing::info!("the API does not tell in a list which assets are in use: each is asked for by itself");
         Ok(None)
     }
 
     /// A listing by use; nothing where the service refuses to list so.
-    async fn by_use(&self, permit: Option<CallPermit>, query: &ListQuery) -> Result<Option<Vec<Upload<S>>>, ApiError> {
+    async fn by_use(&self, permit: Option<CallPermit>, query: &ListQuery) -> Result<Option<Page<S>>, ApiError> {
         match self.list_from(permit, query).await {
-            Ok(page) => Ok(Some(page.assets)),
+            Ok(page) => Ok(Some(page)),
             Err(error) if error.kind == ApiErrorKind::Invalid => {
-                self.transport.learned.use_is_told(false);
+                self.transport.learned.refuse_use();
                 tracing::info!(%error, "the API does not list assets by their use: each is asked for by itself");
                 Ok(None)
             }
@@ -88,7 +76,6 @@ impl<S: Stamp> Client<S> {
         match &query.filter {
             ListFilter::Ids(ids) if query.offset == 0 => self.by_ids(permit, ids, query, ListFilter::Ids).await,
             ListFilter::Unused(ids) => self.by_ids(permit, ids, query, ListFilter::Unused).await,
-            ListFilter::Used(ids) => self.by_ids(permit, ids, query, ListFilter::Used).await,
             ListFilter::Md5s(md5s) => self.by_md5s(permit, md5s, query).await,
             ListFilter::All | ListFilter::Ids(_) | ListFilter::Raw(_) => self.shrinking(permit, query).await,
         }
@@ -102,6 +89,7 @@ impl<S: Stamp> Client<S> {
         filter: fn(Vec<UploadId>) -> ListFilter,
     ) -> Result<Page<S>, ApiError> {
         let mut assets: Vec<Upload<S>> = Vec::new();
+        let mut total = 0;
         let (mut rest, mut most) = (ids, usize::MAX);
         loop {
             let (batch, after) = rest.split_at(rest.len().min(most).min(self.batch_limits().ids));
@@ -118,7 +106,10 @@ impl<S: Stamp> Client<S> {
                 {
                     return Err(ApiError::new(ApiErrorKind::Between, "with a list of assets that were not asked for"));
                 }
-                Ok(page) => assets.extend(page.assets),
+                Ok(page) => {
+                    total += page.total;
+                    assets.extend(page.assets);
+                }
                 Err(error) if batch.len() > 1 && (error.is_url_too_long() || error.is_too_large()) => {
                     most = batch.len() / 2;
                     if error.is_too_large() {
@@ -135,7 +126,8 @@ impl<S: Stamp> Client<S> {
                 break;
             }
         }
-        let total = assets.len() as u64;
+        // What is shown of ids is all there is of them.
+        let total = if matches!(query.filter, ListFilter::Unused(_)) { total } else { assets.len() as u64 };
         Ok(Page { assets, total })
     }
 
@@ -200,9 +192,7 @@ impl<S: Stamp> Client<S> {
 
     async fn page(&self, permit: Option<CallPermit>, query: &ListQuery) -> Result<Page<S>, ApiError> {
         let may_be_shorter = match &query.filter {
-            ListFilter::Ids(ids) | ListFilter::Unused(ids) | ListFilter::Used(ids) => {
-                query.offset == 0 && ids.len() > 1
-            }
+            ListFilter::Ids(ids) | ListFilter::Unused(ids) => query.offset == 0 && ids.len() > 1,
             ListFilter::Md5s(md5s) => md5s.len() > 1,
             ListFilter::All | ListFilter::Raw(_) => false,
         };
@@ -216,43 +206,5 @@ impl<S: Stamp> Client<S> {
         let length = self.transport.base.as_str().len() + "/uploads?".len() + query.to_query().len();
         self.transport.learned.url_is(length);
         tracing::info!(length, "a URL was too long for the API, or for something before it: shorter ones are sent");
-    }
-}
-
-/// Whether the service follows the question for what is in use, as far as its answers show; nothing where they show nothing.
-fn follows_use<S>(asked: &[UploadId], used: &[Upload<S>], unused: &[Upload<S>]) -> Option<bool> {
-    let asked: HashSet<&UploadId> = asked.iter().collect();
-    let in_use: HashSet<&UploadId> = used.iter().map(|asset| &asset.id).collect();
-    let all_asked_for = used.iter().chain(unused).all(|asset| asked.contains(&asset.id));
-    if !all_asked_for || unused.iter().any(|asset| in_use.contains(&asset.id)) {
-        return Some(false);
-    }
-    (!unused.is_empty()).then_some(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_answers_show_whether_the_service_lists_by_use() {
-        let ids = |ids: &[&str]| ids.iter().map(|id| UploadId::new(*id)).collect::<Vec<_>>();
-        let assets = |names: &[&str]| -> Vec<Upload> {
-            let one = |id: &&str| wire::asset(&serde_json::json!({"data": {"id": id}})).unwrap();
-            names.iter().map(one).collect()
-        };
-        for (used, unused, follows) in [
-            (&["a"][..], &["b", "c"][..], Some(true)),
-            (&[], &["a", "b", "c"], Some(true)),
-            (&["a", "b", "c"], &[], None),
-            (&[], &[], None),
-            (&["a", "b", "c"], &["a", "b", "c"], Some(false)),
-            (&["a"], &["a", "b"], Some(false)),
-            (&["x"], &["a"], Some(false)),
-            (&[], &["x", "y", "z"], Some(false)),
-        ] {
-            let shown = follows_use(&ids(&["a", "b", "c"]), &assets(used), &assets(unused));
-            assert_eq!(shown, follows, "{used:?} {unused:?}");
-        }
     }
 }

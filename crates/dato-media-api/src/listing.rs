@@ -24,8 +24,6 @@ pub enum ListFilter {
     Ids(Vec<UploadId>),
     /// Those of these ids that nothing uses: neither a record, in whatever version, nor the environment's own settings.
     Unused(Vec<UploadId>),
-    /// The others of these ids: those that something uses.
-    Used(Vec<UploadId>),
     /// Those with one of these contents, at most [`BatchLimits::md5s`].
     Md5s(Vec<Md5>),
     /// Parameters as the API names them, for example `("filter[fields][tags][anyIn][]", "logo")`.
@@ -71,13 +69,6 @@ impl ListQuery {
         Self { filter: ListFilter::Unused(ids), order: Order::ById, offset: 0, limit }
     }
 
-    /// Those of the assets with these ids that something uses, in one page.
-    #[must_use]
-    pub fn used(ids: Vec<UploadId>) -> Self {
-        let filter = ListFilter::Used(ids.clone());
-        Self { filter, ..Self::ids(ids) }
-    }
-
     /// The assets with these contents; several may have the same.
     #[must_use]
     pub const fn md5s(md5s: Vec<Md5>) -> Self {
@@ -101,13 +92,11 @@ impl ListQuery {
         let mut query = String::new();
         match &self.filter {
             ListFilter::All => {}
-            ListFilter::Ids(ids) | ListFilter::Unused(ids) | ListFilter::Used(ids) => {
+            ListFilter::Ids(ids) | ListFilter::Unused(ids) => {
                 let list = ids.iter().map(|id| escape(id.as_str())).collect::<Vec<_>>().join(",");
                 push(&mut query, "filter[ids]", &list);
-                match self.filter {
-                    ListFilter::Unused(_) => push(&mut query, IN_USE_KEY, "false"),
-                    ListFilter::Used(_) => push(&mut query, IN_USE_KEY, "true"),
-                    _ => {}
+                if matches!(self.filter, ListFilter::Unused(_)) {
+                    push(&mut query, IN_USE_KEY, "false");
                 }
             }
             ListFilter::Md5s(md5s) => {

@@ -26,8 +26,6 @@ pub enum InUseFilter {
     /// As the service's own plugins use it.
     #[default]
     Followed,
-    /// It is as if it were not there.
-    Ignored,
     /// It, and `filter[ids]` beside it, are as if they were not there.
     IgnoredWithIds,
     /// INVALID_FILTER_FIELDS_PARAM.
