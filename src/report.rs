@@ -149,8 +149,8 @@ pub struct PlannedAction {
     pub action: ActionKind,
     /// Why.
     pub why: String,
-    /// What it changes, from what to what.
-    #[serde(flatten)]
+    /// What it changes, from what to what; for people: in JSON a plan has the three values above.
+    #[serde(skip)]
     pub change: change::Change,
     /// The path is one of the scanned files.
     #[serde(skip)]

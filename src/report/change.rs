@@ -1,25 +1,21 @@
 //! What a planned action changes: of which asset, from what to what.
 //!
-//! Owns: these values as a report has them, and their JSON, whose names are stable. Decides nothing.
-
-use serde::Serialize;
+//! Owns: these values as a report has them, for people. Decides nothing.
 
 /// Why a dry run leaves an asset alone that the deletion guard withholds.
 pub const WITHHELD_IN_A_PLAN: &str = "its asset is withheld by the deletion guard";
 
 /// What a planned action changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
     /// The asset that is there already and is changed; none where a new one is made.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub asset: Option<ChangedAsset>,
     /// Each value that becomes another one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangedValue>,
 }
 
 /// An asset as people find it in the CMS and on pages.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChangedAsset {
     /// Its id.
     pub id: String,
@@ -30,7 +26,7 @@ pub struct ChangedAsset {
 }
 
 /// One value of an asset, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChangedValue {
     /// `file` (its size), `url`, `name`, `tags`, or the name of a metadata field.
     pub what: String,
