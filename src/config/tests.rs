@@ -769,6 +769,10 @@ fn a_file_that_was_only_found_names_nothing_outside_its_folder() {
     let private = "allow_private_urls = true\n";
     assert!(case(&format!("{PLAIN}{private}")).problems().contains("what lies in this network"));
     Case::new(&format!("{PLAIN}{private}")).load().expect("this process's own token");
+    for path in ["../x", "~/brand", &away] {
+        Case::new(&root(path)).load().expect("files for the project of this process's own token");
+        Case::new(&state(&format!("{path}/index.sqlite"))).load().expect("this process's own token");
+    }
     // What a variable says is its user's word.
     case(PLAIN).with("DATO_MIRROR_STATE_PATH", &format!("{away}/index.sqlite")).load().unwrap();
 }

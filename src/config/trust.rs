@@ -55,7 +55,8 @@ pub(super) fn distrust<'a>(
     if let Some(TokenOrigin::File(file)) = &api.token_origin {
         problems.extend(leads_out("token_file", "api.token_file", file));
     }
-    if let Some(path) = state {
+    // With the token of this process, files and index stay its user's own wherever they lie.
+    if let Some(path) = state.filter(|_| has_own_token) {
         problems.extend(leads_out("path", "state.path", path));
         if let (Some(place), Some(beside)) = (by_file("state.path"), link_beside(path, folder)) {
             let message =
@@ -65,7 +66,9 @@ pub(super) fn distrust<'a>(
     }
     for mirror in mirrors {
         let full = |key: &str| format!("mirror.{}.{key}", mirror.name);
-        problems.extend(leads_out("root", &full("root"), &mirror.root));
+        if has_own_token {
+            problems.extend(leads_out("root", &full("root"), &mirror.root));
+        }
         if let Some(file) = &mirror.manifest {
             problems.extend(leads_out("manifest", &full("manifest"), file));
         }

@@ -289,7 +289,7 @@ fn every_example_of_a_file_is_taken() {
                     if example.contains("[[mirror]]") { "" } else { "\n[[mirror]]\nname = \"x\"\nroot = \"brand\"\n" };
                 env.config(&format!("{example}{mirror}"));
                 // It goes on to look for an index.
-                let run = env.run(&["--config", "dato-mirror.toml", "status"]);
+                let run = env.run(&["status"]);
                 assert!(run.stderr.contains("there is no index"), "{page}:\n{example}\n{}", run.stderr);
             } else {
                 Sidecar::parse(&page, example.as_bytes()).unwrap();
